@@ -78,14 +78,15 @@ func (l FilesLine) append(b *bytes.Buffer) error {
 }
 
 func (l FilesLine) check() error {
-	names := []string{l.Path}
 	switch {
 	case l.Type != Dir && l.Type != File && l.Type != Link:
 		return fmt.Errorf("%q is a %v, which the list does not know", l.Path, l.Type)
-	case l.Type == Link && l.Target != ".":
-		names = append(names, l.Target)
 	case l.Size < 0, l.Type != File && l.Size != 0:
 		return fmt.Errorf("%q is a %v and cannot have the size %d", l.Path, l.Type, l.Size)
+	}
+	names := []string{l.Path}
+	if l.Type == Link && l.Target != "." {
+		names = append(names, l.Target)
 	}
 	for _, name := range names {
 		if err := CheckPath(name); err != nil {
@@ -178,6 +179,7 @@ func parseFilesLine(text string) (l FilesLine, err error) {
 			return l, errors.New("want an MD5 sum in lower-case hexadecimal at the end")
 		}
 		return l, nil
+	case Dir:
 	case Link:
 		if l.Target, rest, err = unquoteSingle(rest); err != nil {
 			return l, err
@@ -190,6 +192,8 @@ func parseFilesLine(text string) (l FilesLine, err error) {
 		} else if l.Target == "." {
 			return l, errors.New("a link's target cannot be \"/.\"")
 		}
+	default:
+		return l, fmt.Errorf("the list does not know a %v", l.Type)
 	}
 	if rest != "" {
 		return l, fmt.Errorf("unexpected text %q after the entry", clip(rest))
