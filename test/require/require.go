@@ -1,0 +1,127 @@
+// Package require gives a test the real things that it needs: a tool, root, a PostgreSQL server.
+//
+// A machine that lacks one leaves the test out with a reason that starts with [Prefix], so that
+// the runner (test/runner) can list at its end what was left out and why. Where FERNWERK_REQUIRE
+// is "all", as in CI, a missing thing is a failure instead: a test that can be skipped can be made
+// mandatory. Tests never ask the machine by themselves; they call this package, so that no reason
+// for leaving out is hidden.
+package require
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fernwerk/fernwerk/test/require/postgres"
+)
+
+// Prefix starts the message of every test that this machine leaves out.
+const Prefix = "left out: "
+
+// Names of the environment variables that this package reads.
+const (
+	// EnvAll makes leaving out a failure when its value is "all".
+	EnvAll = "FERNWERK_REQUIRE"
+	// EnvPostgres is the URL of a PostgreSQL server, started by the runner, on which tests may
+	// create and drop databases. Without it each test binary starts its own.
+	EnvPostgres = "FERNWERK_TEST_POSTGRES"
+)
+
+// Skip ends the test because this machine lacks what, for the reason why.
+func Skip(t testing.TB, what, why string) {
+	t.Helper()
+	leaveOut(t, os.Getenv(EnvAll) == "all", what, why)
+}
+
+// leaveOut is Skip with the decision handed in, so that its own test can see both ways.
+func leaveOut(t testing.TB, mandatory bool, what, why string) {
+	t.Helper()
+	if mandatory {
+		t.Fatalf("%s is required here (%s=all): %s", what, EnvAll, why)
+	}
+	t.Skipf("%s%s: %s", Prefix, what, why)
+}
+
+// Tool returns the path of the program name, or leaves the test out.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Skip(t, name, "not found in PATH")
+	}
+	return path
+}
+
+// Root leaves the test out unless it runs as root.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Skip(t, "root", "the test needs root")
+	}
+}
+
+// own is the server of this test binary, started by the first test that needs one. It ends with
+// the process (package postgres sees to that), because no test knows whether it is the last.
+var own = sync.OnceValues(func() (string, error) {
+	server, err := postgres.Start()
+	if err != nil {
+		return "", err
+	}
+	return server.URL, nil
+})
+
+// Postgres returns the URL of a fresh, empty database on a real PostgreSQL server. The database
+// is dropped when the test ends, with whatever connections are left.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	server := os.Getenv(EnvPostgres)
+	if server == "" {
+		if _, err := postgres.Bin(); err != nil {
+			Skip(t, "PostgreSQL", err.Error())
+		}
+		var err error
+		if server, err = own(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := "fernwerk_" + strings.ToLower(rand.Text())
+	if err := statement(server, "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := statement(server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatalf("cannot read %s: %v", EnvPostgres, err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// statement runs one statement on a connection of its own. The test's context may already be
+// cancelled when a cleanup runs, therefore the limit is its own.
+func statement(server, sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return fmt.Errorf("cannot reach the test PostgreSQL: %w", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("cannot run %q: %w", sql, err)
+	}
+	return nil
+}
