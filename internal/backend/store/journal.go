@@ -1,0 +1,252 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Position is a point in one database's history. Epoch names the database,
+// Tag the one way in which it reached Revision: a restored backup or a cloned
+// client that went on differently has another tag there.
+type Position struct {
+	Epoch    string `json:"epoch"`
+	Revision int64  `json:"revision"`
+	Tag      string `json:"tag"`
+}
+
+// Change is one journaled change of one row.
+type Change struct {
+	Revision int64
+	N        int64 // order within the revision
+	Class    string
+	Key      string
+	Op       string    // "insert", "update", "delete"
+	Before   fleet.Row // whole for a delete; for an update the changed columns
+	After    fleet.Row // whole for an insert; for an update the changed columns
+
+	At      time.Time
+	Source  Source
+	Actor   string
+	Address string
+	Request string
+}
+
+func (tx *Tx) journal(c *fleet.Class, before, after fleet.Row) error {
+	w := tx.write
+	if w.changes >= MaxChanges {
+		return fleet.Errorf(fleet.TooLarge, "cannot change more than %d objects at once", MaxChanges)
+	}
+	op, key := "update", ""
+	var b, a any
+	switch {
+	case before == nil:
+		op, key, a = "insert", c.Key(after), encodeRow(after)
+	case after == nil:
+		op, key, b = "delete", c.Key(before), encodeRow(before)
+	default:
+		key = c.Key(after)
+		was, is := fleet.Row{}, fleet.Row{}
+		for name := range union(before, after) {
+			if !reflect.DeepEqual(before[name], after[name]) {
+				was[name], is[name] = before[name], after[name]
+			}
+		}
+		b, a = encodeRow(was), encodeRow(is)
+	}
+	w.changes++
+	return tx.exec(`INSERT INTO "change" ("revision", "n", "class", "key", "op", "before", "after") VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		w.revision, w.changes, c.Name, key, op, b, a)
+}
+
+// closeRevision writes the revision under which the journal's rows stand.
+func (tx *Tx) closeRevision(epoch string) error {
+	w := tx.write
+	w.tag = token()
+	o := w.origin
+	return tx.exec(`INSERT INTO "revision" ("number", "tag", "at", "source", "actor", "address", "request") VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		w.revision, w.tag, tx.now.UnixMilli(), string(o.Source), o.Actor, o.Address, o.Request)
+}
+
+// Position is the last revision this transaction sees.
+func (tx *Tx) Position() (Position, error) {
+	var p Position
+	row := tx.sql.QueryRowContext(tx.ctx, `SELECT "epoch", "number" FROM "head" WHERE "id" = 1`)
+	if err := row.Scan(&p.Epoch, &p.Revision); err != nil {
+		return p, fmt.Errorf("cannot read the database: %w", err)
+	}
+	tag, err := tx.tag(p.Revision)
+	p.Tag = tag
+	return p, err
+}
+
+// Knows tells whether p is a point in this database's history whose changes
+// since are all still in the journal.
+func (tx *Tx) Knows(p Position) (bool, error) {
+	here, err := tx.Position()
+	if err != nil || p.Epoch != here.Epoch || p.Revision > here.Revision {
+		return false, err
+	}
+	if p.Revision == 0 {
+		var n int64
+		err := tx.sql.QueryRowContext(tx.ctx, `SELECT COUNT(*) FROM "revision" WHERE "number" = 1`).Scan(&n)
+		return err == nil && (n == 1 || here.Revision == 0), err
+	}
+	tag, err := tx.tag(p.Revision)
+	return err == nil && tag != "" && tag == p.Tag, err
+}
+
+func (tx *Tx) tag(revision int64) (string, error) {
+	var tag string
+	row := tx.sql.QueryRowContext(tx.ctx, tx.s.db.Dialect.Rebind(`SELECT "tag" FROM "revision" WHERE "number" = ?`), revision)
+	if err := row.Scan(&tag); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("cannot read the database: %w", err)
+	}
+	return tag, nil
+}
+
+// Journal returns the changes after a revision in the order they were made, at
+// most limit of them (0: all). A class name narrows it, "" does not.
+func (tx *Tx) Journal(after int64, class string, limit int) ([]Change, error) {
+	query := `SELECT c."revision", c."n", c."class", c."key", c."op", c."before", c."after",
+		r."at", r."source", r."actor", r."address", r."request"
+		FROM "change" c JOIN "revision" r ON r."number" = c."revision" WHERE c."revision" > ?`
+	args := []any{after}
+	if class != "" {
+		query += ` AND c."class" = ?`
+		args = append(args, class)
+	}
+	query += ` ORDER BY c."revision", c."n"`
+	if limit > 0 {
+		query += fmt.Sprintf(" LIMIT %d", limit)
+	}
+	rows, err := tx.query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []Change
+	for rows.Next() {
+		var ch Change
+		var before, after sql.NullString
+		var at int64
+		if err := rows.Scan(&ch.Revision, &ch.N, &ch.Class, &ch.Key, &ch.Op, &before, &after,
+			&at, &ch.Source, &ch.Actor, &ch.Address, &ch.Request); err != nil {
+			return nil, fmt.Errorf("cannot read the journal: %w", err)
+		}
+		ch.At = time.UnixMilli(at).UTC()
+		if ch.Before, err = image(before); err == nil {
+			ch.After, err = image(after)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the journal: %w", err)
+		}
+		out = append(out, ch)
+	}
+	return out, rows.Err()
+}
+
+func image(s sql.NullString) (fleet.Row, error) {
+	if !s.Valid {
+		return nil, nil
+	}
+	return decodeRow(s.String)
+}
+
+// Tracked is an object that changed since a revision: as it was then and as it
+// is now; nil means that it was, or is, not there.
+type Tracked struct {
+	Class    *fleet.Class
+	Key      string
+	Base     fleet.Row // the snapshot
+	Mine     fleet.Row // the working copy
+	Revision int64     // of its last change
+}
+
+// Since is the seed's modification tracker: every object that was changed here
+// after the revision, in the order of its last change, with its state then and
+// now. An object that came back to what it was is left out.
+func (tx *Tx) Since(revision int64) ([]Tracked, error) {
+	changes, err := tx.Journal(revision, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	type object struct{ class, key string }
+	found := map[object]*Tracked{}
+	local := map[object]bool{}
+	var order []object
+	for i := len(changes) - 1; i >= 0; i-- {
+		ch := changes[i]
+		t := tx.s.tables[ch.Class]
+		if t == nil {
+			continue // a class that this program no longer has
+		}
+		id := object{ch.Class, ch.Key}
+		o := found[id]
+		if o == nil {
+			mine, err := tx.find(t.class, ch.Key)
+			if err != nil {
+				return nil, err
+			}
+			o = &Tracked{Class: t.class, Key: ch.Key, Mine: mine, Base: mine, Revision: ch.Revision}
+			found[id] = o
+			order = append(order, id)
+		}
+		o.Base = Undo(o.Base, ch)
+		local[id] = local[id] || ch.Source == Local
+	}
+	var out []Tracked
+	for i := len(order) - 1; i >= 0; i-- {
+		o := found[order[i]]
+		if _, steady := difference(o.Class, o.Base, o.Mine); local[order[i]] && (steady || (o.Base == nil) != (o.Mine == nil)) {
+			out = append(out, *o)
+		}
+	}
+	return out, nil
+}
+
+// Undo takes one change back from a row's state after it.
+func Undo(after fleet.Row, ch Change) fleet.Row {
+	switch ch.Op {
+	case "insert":
+		return nil
+	case "delete":
+		return ch.Before
+	}
+	if after == nil {
+		return nil
+	}
+	before := after.Clone()
+	for name, v := range ch.Before {
+		before[name] = v
+	}
+	return before
+}
+
+// Redo applies one change to a row's state before it.
+func Redo(before fleet.Row, ch Change) fleet.Row {
+	switch ch.Op {
+	case "insert":
+		return ch.After
+	case "delete":
+		return nil
+	}
+	after := before.Clone()
+	for name, v := range ch.After {
+		after[name] = v
+	}
+	return after
+}
+
+// Trim forgets the journal up to a revision. Positions before it are no longer
+// known: who comes with one gets everything.
+func (tx *Tx) Trim(revision int64) error {
+	if err := tx.exec(`DELETE FROM "change" WHERE "revision" <= ?`, revision); err != nil {
+		return err
+	}
+	return tx.exec(`DELETE FROM "revision" WHERE "number" < ?`, revision)
+}

@@ -1,0 +1,340 @@
+package store
+
+import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// maxTerms bounds the values of one filter: SQLite takes 32,766 parameters.
+const maxTerms = 30_000
+
+// Select returns the rows that match, ordered by key.
+func (tx *Tx) Select(c *fleet.Class, f fleet.Filter) ([]fleet.Row, error) {
+	terms, err := c.Terms(f)
+	if err != nil {
+		return nil, err
+	}
+	where, args, inGo := tx.where(c, terms)
+	if len(args) > maxTerms {
+		return nil, fleet.Errorf(fleet.TooLarge, "cannot filter %s by %d values: the limit is %d", c.Name, len(args), maxTerms)
+	}
+	rows, err := tx.scan(c, where+` ORDER BY "key"`+tx.s.db.Dialect.ByBytes(), args...)
+	if err != nil || !inGo {
+		return rows, err
+	}
+	kept := rows[:0]
+	for _, r := range rows {
+		if c.Matches(r, terms) {
+			kept = append(kept, r)
+		}
+	}
+	return kept, nil
+}
+
+// Get returns the row with this identity, or NotFound.
+func (tx *Tx) Get(c *fleet.Class, ident fleet.Row) (fleet.Row, error) {
+	row, err := c.Check(ident, fleet.Updating)
+	if err != nil {
+		return nil, err
+	}
+	r, err := tx.find(c, c.Key(row))
+	if err == nil && r == nil {
+		err = fleet.Errorf(fleet.NotFound, "cannot find %s %q", c.Name, c.IdentString(row))
+	}
+	return r, err
+}
+
+// All returns the matching rows of a class as its Go type.
+func All[T any](tx *Tx, c *fleet.Class, f fleet.Filter) ([]T, error) {
+	rows, err := tx.Select(c, f)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]T, len(rows))
+	for i, r := range rows {
+		c.Decode(r, &out[i])
+	}
+	return out, nil
+}
+
+// find returns the row with this key, or nil.
+func (tx *Tx) find(c *fleet.Class, key string) (fleet.Row, error) {
+	rows, err := tx.scan(c, ` WHERE "key" = ?`, key)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+// where turns a filter's terms into a condition. Terms on the further fields
+// of an open class are left to Go.
+func (tx *Tx) where(c *fleet.Class, terms []fleet.Term) (cond string, args []any, inGo bool) {
+	var ands []string
+	for _, t := range terms {
+		if t.Column == nil && t.Name != typeColumn {
+			inGo = true
+			continue
+		}
+		var ors []string
+		name, value := quote(t.Name), scalar
+		if t.Column != nil && t.Column.Kind == fleet.List {
+			if t.Null {
+				ors = append(ors, name+` = '[]'`)
+			}
+			name, value = `"value"`, element
+		} else if t.Null {
+			ors = append(ors, fmt.Sprintf("%s IS NULL", name))
+			if t.Column == nil || t.Column.Kind == fleet.String || t.Column.Kind == fleet.Time {
+				ors = append(ors, fmt.Sprintf("%s = ''", name))
+			}
+		}
+		var any []string
+		if len(t.Exact) > 0 {
+			any = append(any, fmt.Sprintf("%s IN (?%s)", name, strings.Repeat(", ?", len(t.Exact)-1)))
+		}
+		for range t.Globs {
+			any = append(any, name+" "+tx.s.db.Dialect.GlobOp())
+		}
+		if t.Column != nil && t.Column.Kind == fleet.List {
+			if len(any) > 0 {
+				ors = append(ors, fmt.Sprintf(`"key" IN (SELECT "key" FROM "element" WHERE "class" = ? AND "attribute" = ? AND (%s))`, strings.Join(any, " OR ")))
+				args = append(args, c.Name, t.Name)
+			}
+		} else {
+			ors = append(ors, any...)
+		}
+		for _, v := range t.Exact {
+			args = append(args, value(v))
+		}
+		for _, g := range t.Globs {
+			args = append(args, tx.s.db.Dialect.Glob(value(g).(string)))
+		}
+		ands = append(ands, "("+strings.Join(ors, " OR ")+")")
+	}
+	if len(ands) == 0 {
+		return "", nil, inGo
+	}
+	return " WHERE " + strings.Join(ands, " AND "), args, inGo
+}
+
+// scalar is a canonical scalar as its column holds it.
+func scalar(v any) any {
+	if b, ok := v.(bool); ok {
+		if b {
+			return int64(1)
+		}
+		return int64(0)
+	}
+	return v
+}
+
+// element is a list's element as the element table holds it: its kind, then
+// its text, so that true and "true" differ.
+func element(v any) any {
+	switch v := v.(type) {
+	case bool:
+		return fmt.Sprintf("b:%t", v)
+	case int64:
+		return fmt.Sprintf("i:%d", v)
+	}
+	return fmt.Sprintf("s:%v", v)
+}
+
+func (tx *Tx) scan(c *fleet.Class, rest string, args ...any) ([]fleet.Row, error) {
+	t := tx.table(c)
+	names := make([]string, len(t.columns))
+	for i, n := range t.columns {
+		names[i] = quote(n)
+	}
+	rows, err := tx.query("SELECT "+strings.Join(names, ", ")+" FROM "+quote(c.Name)+rest, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []fleet.Row
+	for rows.Next() {
+		r, err := scanRow(c, t, rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("cannot read the database: %w", err)
+	}
+	return out, nil
+}
+
+func scanRow(c *fleet.Class, t *table, rows *sql.Rows) (fleet.Row, error) {
+	texts := make([]sql.NullString, len(t.columns))
+	ints := make([]sql.NullInt64, len(t.columns))
+	dst := make([]any, len(t.columns))
+	for i, name := range t.columns {
+		if t.columnType(name) == "BIGINT" {
+			dst[i] = &ints[i]
+		} else {
+			dst[i] = &texts[i]
+		}
+	}
+	if err := rows.Scan(dst...); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", c.Name, err)
+	}
+	r := make(fleet.Row, len(t.columns)+1)
+	typ := ""
+	for i, name := range t.columns {
+		if name == typeColumn {
+			typ = texts[i].String
+			r[typeColumn] = typ
+		}
+	}
+	for i, name := range t.columns {
+		col := c.Column(name)
+		switch {
+		case name == extraColumn && c.Open:
+			extra, err := decodeRow(texts[i].String)
+			if err != nil {
+				return nil, fmt.Errorf("cannot read %s: %w", c.Name, err)
+			}
+			for k, v := range extra {
+				r[k] = v
+			}
+		case col == nil || !col.Has(typ):
+		case col.Kind == fleet.List:
+			list, err := decodeList(texts[i].String)
+			if err != nil {
+				return nil, fmt.Errorf("cannot read %s: attribute %s: %w", c.Name, name, err)
+			}
+			r[name] = list
+		case col.Kind == fleet.Bool:
+			r[name] = nil
+			if ints[i].Valid {
+				r[name] = ints[i].Int64 != 0
+			}
+		case col.Kind == fleet.Int:
+			r[name] = nil
+			if ints[i].Valid {
+				r[name] = ints[i].Int64
+			}
+		default:
+			r[name] = nil
+			if texts[i].Valid {
+				r[name] = texts[i].String
+			}
+		}
+	}
+	return r, nil
+}
+
+// upsert writes a whole row and the elements of its lists.
+func (tx *Tx) upsert(c *fleet.Class, r fleet.Row) error {
+	t := tx.table(c)
+	key := c.Key(r)
+	args := []any{key}
+	var elements [][2]string
+	lists := false
+	for _, name := range t.columns {
+		col := c.Column(name)
+		switch {
+		case name == extraColumn && c.Open:
+			extra := fleet.Row{}
+			for k, v := range r {
+				if c.Column(k) == nil && k != typeColumn {
+					extra[k] = v
+				}
+			}
+			args = append(args, encodeRow(extra))
+		case col != nil && col.Kind == fleet.List:
+			lists = true
+			list, _ := r[name].([]any)
+			for _, v := range list {
+				elements = append(elements, [2]string{name, element(v).(string)})
+			}
+			args = append(args, encodeList(list))
+		default:
+			args = append(args, scalar(r[name]))
+		}
+	}
+	if err := tx.exec(t.insert, args...); err != nil {
+		return err
+	}
+	if !lists {
+		return nil
+	}
+	if err := tx.exec(`DELETE FROM "element" WHERE "class" = ? AND "key" = ?`, c.Name, key); err != nil {
+		return err
+	}
+	for _, e := range elements {
+		if err := tx.exec(`INSERT INTO "element" ("class", "key", "attribute", "value") VALUES (?, ?, ?, ?)`, c.Name, key, e[0], e[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encodeRow is a row as canonical JSON: sorted keys, whole numbers.
+func encodeRow(r fleet.Row) string {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic("store: a row that is not canonical: " + err.Error())
+	}
+	return string(data)
+}
+
+func encodeList(list []any) string {
+	if len(list) == 0 {
+		return "[]"
+	}
+	data, err := json.Marshal(list)
+	if err != nil {
+		panic("store: a list that is not canonical: " + err.Error())
+	}
+	return string(data)
+}
+
+func decodeRow(text string) (fleet.Row, error) {
+	r := fleet.Row{}
+	if text == "" {
+		return r, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
+	dec.UseNumber()
+	if err := dec.Decode(&r); err != nil {
+		return nil, err
+	}
+	for k, v := range r {
+		r[k] = whole(v)
+	}
+	return r, nil
+}
+
+func decodeList(text string) ([]any, error) {
+	if text == "" || text == "[]" {
+		return []any{}, nil
+	}
+	var list []any
+	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
+	dec.UseNumber()
+	if err := dec.Decode(&list); err != nil {
+		return nil, err
+	}
+	return whole(list).([]any), nil
+}
+
+// whole turns JSON numbers into int64, the only numbers that rows hold.
+func whole(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		n, _ := v.Int64()
+		return n
+	case []any:
+		for i := range v {
+			v[i] = whole(v[i])
+		}
+	}
+	return v
+}

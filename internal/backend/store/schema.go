@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
+)
+
+// format is the number of the database's layout. A class that gains a column
+// or a new class does not raise it: those are added at the next start. Anything
+// else does, and an older program refuses the database.
+const format = 1
+
+// base holds what does not come from classes. Text primary keys and BIGINT
+// mean the same on both engines.
+var base = []string{
+	`CREATE TABLE IF NOT EXISTS "head" ("id" BIGINT PRIMARY KEY, "format" BIGINT NOT NULL, "epoch" TEXT NOT NULL, "number" BIGINT NOT NULL)`,
+	`CREATE TABLE IF NOT EXISTS "revision" ("number" BIGINT PRIMARY KEY, "tag" TEXT NOT NULL, "at" BIGINT NOT NULL,
+		"source" TEXT NOT NULL, "actor" TEXT NOT NULL, "address" TEXT NOT NULL, "request" TEXT NOT NULL)`,
+	`CREATE TABLE IF NOT EXISTS "change" ("revision" BIGINT NOT NULL, "n" BIGINT NOT NULL, "class" TEXT NOT NULL, "key" TEXT NOT NULL,
+		"op" TEXT NOT NULL, "before" TEXT, "after" TEXT, PRIMARY KEY ("revision", "n"))`,
+	`CREATE INDEX IF NOT EXISTS "change_object" ON "change" ("class", "key")`,
+	`CREATE TABLE IF NOT EXISTS "element" ("class" TEXT NOT NULL, "key" TEXT NOT NULL, "attribute" TEXT NOT NULL, "value" TEXT NOT NULL)`,
+	`CREATE INDEX IF NOT EXISTS "element_object" ON "element" ("class", "key")`,
+	`CREATE INDEX IF NOT EXISTS "element_value" ON "element" ("class", "attribute", "value")`,
+}
+
+func newTable(c *fleet.Class) *table {
+	t := &table{class: c}
+	if len(c.Types) > 0 && c.Column(typeColumn) == nil {
+		t.columns = append(t.columns, typeColumn)
+	}
+	for _, col := range c.Columns {
+		t.columns = append(t.columns, col.Name)
+	}
+	if c.Open {
+		t.columns = append(t.columns, extraColumn)
+	}
+	var names, sets []string
+	for _, name := range t.columns {
+		names = append(names, quote(name))
+		sets = append(sets, fmt.Sprintf("%s = excluded.%s", quote(name), quote(name)))
+	}
+	t.insert = fmt.Sprintf(`INSERT INTO %s ("key", %s) VALUES (?%s) ON CONFLICT ("key") DO UPDATE SET %s`,
+		quote(c.Name), strings.Join(names, ", "), strings.Repeat(", ?", len(names)), strings.Join(sets, ", "))
+	return t
+}
+
+// quote makes an SQL identifier. Names come from class tags, never from data.
+func quote(name string) string { return `"` + name + `"` }
+
+func (t *table) columnType(name string) string {
+	col := t.class.Column(name)
+	if col != nil && (col.Kind == fleet.Bool || col.Kind == fleet.Int) {
+		return "BIGINT"
+	}
+	return "TEXT"
+}
+
+// prepare makes what is missing, in one transaction.
+func (s *Store) prepare(ctx context.Context) error {
+	tx, err := s.db.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if s.db.Dialect == sqldb.PostgreSQL {
+		// Two servers may start on one database at once.
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(4447)`); err != nil {
+			return err
+		}
+	}
+	for _, stmt := range base {
+		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+			return err
+		}
+	}
+	if err := s.checkFormat(ctx, tx); err != nil {
+		return err
+	}
+	for _, t := range s.order {
+		if err := s.prepareTable(ctx, tx, t); err != nil {
+			return fmt.Errorf("table %s: %w", t.class.Name, err)
+		}
+	}
+	return tx.Commit()
+}
+
+func (s *Store) checkFormat(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, s.db.Dialect.Rebind(
+		`INSERT INTO "head" ("id", "format", "epoch", "number") VALUES (1, ?, ?, 0) ON CONFLICT ("id") DO NOTHING`), format, token())
+	if err != nil {
+		return err
+	}
+	var found int
+	if err := tx.QueryRowContext(ctx, `SELECT "format" FROM "head" WHERE "id" = 1`).Scan(&found); err != nil {
+		return err
+	}
+	if found > format {
+		return fleet.WithHint(fleet.Errorf(fleet.Invalid, "the database has layout %d, this program knows up to %d", found, format),
+			"a newer version wrote it: start that version, or restore a backup made by this one")
+	}
+	return nil
+}
+
+func (s *Store) prepareTable(ctx context.Context, tx *sql.Tx, t *table) error {
+	defs := []string{`"key" TEXT PRIMARY KEY`}
+	for _, name := range t.columns {
+		defs = append(defs, quote(name)+" "+t.columnType(name))
+	}
+	stmt := fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s)", quote(t.class.Name), strings.Join(defs, ", "))
+	if _, err := tx.ExecContext(ctx, stmt); err != nil {
+		return err
+	}
+	have, err := columnsOf(ctx, tx, t.class.Name)
+	if err != nil {
+		return err
+	}
+	for _, name := range t.columns {
+		if slices.Contains(have, name) {
+			continue
+		}
+		stmt := fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", quote(t.class.Name), quote(name), t.columnType(name))
+		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+			return err
+		}
+	}
+	for _, o := range t.class.Owners {
+		if err := s.prepareOwner(ctx, tx, t, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareOwner notes the cascade with the owner and indexes the columns that
+// it looks up.
+func (s *Store) prepareOwner(ctx context.Context, tx *sql.Tx, t *table, o fleet.Owner) error {
+	owner := s.tables[o.Class]
+	if owner == nil {
+		return fmt.Errorf("its owner %s is not a class of this store", o.Class)
+	}
+	owner.owned = append(owner.owned, ownership{owner: t.class.Name, pairs: o.Columns})
+	var cols []string
+	for own := range o.Columns {
+		cols = append(cols, own)
+	}
+	slices.Sort(cols)
+	index := t.class.Name + "_" + strings.Join(cols, "_")
+	for i, c := range cols {
+		cols[i] = quote(c)
+	}
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)",
+		quote(index), quote(t.class.Name), strings.Join(cols, ", ")))
+	return err
+}
+
+func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) {
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT * FROM %s LIMIT 0", quote(table)))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	return rows.Columns()
+}

@@ -1,0 +1,102 @@
+// Package store keeps the rows of the fleet in SQL, on SQLite and PostgreSQL
+// alike.
+//
+// Tables come from the classes: one table a class, named after it, with the
+// row's [fleet.Class.Key] as primary key and a column for each attribute. A
+// program hands in further classes for its own bookkeeping, and gets tables,
+// typed rows and one transaction over both.
+//
+// There is one write path. Every change of a fleet row is journaled in the
+// same transaction, with what it was before and after, under the transaction's
+// revision, which says who did it. That one record is the audit log, the
+// change feed, and, on an agent, the seed's modification tracker: the snapshot
+// is the working copy with the journal undone ([Tx.Since]).
+//
+// Writers are committed in groups: whoever comes first while nobody commits
+// leads, and takes along all who wait. Each request has a savepoint of its
+// own, so a failing one undoes only itself; the group runs under the store's
+// own context, so a caller who gives up undoes nobody's work. Durability costs
+// one fsync a group.
+//
+// The package imports no driver and starts no goroutine.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
+)
+
+// MaxChanges is how many journaled changes one Update may make. Larger work
+// goes in pieces, so that nobody waits long behind it.
+const MaxChanges = 50_000
+
+// Store is an open database of rows.
+type Store struct {
+	db     *sqldb.DB
+	tables map[string]*table
+	order  []*table // owners before what they own
+	now    func() time.Time
+	queue  chan *request
+	lead   chan struct{}
+}
+
+// Open makes or extends the tables of the fleet's classes and of the program's
+// own, and returns the store. It does not close db. now is the clock that
+// stamps rows and revisions.
+func Open(ctx context.Context, db *sqldb.DB, now func() time.Time, own ...*fleet.Class) (*Store, error) {
+	s := &Store{
+		db: db, now: now, tables: map[string]*table{},
+		queue: make(chan *request, 1024), lead: make(chan struct{}, 1),
+	}
+	for _, c := range append(fleet.Classes(), own...) {
+		t := newTable(c)
+		s.tables[c.Name] = t
+		s.order = append(s.order, t)
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("cannot prepare the %s database: %w", db.Dialect, err)
+	}
+	return s, nil
+}
+
+// View runs fn over one unchanging state of the database.
+func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
+	opts := &sql.TxOptions{ReadOnly: true}
+	if s.db.Dialect == sqldb.PostgreSQL {
+		opts.Isolation = sql.LevelRepeatableRead
+	}
+	sqlTx, err := s.db.Read.BeginTx(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("cannot read the database: %w", err)
+	}
+	defer sqlTx.Rollback()
+	return fn(&Tx{ctx: ctx, s: s, sql: sqlTx, now: s.now().UTC()})
+}
+
+// table is a class with its SQL text.
+type table struct {
+	class   *fleet.Class
+	columns []string // as stored, without "key"
+	insert  string
+	owned   []ownership // what goes with a row of this class
+}
+
+type ownership struct {
+	owner string // class name
+	pairs map[string]string
+}
+
+// columnType is what the database sees besides the class's own columns.
+const (
+	typeColumn  = "type"
+	extraColumn = "extra" // JSON of an open class's further fields
+)
+
+// token is 64 random bits: enough to tell two histories apart.
+func token() string { return rand.Text()[:13] }

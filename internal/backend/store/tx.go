@@ -1,0 +1,206 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Tx is one transaction. It is good until the function that got it returns,
+// and serves one goroutine.
+type Tx struct {
+	ctx   context.Context
+	s     *Store
+	sql   *sql.Tx
+	now   time.Time
+	write *writing // nil in a View
+}
+
+// writing is the part of a Tx that only an Update has.
+type writing struct {
+	origin   Origin
+	revision int64
+	tag      string
+	changes  int
+}
+
+// Now is the transaction's time, in UTC: the same for all it writes.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// Stamp is Now as a Time column holds it.
+func (tx *Tx) Stamp() string { return tx.now.Format(time.DateTime) }
+
+func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
+	rows, err := tx.sql.QueryContext(tx.ctx, tx.s.db.Dialect.Rebind(query), args...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the database: %w", err)
+	}
+	return rows, nil
+}
+
+func (tx *Tx) exec(query string, args ...any) error {
+	if _, err := tx.sql.ExecContext(tx.ctx, tx.s.db.Dialect.Rebind(query), args...); err != nil {
+		return fmt.Errorf("cannot write to the database: %w", err)
+	}
+	return nil
+}
+
+func (tx *Tx) table(c *fleet.Class) *table {
+	t := tx.s.tables[c.Name]
+	if t == nil || t.class != c {
+		panic("store: class " + c.Name + " was not given to Open")
+	}
+	return t
+}
+
+// Put creates a row or replaces it whole.
+func (tx *Tx) Put(c *fleet.Class, r fleet.Row) error {
+	row, err := c.Check(r, fleet.Creating)
+	if err != nil {
+		return err
+	}
+	before, err := tx.find(c, c.Key(row))
+	if err != nil {
+		return err
+	}
+	return tx.put(c, before, row)
+}
+
+// Patch changes the columns that r holds of an existing row. A column that is
+// nil there is emptied. Without the row the error is NotFound.
+func (tx *Tx) Patch(c *fleet.Class, r fleet.Row) error {
+	row, err := c.Check(r, fleet.Updating)
+	if err != nil {
+		return err
+	}
+	before, err := tx.find(c, c.Key(row))
+	if err != nil {
+		return err
+	}
+	if before == nil {
+		return fleet.Errorf(fleet.NotFound, "cannot change %s %q: there is none", c.Name, c.IdentString(row))
+	}
+	after := before.Clone()
+	for name, v := range row {
+		if v == nil && isList(c, name) {
+			v = []any{}
+		}
+		after[name] = v
+	}
+	return tx.put(c, before, after)
+}
+
+func isList(c *fleet.Class, name string) bool {
+	col := c.Column(name)
+	return col != nil && col.Kind == fleet.List
+}
+
+// put writes a whole canonical row over its former state and journals the
+// difference. Equal rows are left alone, so that repeating a write is free and
+// never looks like a change.
+func (tx *Tx) put(c *fleet.Class, before, after fleet.Row) error {
+	if tx.write == nil {
+		panic("store: write in a View")
+	}
+	changed, steady := difference(c, before, after)
+	if before != nil && !changed {
+		return nil
+	}
+	if tx.write.origin.Source == Local {
+		for _, col := range c.Columns {
+			if col.Stamp == "write" || col.Stamp == "create" && before == nil && after[col.Name] == nil {
+				after[col.Name] = tx.Stamp()
+			}
+		}
+	}
+	if err := tx.upsert(c, after); err != nil {
+		return err
+	}
+	if c.Local || before != nil && !steady {
+		return nil // bookkeeping and volatile columns are not history
+	}
+	return tx.journal(c, before, after)
+}
+
+// difference tells whether anything differs, and whether a column that is not
+// volatile does.
+func difference(c *fleet.Class, a, b fleet.Row) (changed, steady bool) {
+	for name := range union(a, b) {
+		if reflect.DeepEqual(a[name], b[name]) {
+			continue
+		}
+		changed = true
+		if col := c.Column(name); col == nil || !col.Volatile {
+			return true, true
+		}
+	}
+	return changed, false
+}
+
+func union(a, b fleet.Row) map[string]bool {
+	names := make(map[string]bool, len(a)+len(b))
+	for n := range a {
+		names[n] = true
+	}
+	for n := range b {
+		names[n] = true
+	}
+	return names
+}
+
+// Delete removes the rows that match, with all that they own, and says how
+// many matched.
+func (tx *Tx) Delete(c *fleet.Class, f fleet.Filter) (int, error) {
+	rows, err := tx.Select(c, f)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range rows {
+		if err := tx.remove(c, r); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
+}
+
+// Remove deletes the row with this identity, if there is one.
+func (tx *Tx) Remove(c *fleet.Class, ident fleet.Row) error {
+	r, err := tx.find(c, c.Key(ident))
+	if err != nil || r == nil {
+		return err
+	}
+	return tx.remove(c, r)
+}
+
+func (tx *Tx) remove(c *fleet.Class, r fleet.Row) error {
+	if tx.write == nil {
+		panic("store: delete in a View")
+	}
+	for _, o := range tx.table(c).owned {
+		f := fleet.Filter{}
+		for own, theirs := range o.pairs {
+			f[own] = r[theirs]
+			if theirs == typeColumn {
+				f[own] = c.Type(r)
+			}
+		}
+		if _, err := tx.Delete(tx.s.tables[o.owner].class, f); err != nil {
+			return err
+		}
+	}
+	key := c.Key(r)
+	if err := tx.exec(`DELETE FROM `+quote(c.Name)+` WHERE "key" = ?`, key); err != nil {
+		return err
+	}
+	if err := tx.exec(`DELETE FROM "element" WHERE "class" = ? AND "key" = ?`, c.Name, key); err != nil {
+		return err
+	}
+	if c.Local {
+		return nil
+	}
+	return tx.journal(c, r, nil)
+}

@@ -1,0 +1,57 @@
+// Package sqlite opens a SQLite file (modernc.org/sqlite, pure Go) with
+// write-ahead log and full durability.
+package sqlite
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
+)
+
+// Open opens or makes the database file, readable by its owner only. The
+// pragmas stand in the connection string because they are per connection; a
+// pool opens new ones at will.
+func Open(path string) (*sqldb.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open database %s: %w", path, err)
+	}
+	f, err := os.OpenFile(abs, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open database: %w", err)
+	}
+	f.Close()
+	pragmas := url.Values{"_pragma": {
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+		"cache_size(-4000)", "temp_store(memory)", "trusted_schema(0)",
+	}}
+	pragmas.Set("_txlock", "immediate")
+	name := "file:" + (&url.URL{Path: abs}).EscapedPath() + "?" + pragmas.Encode()
+	write, err := sql.Open("sqlite", name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open database %s: %w", path, err)
+	}
+	write.SetMaxOpenConns(1)
+	pragmas.Del("_txlock")
+	pragmas.Add("_pragma", "query_only(1)")
+	read, err := sql.Open("sqlite", "file:"+(&url.URL{Path: abs}).EscapedPath()+"?"+pragmas.Encode())
+	if err != nil {
+		write.Close()
+		return nil, fmt.Errorf("cannot open database %s: %w", path, err)
+	}
+	read.SetMaxOpenConns(max(4, runtime.NumCPU()))
+	read.SetMaxIdleConns(2)
+	db := &sqldb.DB{Write: write, Read: read, Dialect: sqldb.SQLite}
+	if err := write.Ping(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("cannot open database %s: %w", path, err)
+	}
+	return db, nil
+}
