@@ -27,7 +27,7 @@ type Proxy struct {
 }
 
 // Listen opens the near end on a TCP address ("127.0.0.1:0" for a free port).
-// Nothing is carried, and no connection is held, before Serve runs.
+// Connections wait in the kernel until Serve runs.
 func Listen(line Line, addr, target string) (*Proxy, error) {
 	if err := line.check(); err != nil {
 		return nil, fmt.Errorf("cannot open slow line: %w", err)
