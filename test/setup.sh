@@ -1,0 +1,26 @@
+#!/bin/sh
+# Installs what the tests need and this machine lacks: PostgreSQL, rsync, zstd. Only as root and
+# with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
+set -eu
+
+missing=
+[ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || command -v postgres >/dev/null || missing="$missing postgresql"
+for tool in rsync zstd; do
+	command -v $tool >/dev/null || missing="$missing $tool"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+	echo "missing:$missing (tests that need them are left out; run as root on Debian to install them)"
+	exit 0
+fi
+echo "installing:$missing"
+log=$(mktemp)
+# Words of $missing are separate arguments.
+# shellcheck disable=SC2086
+if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends install $missing; } >"$log" 2>&1 </dev/null; then
+	cat "$log" >&2
+	rm -f "$log"
+	exit 1
+fi
+rm -f "$log"
