@@ -1,0 +1,5 @@
+package secureexec
+
+import "io/fs"
+
+func ownedAlone(fs.FileInfo) error { return nil }
