@@ -47,7 +47,8 @@ type Column struct {
 	Default  any      // value at creation when none is given
 	Merge    Merge
 	Volatile bool     // never a conflict, never a new revision (lastSeen, actionProgress)
-	Secret   bool     // only administrators, depots and the host itself may read it; never journaled in clear
+	Secret   bool     // only administrators, depots and the host itself may read it
+	Private  bool     // other hosts may not read it
 	Stamp    string   // "write" or "create": the service sets the time
 	Types    []string // concrete types that have it; empty for all
 	Valid    string   // name of a syntax in valid.go
@@ -107,7 +108,7 @@ func (col *Column) Has(typ string) bool {
 //
 //	col:"name,option,..."
 //
-// with the options ident, lower, list, time, volatile, secret, stamp=write,
+// with the options ident, lower, time, volatile, secret, private, stamp=write,
 // stamp=create, merge=client|unchanged|version, default=V, in=A|B,
 // types=A|B, valid=SYNTAX, owner=CLASS.COLUMN. It panics on a tag that it does
 // not understand: classes are made at program start from constants.
@@ -168,6 +169,8 @@ func parseColumn(c *Class, f reflect.StructField, tag string) *Column {
 			col.Volatile = true
 		case "secret":
 			col.Secret = true
+		case "private":
+			col.Private = true
 		case "stamp":
 			col.Stamp = val
 		case "merge":
@@ -225,4 +228,17 @@ func ownerColumns(o Owner) []string {
 		cols = append(cols, c)
 	}
 	return cols
+}
+
+// HostColumn is the column that holds the id of the host a row belongs to, ""
+// if the class has none.
+func (c *Class) HostColumn() string {
+	for _, o := range c.Owners {
+		for own, theirs := range o.Columns {
+			if o.Class == "host" && theirs == "id" {
+				return own
+			}
+		}
+	}
+	return ""
 }

@@ -4,18 +4,18 @@ package fleet
 type Host struct {
 	Type            string
 	ID              HostID `col:"id,ident,lower,valid=host"`
-	Description     string `col:"description,default="`
-	Notes           string `col:"notes,default="`
-	HardwareAddress string `col:"hardwareAddress,lower,valid=mac"`
+	Description     string `col:"description,private,default="`
+	Notes           string `col:"notes,private,default="`
+	HardwareAddress string `col:"hardwareAddress,lower,private,valid=mac"`
 	IPAddress       string `col:"ipAddress,lower,valid=ip,volatile"`
-	InventoryNumber string `col:"inventoryNumber,default="`
+	InventoryNumber string `col:"inventoryNumber,private,default="`
 	// HostKey authenticates the host to /rpc and WebDAV, as opsi clients do.
 	HostKey string `col:"opsiHostKey,lower,secret,valid=hostkey"`
 
 	// Clients only.
 	OneTimePassword string `col:"oneTimePassword,secret,types=OpsiClient"`
 	Created         string `col:"created,time,stamp=create,types=OpsiClient"`
-	LastSeen        string `col:"lastSeen,time,volatile,types=OpsiClient"`
+	LastSeen        string `col:"lastSeen,time,private,volatile,types=OpsiClient"`
 	SystemUUID      string `col:"systemUUID,lower,valid=uuid,merge=client"`
 
 	// Depot and config servers only.

@@ -71,13 +71,10 @@ func Root(t testing.TB) {
 
 // own is the server of this test binary, started by the first test that needs one. It ends with
 // the process (package postgres sees to that), because no test knows whether it is the last.
-var own = sync.OnceValues(func() (string, error) {
-	server, err := postgres.Start()
-	if err != nil {
-		return "", err
-	}
-	return server.URL, nil
-})
+//
+// The server itself is kept, not its URL: the pipe that keeps it alive would be closed by the
+// garbage collector.
+var own = sync.OnceValues(postgres.Start)
 
 // Postgres returns the URL of a fresh, empty database on a real PostgreSQL server. The database
 // is dropped when the test ends, with whatever connections are left.
@@ -88,10 +85,11 @@ func Postgres(t testing.TB) string {
 		if _, err := postgres.Bin(); err != nil {
 			Skip(t, "PostgreSQL", err.Error())
 		}
-		var err error
-		if server, err = own(); err != nil {
+		started, err := own()
+		if err != nil {
 			t.Fatal(err)
 		}
+		server = started.URL
 	}
 	name := "fernwerk_" + strings.ToLower(rand.Text())
 	if err := statement(server, "CREATE DATABASE "+name); err != nil {

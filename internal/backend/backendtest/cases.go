@@ -1,0 +1,218 @@
+package backendtest
+
+import (
+	"strings"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// handCases show the methods that are written by hand.
+var handCases = map[string]func(*bench){
+	"configState_getValues": func(b *bench) {
+		b.servers()
+		b.call("config_createBool", "opsiclientd.event_timer.active", "timer", false)
+		b.call("config_createUnicode", "clientconfig.depot.protocol", "", []any{"cifs", "webdav"}, []any{"cifs"})
+		ask := func(defaults bool) any {
+			return b.call("configState_getValues", []any{"opsiclientd.*", "clientconfig.depot.protocol"}, []any{"pc1.example.org"}, defaults)
+		}
+		b.same("defaults", map[string]any{"pc1.example.org": map[string]any{
+			"opsiclientd.event_timer.active": []any{false}, "clientconfig.depot.protocol": []any{"cifs"}}}, ask(true))
+		b.same("without defaults", map[string]any{"pc1.example.org": map[string]any{}}, ask(false))
+		b.call("configState_create", "clientconfig.depot.protocol", "server.example.org", []any{"webdav"})
+		b.same("the depot's value", map[string]any{"pc1.example.org": map[string]any{"clientconfig.depot.protocol": []any{"webdav"}}}, ask(false))
+		b.call("configState_create", "clientconfig.depot.protocol", "pc1.example.org", "cifs")
+		b.call("configState_create", "opsiclientd.event_timer.active", "pc1.example.org", true)
+		b.same("the client's value", map[string]any{"pc1.example.org": map[string]any{
+			"opsiclientd.event_timer.active": []any{true}, "clientconfig.depot.protocol": []any{"cifs"}}}, ask(true))
+	},
+	"configState_getClientToDepotserver": func(b *bench) {
+		b.servers()
+		ask := func(args ...any) any { return b.call("configState_getClientToDepotserver", args...) }
+		here := func(depot string) any {
+			return []any{map[string]any{"clientId": "pc1.example.org", "depotId": depot, "alternativeDepotIds": []any{}}}
+		}
+		b.same("no parameter: the config server", here("server.example.org"), ask())
+		b.call("config_createUnicode", "clientconfig.depot.id", "", []any{}, []any{"depot1.example.org"})
+		b.same("the default", here("depot1.example.org"), ask([]any{}, []any{"pc1.example.org"}))
+		b.call("configState_create", "clientconfig.depot.id", "pc1.example.org", "server.example.org")
+		b.same("its own", here("server.example.org"), ask())
+		b.same("another depot's clients", []any{}, ask([]any{"depot1.example.org"}))
+	},
+	"productPropertyState_getValues": func(b *bench) {
+		b.servers()
+		b.product("firefox", "115.0", "1")
+		b.call("productProperty_createUnicode", "firefox", "115.0", "1", "language", "", []any{"de", "en", "fr"}, []any{"de"})
+		ask := func() any {
+			return b.call("productPropertyState_getValues", []any{"firefox"}, nil, []any{"pc1.example.org"})
+		}
+		is := func(v string) any {
+			return map[string]any{"pc1.example.org": map[string]any{"firefox": map[string]any{"language": []any{v}}}}
+		}
+		b.same("default", is("de"), ask())
+		b.call("productPropertyState_create", "firefox", "language", "server.example.org", "en")
+		b.same("the depot's", is("en"), ask())
+		b.call("productPropertyState_create", "firefox", "language", "pc1.example.org", "fr")
+		b.same("the client's", is("fr"), ask())
+	},
+	"backend_getInterface": func(b *bench) {
+		for _, m := range b.rows("backend_getInterface", methods.Params{}) {
+			if m := m.(map[string]any); m["name"] == "host_getObjects" {
+				b.same("params", []any{"*attributes", "**filter"}, m["params"])
+				return
+			}
+		}
+		b.Error("host_getObjects is not listed")
+	},
+	"backend_info": func(b *bench) {
+		if v := b.call("backend_info").(map[string]any); v["version"] == "" {
+			b.Errorf("no version: %v", v)
+		}
+	},
+	"backend_exit":                func(b *bench) { b.same("backend_exit", nil, b.call("backend_exit")) },
+	"accessControl_authenticated": func(b *bench) { b.same("", true, b.call("accessControl_authenticated")) },
+	"accessControl_userIsAdmin":   func(b *bench) { b.same("", true, b.call("accessControl_userIsAdmin")) },
+	"getServiceTime": func(b *bench) {
+		if _, err := time.Parse(time.DateTime, b.call("getServiceTime", true).(string)); err != nil {
+			b.Error(err)
+		}
+	},
+	"log_write": logCase,
+	"log_read":  logCase,
+}
+
+func logCase(b *bench) {
+	b.servers()
+	if _, err := b.try("log_write", methods.Pos("instlog", "one\n", "pc1.example.org")); fleet.CodeOf(err) == fleet.NotHere {
+		b.refused(fleet.NotHere, "log_read", "instlog", "pc1.example.org")
+		return // an agent's cache keeps no logs of others
+	}
+	b.call("log_write", "instlog", "two\n", "pc1.example.org", true)
+	b.same("appended", "one\ntwo\n", b.call("log_read", "instlog", "pc1.example.org"))
+	b.same("its end", "two\n", b.call("log_read", "instlog", "pc1.example.org", 5))
+	b.call("log_write", "instlog", "three\n", "pc1.example.org", false)
+	b.same("replaced", "three\n", b.call("log_read", "instlog", "pc1.example.org"))
+	b.refused(fleet.Invalid, "log_write", "../passwd", "x", "pc1.example.org")
+	b.refused(fleet.Invalid, "log_write", "instlog", "x", "../../etc")
+}
+
+// servers makes a config server, a depot and a client.
+func (b *bench) servers() {
+	b.Helper()
+	b.call("host_createObjects", Sample(fleet.Hosts))
+}
+
+// product puts a product on the config server's depot.
+func (b *bench) product(id, version, pkg string) {
+	b.Helper()
+	b.call("product_createLocalboot", id, version, pkg, strings.ToUpper(id), false, "setup.sh")
+	b.call("productOnDepot_create", id, "LocalbootProduct", version, pkg, "server.example.org")
+}
+
+// ruleCases are rules that belong to no single method.
+var ruleCases = map[string]func(*bench){
+	"filters/wildcards stand for text only": func(b *bench) {
+		b.servers()
+		for _, tt := range []struct {
+			filter string
+			want   int
+		}{
+			{"*50%_off*", 1}, {"*50_%off*", 0}, {"*50%*", 1}, {"müller*", 0}, {"Müller*", 1}, {"M_ller*", 0}, {"*", 1}, {"[M]*", 0}, {"?üller*", 0},
+		} {
+			if got := b.find(fleet.Hosts, map[string]any{"description": tt.filter, "type": "OpsiClient"}); len(got) != tt.want {
+				b.Errorf("description %q finds %d clients, want %d", tt.filter, len(got), tt.want)
+			}
+		}
+	},
+	"filters/no value and the empty text are one": func(b *bench) {
+		b.putAll(fleet.Configs)
+		b.call("config_createUnicode", "empty", "", nil, nil)
+		for _, v := range []any{nil, ""} {
+			if got := b.find(fleet.Configs, map[string]any{"description": v}); len(got) != 1 {
+				b.Errorf("description %#v finds %d, want 1", v, len(got))
+			}
+		}
+		if got := b.find(fleet.Configs, map[string]any{"description": []any{nil, "how"}}); len(got) != 2 {
+			b.Errorf("nil or %q finds %d, want 2", "how", len(got))
+		}
+	},
+	"filters/a list matches by any element": func(b *bench) {
+		b.putAll(fleet.Configs)
+		b.putAll(fleet.ConfigStates)
+		for _, tt := range []struct {
+			class *fleet.Class
+			name  string
+			value any
+			want  int
+		}{
+			{fleet.Configs, "possibleValues", "webdav", 1}, {fleet.Configs, "possibleValues", "web*", 1}, {fleet.Configs, "possibleValues", true, 1},
+			{fleet.Configs, "possibleValues", "true", 0}, {fleet.ConfigStates, "values", false, 1}, {fleet.ConfigStates, "values", []any{false, "cifs"}, 2},
+		} {
+			if got := b.find(tt.class, map[string]any{tt.name: tt.value}); len(got) != tt.want {
+				b.Errorf("%s %#v finds %d, want %d", tt.name, tt.value, len(got), tt.want)
+			}
+		}
+	},
+	"filters/types, booleans and numbers": func(b *bench) {
+		b.servers()
+		b.putAll(fleet.ProductsOnDepots)
+		b.putAll(fleet.Products)
+		for _, tt := range []struct {
+			class *fleet.Class
+			f     map[string]any
+			want  int
+		}{
+			{fleet.Hosts, map[string]any{"type": "OpsiClient"}, 1}, {fleet.Hosts, map[string]any{"type": []any{"OpsiClient", "OpsiDepotserver"}}, 2},
+			{fleet.Hosts, map[string]any{"type": nil}, 3}, {fleet.Hosts, map[string]any{"id": []any{}}, 3}, {fleet.Hosts, map[string]any{"id": "PC1.Example.org"}, 1},
+			{fleet.ProductsOnDepots, map[string]any{"locked": true}, 1}, {fleet.ProductsOnDepots, map[string]any{"locked": "false"}, 1},
+			{fleet.Products, map[string]any{"priority": 10}, 1}, {fleet.Products, map[string]any{"priority": "10"}, 1},
+		} {
+			if got := b.find(tt.class, tt.f); len(got) != tt.want {
+				b.Errorf("%s %v finds %d, want %d", tt.class.Name, tt.f, len(got), tt.want)
+			}
+		}
+		b.refused(fleet.Invalid, "host_getObjects", []any{}, map[string]any{"colour": "red"})
+	},
+	"order/by identity, bytewise": func(b *bench) {
+		for _, id := range []string{"b", "a-b", "a", "a.b", "ab"} {
+			b.call("config_createUnicode", id)
+		}
+		b.same("order", []any{"a", "a-b", "a.b", "ab", "b"}, b.rows("config_getIdents", methods.Params{}))
+	},
+	"delete/takes along what belongs to the object": func(b *bench) {
+		for _, c := range fleet.Classes() {
+			b.putAll(c)
+		}
+		b.call("host_delete", "pc1.example.org")
+		for _, c := range []*fleet.Class{fleet.ProductsOnClients, fleet.ConfigStates, fleet.ProductPropertyStates, fleet.LicensesOnClients, fleet.AuditSoftwareOnClients, fleet.AuditHardwareOnHosts} {
+			if got := b.find(c, nil); len(got) != 0 {
+				b.Errorf("%d %s are left", len(got), c.Name)
+			}
+		}
+		if got := b.find(fleet.Memberships, nil); len(got) != 1 {
+			b.Errorf("%d memberships are left, want the product's", len(got))
+		}
+		b.call("product_delete", "firefox")
+		if got := b.find(fleet.ProductProperties, nil); len(got) != 0 {
+			b.Errorf("%d properties are left", len(got))
+		}
+	},
+	"update/null leaves a value alone": func(b *bench) {
+		b.putAll(fleet.ProductsOnClients)
+		b.call("productOnClient_updateObjects", fleet.Row{"productId": "firefox", "productType": "LocalbootProduct", "clientId": "pc1.example.org", "actionRequest": "none", "productVersion": nil})
+		got := b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
+		b.same("version", "114.0", got["productVersion"])
+		b.same("request", "none", got["actionRequest"])
+		if got["modificationTime"] == nil {
+			b.Error("the service did not stamp the change")
+		}
+	},
+	"calls/wrong names and arguments": func(b *bench) {
+		b.refused(fleet.NotFound, "host_getObject")
+		b.refused(fleet.Invalid, "backend_exit", 1, 2)
+		if _, err := b.try("getServiceTime", methods.Params{Named: map[string]any{"utc": true}}); fleet.CodeOf(err) != fleet.Invalid {
+			b.Errorf("unknown parameter: %v", err)
+		}
+	},
+}

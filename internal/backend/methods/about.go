@@ -1,0 +1,143 @@
+package methods
+
+import (
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// serviceMethods are about the service itself, and the logs it keeps.
+func serviceMethods() []*Method {
+	return []*Method{
+		{
+			Name: "backend_getInterface", Roles: everyone, call: getInterface,
+			Doc: "What can be called, as opsi describes it.",
+		},
+		{
+			Name: "backend_info", Roles: everyone, call: backendInfo,
+			Doc: "Version and kind of the service that answers.",
+		},
+		{
+			Name: "backend_exit", Roles: everyone, call: func(*Call) (any, error) { return nil, nil },
+			Doc: "Ends a conversation; the session is ended by /session/logout.",
+		},
+		{
+			Name: "accessControl_authenticated", Roles: everyone, call: func(*Call) (any, error) { return true, nil },
+			Doc: "True for whoever gets this far.",
+		},
+		{
+			Name: "accessControl_userIsAdmin", Roles: everyone, call: func(c *Call) (any, error) { return c.Actor.Role == Administrator, nil },
+			Doc: "Whether the caller is an administrator.",
+		},
+		{
+			Name: "getServiceTime", Roles: everyone, call: serviceTime,
+			Doc: "The service's clock, in local time or in UTC.", Params: []Param{{Name: "utctime", Optional: true}},
+		},
+		{
+			Name: "log_write", Roles: []Role{Operator, Depot, Host}, call: logWrite, Writes: true,
+			Doc:    "Keeps a log of an object; append adds to it.",
+			Params: []Param{{Name: "logType"}, {Name: "data"}, {Name: "objectId", Optional: true}, {Name: "append", Optional: true}},
+		},
+		{
+			Name: "log_read", Roles: everyone, call: logRead,
+			Doc:    "The newest part of a log, at most maxSize bytes.",
+			Params: []Param{{Name: "logType"}, {Name: "objectId", Optional: true}, {Name: "maxSize", Optional: true}},
+		},
+	}
+}
+
+func getInterface(c *Call) (any, error) {
+	var out []any
+	for _, name := range c.s.names {
+		m := c.s.table[name]
+		var params, args []any
+		args = append(args, "self")
+		var defaults []any
+		var keywords any
+		for _, p := range m.Params {
+			params = append(params, p.String())
+			if p.Rest {
+				keywords = p.Name
+				continue
+			}
+			args = append(args, p.Name)
+			if p.Optional {
+				defaults = append(defaults, nil)
+			}
+		}
+		out = append(out, map[string]any{
+			"name": m.Name, "params": orEmpty(params), "args": args, "varargs": nil, "keywords": keywords,
+			"defaults": defaults, "deprecated": false, "alternative_method": nil, "doc": m.Doc, "annotations": map[string]any{},
+		})
+	}
+	return out, nil
+}
+
+func orEmpty(l []any) []any {
+	if l == nil {
+		return []any{}
+	}
+	return l
+}
+
+func backendInfo(c *Call) (any, error) {
+	out := map[string]any{"realmodules": []any{}}
+	for k, v := range c.s.ports.Info {
+		out[k] = v
+	}
+	return out, nil
+}
+
+func serviceTime(c *Call) (any, error) {
+	var now time.Time
+	err := c.view(func(tx *store.Tx) error { now = tx.Now(); return nil })
+	if !c.flag("utctime", false) {
+		now = now.Local()
+	}
+	return now.Format(time.DateTime), err
+}
+
+func (c *Call) logOf() (logType, object string, err error) {
+	if c.s.ports.Logs == nil {
+		return "", "", fleet.Errorf(fleet.NotHere, "cannot call %s: this service keeps no logs", c.m.Name)
+	}
+	if logType, err = c.text("logType"); err != nil {
+		return "", "", err
+	}
+	if object, err = c.text("objectId"); err != nil {
+		return "", "", err
+	}
+	if object == "" && c.Actor.Role == Host {
+		object = c.Actor.ID
+	}
+	if c.Actor.Role == Host && object != c.Actor.ID {
+		return "", "", fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own logs only", c.m.Name, object, c.Actor.ID)
+	}
+	if object == "" {
+		return "", "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter objectId is missing", c.m.Name)
+	}
+	return logType, object, nil
+}
+
+func logWrite(c *Call) (any, error) {
+	logType, object, err := c.logOf()
+	if err != nil {
+		return nil, err
+	}
+	data, err := c.text("data")
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.s.ports.Logs.Write(logType, object, []byte(data), c.flag("append", false))
+}
+
+func logRead(c *Call) (any, error) {
+	logType, object, err := c.logOf()
+	if err != nil {
+		return nil, err
+	}
+	size, _ := c.args["maxSize"].(int64)
+	data, err := c.s.ports.Logs.Read(logType, object, size)
+	return string(data), err
+}

@@ -1,0 +1,112 @@
+package methods
+
+import (
+	"slices"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// hostMayWrite lists what a host may write of itself. Every other class is
+// read-only for it.
+var hostMayWrite = []*fleet.Class{
+	fleet.Hosts, fleet.ConfigStates, fleet.ProductPropertyStates, fleet.ProductsOnClients, fleet.LicensesOnClients,
+	fleet.AuditSoftwares, fleet.AuditSoftwareOnClients, fleet.AuditHardwares, fleet.AuditHardwareOnHosts,
+}
+
+// hostMayNotRead lists the classes that are no host's business.
+var hostMayNotRead = []*fleet.Class{fleet.Users, fleet.LicenseContracts}
+
+// visible narrows rows to what the actor may see, and takes out what it may
+// not read of them: a host sees itself, the servers, and what belongs to
+// neither; secrets go to administrators, depots and the host itself.
+func (c *Call) visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fleet.Row, error) {
+	if c.Actor.Role == Administrator || c.Actor.Role == Depot {
+		return rows, nil
+	}
+	col := class.HostColumn()
+	if class == fleet.Hosts {
+		col = "id"
+	}
+	servers := map[string]bool{}
+	if c.Actor.Role == Host && col != "" {
+		var err error
+		if servers, err = serverIDs(tx); err != nil {
+			return nil, err
+		}
+	}
+	var out []fleet.Row
+	for _, r := range rows {
+		own := c.Actor.Role == Host && col != "" && r.Str(col) == c.Actor.ID
+		if c.Actor.Role == Host && col != "" && !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup {
+			continue
+		}
+		out = append(out, redact(class, r, own, c.Actor.Role))
+	}
+	return out, nil
+}
+
+func redact(class *fleet.Class, r fleet.Row, own bool, role Role) fleet.Row {
+	copied := false
+	for _, col := range class.Columns {
+		hide := col.Secret && !own || col.Private && role == Host && !own
+		if !hide || r[col.Name] == nil {
+			continue
+		}
+		if !copied {
+			r, copied = r.Clone(), true
+		}
+		r[col.Name] = nil
+	}
+	return r
+}
+
+func serverIDs(tx *store.Tx) (map[string]bool, error) {
+	rows, err := tx.Select(fleet.Hosts, fleet.Filter{"type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
+	ids := map[string]bool{}
+	for _, r := range rows {
+		ids[r.Str("id")] = true
+	}
+	return ids, err
+}
+
+// mayWrite refuses a host's write of anything but itself. Writing another
+// client's object is an error, not a silent skip (as opsi does).
+func (c *Call) mayWrite(class *fleet.Class, r fleet.Row) error {
+	if c.Actor.Role != Host {
+		return nil
+	}
+	col := class.HostColumn()
+	if class == fleet.Hosts {
+		col = "id"
+		for _, name := range []string{"opsiHostKey", "oneTimePassword", "type"} {
+			if r[name] != nil && !(name == "type" && r[name] == fleet.OpsiClient) {
+				return fleet.Errorf(fleet.Denied, "cannot change %s of %s: a host does not set its own", name, r.Str("id"))
+			}
+		}
+	}
+	if !slices.Contains(hostMayWrite, class) || col != "" && r.Str(col) != c.Actor.ID {
+		return fleet.Errorf(fleet.Denied, "cannot change %s %q: host %s may only change what is its own", class.Name, class.IdentString(r), c.Actor.ID)
+	}
+	return nil
+}
+
+var everyone = []Role{Operator, Reader, Depot, Host}
+
+func readers(class *fleet.Class) []Role {
+	if slices.Contains(hostMayNotRead, class) {
+		return []Role{Operator, Reader, Depot}
+	}
+	return everyone
+}
+
+func writers(class *fleet.Class) []Role {
+	roles := []Role{Operator, Depot}
+	if class == fleet.Users {
+		return []Role{}
+	}
+	if slices.Contains(hostMayWrite, class) {
+		roles = append(roles, Host)
+	}
+	return roles
+}

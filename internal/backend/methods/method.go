@@ -1,0 +1,191 @@
+package methods
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Param is one parameter of a method.
+type Param struct {
+	Name     string
+	Optional bool
+	Rest     bool // "**": takes all further named arguments, as filters do
+}
+
+func (p Param) String() string {
+	switch {
+	case p.Rest:
+		return "**" + p.Name
+	case p.Optional:
+		return "*" + p.Name
+	}
+	return p.Name
+}
+
+// Method is one row of the table.
+type Method struct {
+	Name   string
+	Params []Param
+	Roles  []Role // who may call it; administrators always may
+	Doc    string
+	Class  *fleet.Class // of the generated methods
+	Writes bool
+	call   func(*Call) (any, error)
+}
+
+// Allows tells whether a role may call the method at all. What a host may see
+// and write is narrowed further, to itself.
+func (m *Method) Allows(r Role) bool { return r == Administrator || slices.Contains(m.Roles, r) }
+
+// Call is one call being answered.
+type Call struct {
+	Context context.Context
+	Actor   Actor
+	s       *Service
+	m       *Method
+	args    map[string]any
+	rest    map[string]any
+}
+
+// bind matches arguments with parameters, as opsi does: by position, then by
+// name; a mapping behind the last positional argument holds the filter.
+func (m *Method) bind(p Params) (args, rest map[string]any, err error) {
+	args, rest = map[string]any{}, map[string]any{}
+	hasRest := len(m.Params) > 0 && m.Params[len(m.Params)-1].Rest
+	plain := m.Params
+	if hasRest {
+		plain = m.Params[:len(m.Params)-1]
+	}
+	positional := p.Positional
+	if n := len(positional); hasRest && n > 0 {
+		if filter, ok := asMap(positional[n-1]); ok {
+			rest, positional = filter, positional[:n-1]
+		}
+	}
+	if len(positional) > len(plain) {
+		return nil, nil, fleet.Errorf(fleet.Invalid, "cannot call %s: %d arguments, it takes %d (%s)", m.Name, len(positional), len(plain), m.Signature())
+	}
+	for i, v := range positional {
+		args[plain[i].Name] = v
+	}
+	for name, v := range p.Named {
+		i := slices.IndexFunc(plain, func(q Param) bool { return q.Name == name })
+		switch {
+		case i >= 0:
+			args[name] = v
+		case hasRest:
+			if filter, ok := asMap(v); ok && name == m.Params[len(m.Params)-1].Name {
+				for k, fv := range filter {
+					rest[k] = fv
+				}
+				continue
+			}
+			rest[name] = v
+		default:
+			return nil, nil, fleet.Errorf(fleet.Invalid, "cannot call %s: no parameter %q (%s)", m.Name, name, m.Signature())
+		}
+	}
+	for _, q := range plain {
+		if v, given := args[q.Name]; !q.Optional && (!given || v == nil) {
+			return nil, nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s is missing (%s)", m.Name, q.Name, m.Signature())
+		}
+	}
+	return args, rest, nil
+}
+
+func asMap(v any) (map[string]any, bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		return v, true
+	case fleet.Row:
+		return v, true
+	case fleet.Filter:
+		return v, true
+	}
+	return nil, false
+}
+
+// Signature is the method as one would call it.
+func (m *Method) Signature() string {
+	names := make([]string, len(m.Params))
+	for i, p := range m.Params {
+		names[i] = p.String()
+	}
+	return m.Name + "(" + strings.Join(names, ", ") + ")"
+}
+
+// text is a string argument, "" if it is not given.
+func (c *Call) text(name string) (string, error) {
+	switch v := c.args[name].(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	}
+	return "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants text", c.m.Name, name)
+}
+
+// texts is a list of strings; one string is a list of one.
+func (c *Call) texts(name string) ([]string, error) {
+	switch v := c.args[name].(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []string{v}, nil
+	case []string:
+		return v, nil
+	case []any:
+		out := make([]string, len(v))
+		for i, e := range v {
+			s, ok := e.(string)
+			if !ok {
+				return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants texts", c.m.Name, name)
+			}
+			out[i] = s
+		}
+		return out, nil
+	}
+	return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants a list of texts", c.m.Name, name)
+}
+
+// flag is a boolean argument with a default.
+func (c *Call) flag(name string, def bool) bool {
+	if v, ok := c.args[name].(bool); ok {
+		return v
+	}
+	return def
+}
+
+// rows is an argument of one object or a list of them.
+func (c *Call) rows(name string) ([]fleet.Row, error) {
+	list, ok := c.args[name].([]any)
+	if rows, isRows := c.args[name].([]fleet.Row); isRows {
+		return rows, nil
+	}
+	if !ok {
+		list = []any{c.args[name]}
+	}
+	out := make([]fleet.Row, len(list))
+	for i, v := range list {
+		m, ok := asMap(v)
+		if !ok {
+			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants objects, not %T", c.m.Name, name, v)
+		}
+		out[i] = fleet.Row(m)
+	}
+	return out, nil
+}
+
+func (c *Call) origin() store.Origin {
+	return store.Origin{Source: store.Local, Actor: string(c.Actor.Role) + " " + c.Actor.ID, Address: c.Actor.Address, Request: c.Actor.Request}
+}
+
+func (c *Call) view(fn func(*store.Tx) error) error { return c.s.store.View(c.Context, fn) }
+
+func (c *Call) update(fn func(*store.Tx) error) error {
+	return c.s.store.Update(c.Context, c.origin(), fn)
+}

@@ -1,0 +1,348 @@
+package methods
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// creators are the names of the create methods of classes that have types:
+// opsi's own, which leave out the class's name.
+var creators = map[string]string{
+	fleet.BoolConfig: "createBool", fleet.UnicodeConfig: "createUnicode",
+	fleet.LocalbootProduct: "createLocalboot", fleet.NetbootProduct: "createNetboot",
+	"UnicodeProductProperty": "createUnicode", "BoolProductProperty": "createBool",
+	"RetailSoftwareLicense": "createRetail", "OEMSoftwareLicense": "createOEM",
+	"VolumeSoftwareLicense": "createVolume", "ConcurrentSoftwareLicense": "createConcurrent",
+	"LicenseContract": "create", "LicensePool": "create",
+}
+
+// fixedByType are columns that a type decides; its create method does not take them.
+var fixedByType = map[string]fleet.Row{
+	fleet.BoolConfig:      {"possibleValues": []any{true, false}, "editable": false, "multiValue": false},
+	"BoolProductProperty": {"possibleValues": []any{true, false}, "editable": false, "multiValue": false},
+}
+
+// classMethods generates a class's methods.
+func classMethods(class *fleet.Class) []*Method {
+	row := func(name string, writes bool, doc string, call func(*Call) (any, error), params ...Param) *Method {
+		roles := readers(class)
+		if writes {
+			roles = writers(class)
+		}
+		return &Method{Name: class.Name + "_" + name, Params: params, Roles: roles, Doc: doc, Class: class, Writes: writes, call: call}
+	}
+	attributes, filter := Param{Name: "attributes", Optional: true}, Param{Name: "filter", Rest: true}
+	ms := []*Method{
+		row("getObjects", false, "The objects that match the filter, with the attributes asked for, or all.", getObjects, attributes, filter),
+		row("getHashes", false, "The same as getObjects.", getObjects, attributes, filter),
+		row("getIdents", false, "The identities of the objects that match: as str, dict, list or tuple.", getIdents, Param{Name: "returnType", Optional: true}, filter),
+		row("insertObject", true, "Creates the object, or replaces it whole.", writeObjects(replace), Param{Name: class.Name}),
+		row("createObjects", true, "Creates the objects, or replaces them whole.", writeObjects(replace), Param{Name: plural(class)}),
+		row("updateObject", true, "Changes the attributes given of an object that exists.", writeObjects(patch), Param{Name: class.Name}),
+		row("updateObjects", true, "Changes the attributes given; creates what is missing.", writeObjects(merge), Param{Name: plural(class)}),
+		row("deleteObjects", true, "Deletes the objects, with all that belongs to them.", deleteObjects, Param{Name: plural(class)}),
+	}
+	var idents []Param
+	for _, col := range class.Ident() {
+		idents = append(idents, Param{Name: col.Name, Optional: len(idents) > 0})
+	}
+	ms = append(ms, row("delete", true, "Deletes by identity; * stands for any text, a list for several.", deleteByIdent, idents...))
+	types := class.Types
+	if len(types) == 0 {
+		types = []string{""}
+	}
+	for _, typ := range types {
+		ms = append(ms, row(creator(typ), true, "Creates the object from its attributes.", createFrom(typ), createParams(class, typ)...))
+	}
+	return ms
+}
+
+func creator(typ string) string {
+	if name := creators[typ]; name != "" {
+		return name
+	}
+	if typ == "" {
+		return "create"
+	}
+	return "create" + typ
+}
+
+func plural(class *fleet.Class) string { return class.Name + "s" }
+
+// createParams are the columns of the type, identity first, as opsi's
+// constructors take them.
+func createParams(class *fleet.Class, typ string) []Param {
+	var ps []Param
+	for _, ident := range []bool{true, false} {
+		for _, col := range class.Columns {
+			if _, fixed := fixedByType[typ][col.Name]; col.Ident != ident || fixed || !col.Has(typ) || col.Name == "type" {
+				continue
+			}
+			ps = append(ps, Param{Name: col.Name, Optional: !ident || col.Default != nil})
+		}
+	}
+	// An optional identity column may not stand before a needed one: positions
+	// would shift.
+	for i := len(ps) - 2; i >= 0; i-- {
+		if !ps[i+1].Optional {
+			ps[i].Optional = false
+		}
+	}
+	if class.Open {
+		ps = append(ps, Param{Name: "fields", Rest: true})
+	}
+	return ps
+}
+
+func getObjects(c *Call) (any, error) {
+	class := c.m.Class
+	attributes, err := c.texts("attributes")
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range attributes {
+		if class.Column(a) == nil && !class.Open && a != "type" && a != "ident" {
+			return nil, fleet.Errorf(fleet.Invalid, "cannot read %s: no attribute %q", class.Name, a)
+		}
+	}
+	rows, err := c.selectVisible(fleet.Filter(c.rest))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]fleet.Row, len(rows))
+	for i, r := range rows {
+		out[i] = project(class, r, attributes)
+	}
+	return out, nil
+}
+
+func (c *Call) selectVisible(f fleet.Filter) ([]fleet.Row, error) {
+	var rows []fleet.Row
+	err := c.view(func(tx *store.Tx) error {
+		var err error
+		if rows, err = tx.Select(c.m.Class, f); err != nil {
+			return err
+		}
+		rows, err = c.visible(tx, c.m.Class, rows)
+		return err
+	})
+	return rows, err
+}
+
+// project adds type and ident, as clients expect, and keeps the attributes
+// asked for beside the identity.
+func project(class *fleet.Class, r fleet.Row, attributes []string) fleet.Row {
+	out := fleet.Row{"ident": class.IdentString(r), "type": class.Type(r)}
+	if len(class.Types) == 0 {
+		out["type"] = strings.ToUpper(class.Name[:1]) + class.Name[1:]
+	}
+	for name, v := range r {
+		col := class.Column(name)
+		if len(attributes) == 0 || col != nil && col.Ident || slices.Contains(attributes, name) {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+func getIdents(c *Call) (any, error) {
+	class := c.m.Class
+	form, err := c.text("returnType")
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.selectVisible(fleet.Filter(c.rest))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]any, len(rows))
+	for i, r := range rows {
+		switch form {
+		case "", "str", "unicode":
+			out[i] = class.IdentString(r)
+		case "list", "tuple":
+			out[i] = class.IdentValues(r)
+		case "dict", "hash":
+			ident := map[string]any{}
+			for _, col := range class.Ident() {
+				ident[col.Name] = r[col.Name]
+			}
+			out[i] = ident
+		default:
+			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: returnType is one of str, dict, list, tuple, not %q", c.m.Name, form)
+		}
+	}
+	return out, nil
+}
+
+// writeObjects runs one way of writing over all objects given, in one transaction.
+func writeObjects(write func(*Call, *store.Tx, fleet.Row) error) func(*Call) (any, error) {
+	return func(c *Call) (any, error) {
+		rows, err := c.rows(c.m.Params[0].Name)
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.update(func(tx *store.Tx) error {
+			for _, r := range rows {
+				r = clean(c.m.Class, r)
+				if err := c.mayWrite(c.m.Class, r); err != nil {
+					return err
+				}
+				if err := write(c, tx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// clean takes out what the wire adds to an object.
+func clean(class *fleet.Class, r fleet.Row) fleet.Row {
+	r = r.Clone()
+	delete(r, "ident")
+	if len(class.Types) == 0 {
+		delete(r, "type")
+	}
+	return r
+}
+
+func replace(c *Call, tx *store.Tx, r fleet.Row) error {
+	for name, v := range fixedByType[c.m.Class.Type(r)] {
+		r[name] = v
+	}
+	if c.m.Class == fleet.Hosts && r["opsiHostKey"] == nil {
+		key, err := hostKeyOf(tx, r)
+		if err != nil {
+			return err
+		}
+		r["opsiHostKey"] = key
+	}
+	return tx.Put(c.m.Class, r)
+}
+
+// hostKeyOf keeps the key that a host has, and makes one for a new host: there
+// is no host without a key.
+func hostKeyOf(tx *store.Tx, r fleet.Row) (string, error) {
+	old, err := tx.Get(fleet.Hosts, fleet.Row{"id": r["id"], "type": fleet.Hosts.Type(r)})
+	if err == nil && old.Str("opsiHostKey") != "" {
+		return old.Str("opsiHostKey"), nil
+	}
+	if err != nil && fleet.CodeOf(err) != fleet.NotFound {
+		return "", err
+	}
+	return NewHostKey(), nil
+}
+
+// patch leaves alone what is not given; opsi clients send null for that.
+func patch(c *Call, tx *store.Tx, r fleet.Row) error {
+	for name, v := range r {
+		if v == nil {
+			delete(r, name)
+		}
+	}
+	if len(c.m.Class.Types) > 0 && r["type"] == nil {
+		return patchAnyType(c, tx, r)
+	}
+	return tx.Patch(c.m.Class, r)
+}
+
+// patchAnyType finds the type of an existing object that came without it.
+func patchAnyType(c *Call, tx *store.Tx, r fleet.Row) error {
+	f := fleet.Filter{}
+	for _, col := range c.m.Class.Ident() {
+		f[col.Name] = r[col.Name]
+	}
+	rows, err := tx.Select(c.m.Class, f)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 1 {
+		r["type"] = rows[0]["type"]
+	}
+	return tx.Patch(c.m.Class, r)
+}
+
+func merge(c *Call, tx *store.Tx, r fleet.Row) error {
+	err := patch(c, tx, r)
+	if fleet.CodeOf(err) == fleet.NotFound {
+		return replace(c, tx, r)
+	}
+	return err
+}
+
+func deleteObjects(c *Call) (any, error) {
+	rows, err := c.rows(c.m.Params[0].Name)
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.update(func(tx *store.Tx) error {
+		for _, r := range rows {
+			r, err := c.m.Class.Check(clean(c.m.Class, r), fleet.Updating)
+			if err != nil {
+				return err
+			}
+			if err := c.mayWrite(c.m.Class, r); err != nil {
+				return err
+			}
+			if err := tx.Remove(c.m.Class, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func deleteByIdent(c *Call) (any, error) {
+	f := fleet.Filter{}
+	for name, v := range c.args {
+		if v != nil {
+			f[name] = v
+		}
+	}
+	if len(f) == 0 {
+		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: it wants at least one part of the identity", c.m.Name)
+	}
+	return nil, c.update(func(tx *store.Tx) error {
+		rows, err := tx.Select(c.m.Class, f)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if err := c.mayWrite(c.m.Class, r); err != nil {
+				return err
+			}
+			if err := tx.Remove(c.m.Class, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func createFrom(typ string) func(*Call) (any, error) {
+	return func(c *Call) (any, error) {
+		r := fleet.Row{}
+		if typ != "" {
+			r["type"] = typ
+		}
+		for _, from := range []map[string]any{c.args, c.rest} {
+			for name, v := range from {
+				if v != nil {
+					r[name] = v
+				}
+			}
+		}
+		if err := c.mayWrite(c.m.Class, r); err != nil {
+			return nil, err
+		}
+		err := c.update(func(tx *store.Tx) error { return replace(c, tx, r) })
+		if err != nil {
+			return nil, err
+		}
+		return nil, nil
+	}
+}

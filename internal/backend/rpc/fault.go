@@ -1,0 +1,179 @@
+package rpc
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// faults ties the meanings of errors to the class names of opsi's exceptions
+// and to HTTP statuses. Of several rows with one class the first says what the
+// class means when it comes from a plain opsi server.
+var faults = []struct {
+	code   fleet.Code
+	class  string
+	status int // for a request refused as a whole
+}{
+	{fleet.Internal, "BackendError", http.StatusInternalServerError},
+	{fleet.Invalid, "BackendBadValueError", http.StatusBadRequest},
+	{fleet.NotFound, "BackendMissingDataError", http.StatusNotFound},
+	{fleet.Conflict, "BackendReferentialIntegrityError", http.StatusConflict},
+	{fleet.Exists, "BackendReferentialIntegrityError", http.StatusConflict},
+	{fleet.Unavailable, "BackendTemporaryError", http.StatusServiceUnavailable},
+	{fleet.Locked, "BackendTemporaryError", http.StatusLocked},
+	{fleet.Unauthenticated, "BackendAuthenticationError", http.StatusUnauthorized},
+	{fleet.Denied, "BackendPermissionDeniedError", http.StatusForbidden},
+	{fleet.TooLarge, "BackendBadValueError", http.StatusRequestEntityTooLarge},
+	{fleet.NotHere, "BackendUnaccomplishableError", http.StatusNotImplemented},
+}
+
+// foreign are further classes that opsi servers send.
+var foreign = map[string]fleet.Code{
+	"ValueError":                       fleet.Invalid,
+	"TypeError":                        fleet.Invalid,
+	"KeyError":                         fleet.Invalid,
+	"BackendModuleDisabledError":       fleet.NotHere,
+	"NotImplementedError":              fleet.NotHere,
+	"LicenseMissingError":              fleet.NotFound,
+	"BackendConfigurationError":        fleet.Internal,
+	"OpsiServicePermissionError":       fleet.Denied,
+	"OpsiServiceAuthenticationError":   fleet.Unauthenticated,
+	"OpsiServiceConnectionError":       fleet.Unavailable,
+	"OpsiServiceUnavailableError":      fleet.Unavailable,
+	"BackendMissingDataError":          fleet.NotFound,
+	"BackendPermissionDeniedError":     fleet.Denied,
+	"OpsiProductOrderingError":         fleet.Invalid,
+	"CanonicalizationError":            fleet.Invalid,
+	"BackendUnableToConnectError":      fleet.Unavailable,
+	"BackendInstantiationError":        fleet.Internal,
+	"BackendIOError":                   fleet.Internal,
+	"LicenseConfigurationError":        fleet.Invalid,
+	"OpsiBackupBackendNotFound":        fleet.NotHere,
+	"BackendReplicationError":          fleet.Internal,
+	"BackendUnaccomplishableError":     fleet.NotHere,
+	"BackendReferentialIntegrityError": fleet.Conflict,
+}
+
+func classOf(code fleet.Code) string {
+	for _, f := range faults {
+		if f.code == code {
+			return f.class
+		}
+	}
+	return classOf(fleet.Internal)
+}
+
+func statusOf(code fleet.Code) int {
+	for _, f := range faults {
+		if f.code == code {
+			return f.status
+		}
+	}
+	return http.StatusInternalServerError
+}
+
+// codeOf finds the meaning of an error object: our code, or opsi's class name.
+func codeOf(code, class string) fleet.Code {
+	for _, f := range faults {
+		if string(f.code) == code {
+			return f.code
+		}
+	}
+	for _, f := range faults {
+		if f.class == class {
+			return f.code
+		}
+	}
+	if c, ok := foreign[class]; ok {
+		return c
+	}
+	return fleet.Internal
+}
+
+// fault is the error of one answer.
+type fault struct {
+	code    fleet.Code
+	text    string
+	hint    string
+	details string // for administrators only
+}
+
+// object is the error as JSON-RPC 2.0 or as the older form has it. The number
+// is 0 as opsi sends it: the meaning is in the class and in our code.
+func (f *fault) object(v2 bool) map[string]any {
+	data := map[string]any{"class": classOf(f.code), "details": nil, "code": string(f.code)}
+	if f.details != "" {
+		data["details"] = f.details
+	}
+	if f.hint != "" {
+		data["hint"] = f.hint
+	}
+	if v2 {
+		return map[string]any{"code": int64(0), "message": f.text, "data": data}
+	}
+	data["message"] = f.text
+	return data
+}
+
+// parseFault rebuilds an error from either form, or from the bare text that
+// stands there when authentication failed.
+func parseFault(v any) error {
+	obj, ok := v.(map[string]any)
+	if !ok {
+		text, _ := v.(string)
+		return &fleet.Error{Code: fleet.Internal, Text: orElse(text, "server reports an error without a text")}
+	}
+	data, ok := obj["data"].(map[string]any)
+	if !ok {
+		data = obj
+	}
+	str := func(m map[string]any, key string) string { s, _ := m[key].(string); return s }
+	return &fleet.Error{
+		Code: codeOf(str(data, "code"), str(data, "class")),
+		Text: orElse(str(obj, "message"), "server reports an error without a text"),
+		Next: str(data, "hint"),
+	}
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// A RetryAfter in the chain of an Unavailable error says when to ask again. A
+// Backend behind a [Handler] may return it, and a [Client] does.
+type RetryAfter struct{ Wait time.Duration }
+
+func (e *RetryAfter) Error() string { return "try again in " + e.Wait.Round(time.Second).String() }
+
+// The wait that a client obeys, in seconds; opsi's limits.
+const (
+	shortestWait = time.Second
+	longestWait  = 7200 * time.Second
+	usualWait    = 60 * time.Second
+)
+
+// parseRetryAfter reads the header; a date or nonsense is the usual wait.
+func parseRetryAfter(header string) time.Duration {
+	n, err := strconv.Atoi(strings.TrimSpace(header))
+	if err != nil {
+		return usualWait
+	}
+	return min(max(time.Duration(n)*time.Second, shortestWait), longestWait)
+}
+
+// headerText makes a text fit for x-opsi-error: 64 printable ASCII characters.
+func headerText(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	return s[:min(len(s), 64)]
+}
