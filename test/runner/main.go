@@ -26,9 +26,11 @@ import (
 	"os/signal"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/kit/secureexec"
 	"github.com/fernwerk/fernwerk/test/require"
 	"github.com/fernwerk/fernwerk/test/require/postgres"
 )
@@ -117,31 +119,32 @@ func runAll(ctx context.Context, args []string, check, all bool) (ok bool, err e
 	return c.failed == 0 && broken == 0, nil
 }
 
-// goTest runs go test and feeds its events to r. That tests failed is no error here: r knows.
+// goTest runs go test and feeds its events to r. That tests failed is no error here: r knows. When
+// ctx ends, the whole family of go test ends with it.
 func goTest(ctx context.Context, args []string, r *record) error {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
-	cmd.Stderr = os.Stderr
-	events, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("cannot run go test: %w", err)
-	}
+	events, in := io.Pipe()
+	var ended secureexec.Result
+	var runErr error
+	var child sync.WaitGroup
+	child.Go(func() {
+		ended, runErr = secureexec.Run(ctx, secureexec.Command{
+			Argv: append([]string{"go"}, args...), Env: os.Environ(),
+			Out: in, Err: os.Stderr, OutputLimit: -1, KillGrace: 5 * time.Second,
+		})
+		in.Close()
+	})
 	readErr := r.read(events)
-	io.Copy(io.Discard, events)
-	waitErr := cmd.Wait()
+	events.CloseWithError(readErr) // go test must not wait for a reader that gave up
+	child.Wait()
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	if readErr != nil {
-		return readErr
+	if err := errors.Join(readErr, runErr); err != nil {
+		return err
 	}
 	switch c := r.count(""); {
-	case waitErr != nil && c.failed == 0:
-		return fmt.Errorf("go test failed without naming a test: %w", waitErr)
+	case ended.Failure() != nil && c.failed == 0:
+		return fmt.Errorf("go test failed without naming a test: %w", ended.Failure())
 	case c == count{}:
 		return errors.New("no test ran")
 	}
