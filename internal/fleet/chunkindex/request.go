@@ -113,6 +113,10 @@ type Request struct {
 	Want Ranges
 }
 
+// ErrorTrailer is the HTTP trailer by which a server says why an answer ends
+// before all wanted chunks were sent: a fleet.Code, a colon, a blank and a text.
+const ErrorTrailer = "Fernwerk-Error"
+
 // MaxRequest is the longest body in bytes.
 const MaxRequest = 16 << 20
 

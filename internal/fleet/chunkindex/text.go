@@ -237,3 +237,15 @@ func (x *Index) Text() []byte {
 	_, _ = x.WriteTo(&b) // a buffer takes every write
 	return b.Bytes()
 }
+
+// MaxTextWindow is the largest zstd window of a compressed index in bytes. It is
+// that large so that the difference of two indexes finds the older one (its
+// dictionary) in reach; both texts are in memory on both sides anyway.
+const MaxTextWindow = 64 << 20
+
+// DeltaHeader is what stands before the zstd frame of an index that was
+// compressed with an older one as dictionary: the "dcz" content coding of RFC
+// 9842, section 5. base is the SHA-256 of the older index's text.
+func DeltaHeader(base [sha256.Size]byte) []byte {
+	return append([]byte{0x5e, 0x2a, 0x4d, 0x18, 0x20, 0, 0, 0}, base[:]...)
+}
