@@ -78,6 +78,45 @@ var handCases = map[string]func(*bench){
 			b.Error(err)
 		}
 	},
+	"replica_pull": func(b *bench) {
+		b.clientWithAction()
+		ask := func(req map[string]any) map[string]any {
+			return b.call("replica_pull", "pc1.example.org", req).(map[string]any)
+		}
+		first := ask(map[string]any{})
+		b.same("full", true, first["full"])
+		b.same("products", []any{"firefox", "runtime"}, first["scope"].(map[string]any)["products"])
+		again := ask(map[string]any{"position": first["position"], "scope": first["scope"]})
+		b.same("nothing changed", []any{false, map[string]any{}, map[string]any{}}, []any{again["full"], again["rows"], again["gone"]})
+		b.call("configState_create", "clientconfig.depot.protocol", "pc1.example.org", "cifs")
+		b.call("productPropertyState_delete", "firefox", "language", "pc1.example.org")
+		next := ask(map[string]any{"position": again["position"], "scope": again["scope"]})
+		b.same("full", false, next["full"])
+		b.same("one row came", int64(1), int64(len(next["rows"].(map[string]any)["configState"].([]any))))
+		b.same("one is gone", []any{"firefox;language;pc1.example.org"}, next["gone"].(map[string]any)["productPropertyState"])
+		forged := map[string]any{"epoch": next["position"].(map[string]any)["epoch"], "revision": int64(1), "tag": "forged"}
+		b.same("a forked history", true, ask(map[string]any{"position": forged, "scope": next["scope"]})["full"])
+	},
+	"replica_push": func(b *bench) {
+		b.clientWithAction()
+		base := b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
+		mine := map[string]any{}
+		for k, v := range base {
+			mine[k] = v
+		}
+		mine["actionRequest"], mine["installationStatus"], mine["actionResult"], mine["lastAction"] = "none", "installed", "successful", "setup"
+		req := map[string]any{"id": "p1", "versions": map[string]any{"firefox": "115.0-1", "runtime": "3-1"},
+			"changes": []any{map[string]any{"class": "productOnClient", "base": base, "mine": mine}}}
+		a := b.call("replica_push", "pc1.example.org", req).(map[string]any)
+		b.same("decision", "put", a["results"].([]any)[0].(map[string]any)["op"])
+		now := b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
+		b.same("result", []any{"none", "installed", "successful"}, []any{now["actionRequest"], now["installationStatus"], now["actionResult"]})
+		b.call("productOnClient_updateObjects", fleet.Row{"productId": "firefox", "clientId": "pc1.example.org", "productType": "LocalbootProduct", "actionRequest": "setup"})
+		a = b.call("replica_push", "pc1.example.org", req).(map[string]any)
+		b.same("repeated", true, a["repeated"])
+		now = b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
+		b.same("a request set since is not lost to a repeated push", "setup", now["actionRequest"])
+	},
 	"log_write": logCase,
 	"log_read":  logCase,
 }
@@ -101,6 +140,19 @@ func logCase(b *bench) {
 func (b *bench) servers() {
 	b.Helper()
 	b.call("host_createObjects", Sample(fleet.Hosts))
+}
+
+// clientWithAction requests firefox, which depends on runtime, for the client.
+func (b *bench) clientWithAction() {
+	b.Helper()
+	b.servers()
+	b.product("firefox", "115.0", "1")
+	b.product("runtime", "3", "1")
+	b.product("unrelated", "1", "1")
+	b.call("productDependency_createObjects", Sample(fleet.ProductDependencies)[:1])
+	b.call("productProperty_createObjects", Sample(fleet.ProductProperties))
+	b.call("productPropertyState_createObjects", Sample(fleet.ProductPropertyStates))
+	b.call("productOnClient_create", "firefox", "LocalbootProduct", "pc1.example.org", nil, "not_installed", "setup")
 }
 
 // product puts a product on the config server's depot.

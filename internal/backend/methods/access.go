@@ -17,10 +17,10 @@ var hostMayWrite = []*fleet.Class{
 // hostMayNotRead lists the classes that are no host's business.
 var hostMayNotRead = []*fleet.Class{fleet.Users, fleet.LicenseContracts}
 
-// visible narrows rows to what the actor may see, and takes out what it may
+// Visible narrows rows to what the actor may see, and takes out what it may
 // not read of them: a host sees itself, the servers, and what belongs to
 // neither; secrets go to administrators, depots and the host itself.
-func (c *Call) visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fleet.Row, error) {
+func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fleet.Row, error) {
 	if c.Actor.Role == Administrator || c.Actor.Role == Depot {
 		return rows, nil
 	}
@@ -70,9 +70,9 @@ func serverIDs(tx *store.Tx) (map[string]bool, error) {
 	return ids, err
 }
 
-// mayWrite refuses a host's write of anything but itself. Writing another
+// MayWrite refuses a host's write of anything but itself. Writing another
 // client's object is an error, not a silent skip (as opsi does).
-func (c *Call) mayWrite(class *fleet.Class, r fleet.Row) error {
+func (c *Call) MayWrite(class *fleet.Class, r fleet.Row) error {
 	if c.Actor.Role != Host {
 		return nil
 	}

@@ -126,7 +126,7 @@ func (c *Call) selectVisible(f fleet.Filter) ([]fleet.Row, error) {
 		if rows, err = tx.Select(c.m.Class, f); err != nil {
 			return err
 		}
-		rows, err = c.visible(tx, c.m.Class, rows)
+		rows, err = c.Visible(tx, c.m.Class, rows)
 		return err
 	})
 	return rows, err
@@ -188,7 +188,7 @@ func writeObjects(write func(*Call, *store.Tx, fleet.Row) error) func(*Call) (an
 		return nil, c.update(func(tx *store.Tx) error {
 			for _, r := range rows {
 				r = clean(c.m.Class, r)
-				if err := c.mayWrite(c.m.Class, r); err != nil {
+				if err := c.MayWrite(c.m.Class, r); err != nil {
 					return err
 				}
 				if err := write(c, tx, r); err != nil {
@@ -285,7 +285,7 @@ func deleteObjects(c *Call) (any, error) {
 			if err != nil {
 				return err
 			}
-			if err := c.mayWrite(c.m.Class, r); err != nil {
+			if err := c.MayWrite(c.m.Class, r); err != nil {
 				return err
 			}
 			if err := tx.Remove(c.m.Class, r); err != nil {
@@ -312,7 +312,7 @@ func deleteByIdent(c *Call) (any, error) {
 			return err
 		}
 		for _, r := range rows {
-			if err := c.mayWrite(c.m.Class, r); err != nil {
+			if err := c.MayWrite(c.m.Class, r); err != nil {
 				return err
 			}
 			if err := tx.Remove(c.m.Class, r); err != nil {
@@ -336,7 +336,7 @@ func createFrom(typ string) func(*Call) (any, error) {
 				}
 			}
 		}
-		if err := c.mayWrite(c.m.Class, r); err != nil {
+		if err := c.MayWrite(c.m.Class, r); err != nil {
 			return nil, err
 		}
 		err := c.update(func(tx *store.Tx) error { return replace(c, tx, r) })

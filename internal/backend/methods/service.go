@@ -55,6 +55,7 @@ func Table() []*Method {
 	all = append(all, stateMethods()...)
 	all = append(all, productMethods()...)
 	all = append(all, serviceMethods()...)
+	all = append(all, replicaMethods()...)
 	slices.SortFunc(all, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
 	for i, m := range all {
 		if m.Roles == nil {

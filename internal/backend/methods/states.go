@@ -47,7 +47,7 @@ func (c *Call) objects(tx *store.Tx, name string) ([]fleet.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.visible(tx, fleet.Hosts, rows)
+	return c.Visible(tx, fleet.Hosts, rows)
 }
 
 func configValues(c *Call) (any, error) {

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -30,31 +31,14 @@ var faults = []struct {
 	{fleet.NotHere, "BackendUnaccomplishableError", http.StatusNotImplemented},
 }
 
-// foreign are further classes that opsi servers send.
+// foreign are further classes that opsi servers send; what is in neither table
+// is Internal.
 var foreign = map[string]fleet.Code{
-	"ValueError":                       fleet.Invalid,
-	"TypeError":                        fleet.Invalid,
-	"KeyError":                         fleet.Invalid,
-	"BackendModuleDisabledError":       fleet.NotHere,
-	"NotImplementedError":              fleet.NotHere,
-	"LicenseMissingError":              fleet.NotFound,
-	"BackendConfigurationError":        fleet.Internal,
-	"OpsiServicePermissionError":       fleet.Denied,
-	"OpsiServiceAuthenticationError":   fleet.Unauthenticated,
-	"OpsiServiceConnectionError":       fleet.Unavailable,
-	"OpsiServiceUnavailableError":      fleet.Unavailable,
-	"BackendMissingDataError":          fleet.NotFound,
-	"BackendPermissionDeniedError":     fleet.Denied,
-	"OpsiProductOrderingError":         fleet.Invalid,
-	"CanonicalizationError":            fleet.Invalid,
-	"BackendUnableToConnectError":      fleet.Unavailable,
-	"BackendInstantiationError":        fleet.Internal,
-	"BackendIOError":                   fleet.Internal,
-	"LicenseConfigurationError":        fleet.Invalid,
-	"OpsiBackupBackendNotFound":        fleet.NotHere,
-	"BackendReplicationError":          fleet.Internal,
-	"BackendUnaccomplishableError":     fleet.NotHere,
-	"BackendReferentialIntegrityError": fleet.Conflict,
+	"ValueError":                 fleet.Invalid, // an unknown method, among others
+	"TypeError":                  fleet.Invalid,
+	"KeyError":                   fleet.Invalid,
+	"BackendModuleDisabledError": fleet.NotHere,
+	"LicenseMissingError":        fleet.NotFound,
 }
 
 func classOf(code fleet.Code) string {
@@ -124,7 +108,7 @@ func parseFault(v any) error {
 	obj, ok := v.(map[string]any)
 	if !ok {
 		text, _ := v.(string)
-		return &fleet.Error{Code: fleet.Internal, Text: orElse(text, "server reports an error without a text")}
+		return &fleet.Error{Code: fleet.Internal, Text: cmp.Or(text, "server reports an error without a text")}
 	}
 	data, ok := obj["data"].(map[string]any)
 	if !ok {
@@ -133,16 +117,9 @@ func parseFault(v any) error {
 	str := func(m map[string]any, key string) string { s, _ := m[key].(string); return s }
 	return &fleet.Error{
 		Code: codeOf(str(data, "code"), str(data, "class")),
-		Text: orElse(str(obj, "message"), "server reports an error without a text"),
+		Text: cmp.Or(str(obj, "message"), "server reports an error without a text"),
 		Next: str(data, "hint"),
 	}
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // A RetryAfter in the chain of an Unavailable error says when to ask again. A
@@ -153,18 +130,18 @@ func (e *RetryAfter) Error() string { return "try again in " + e.Wait.Round(time
 
 // The wait that a client obeys, in seconds; opsi's limits.
 const (
-	shortestWait = time.Second
-	longestWait  = 7200 * time.Second
-	usualWait    = 60 * time.Second
+	shortestWait = 1
+	longestWait  = 7200
+	usualWait    = 60
 )
 
 // parseRetryAfter reads the header; a date or nonsense is the usual wait.
 func parseRetryAfter(header string) time.Duration {
 	n, err := strconv.Atoi(strings.TrimSpace(header))
 	if err != nil {
-		return usualWait
+		return usualWait * time.Second
 	}
-	return min(max(time.Duration(n)*time.Second, shortestWait), longestWait)
+	return time.Duration(min(max(n, shortestWait), longestWait)) * time.Second
 }
 
 // headerText makes a text fit for x-opsi-error: 64 printable ASCII characters.

@@ -250,3 +250,23 @@ func (tx *Tx) Trim(revision int64) error {
 	}
 	return tx.exec(`DELETE FROM "revision" WHERE "number" < ?`, revision)
 }
+
+// Touched lists the objects of each class that changed after a revision, and
+// says false if there are more than limit changes.
+func (tx *Tx) Touched(after int64, limit int) (map[string][]string, bool, error) {
+	rows, err := tx.query(fmt.Sprintf(`SELECT DISTINCT "class", "key" FROM "change" WHERE "revision" > ? LIMIT %d`, limit+1), after)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	out, n := map[string][]string{}, 0
+	for rows.Next() {
+		var class, key string
+		if err := rows.Scan(&class, &key); err != nil {
+			return nil, false, fmt.Errorf("cannot read the journal: %w", err)
+		}
+		out[class] = append(out[class], key)
+		n++
+	}
+	return out, n <= limit, rows.Err()
+}

@@ -62,6 +62,18 @@ func All[T any](tx *Tx, c *fleet.Class, f fleet.Filter) ([]T, error) {
 	return out, nil
 }
 
+// ByKey returns the row with this [fleet.Class.Key], or nil.
+func (tx *Tx) ByKey(c *fleet.Class, key string) (fleet.Row, error) { return tx.find(c, key) }
+
+// RemoveKey deletes the row with this key, if there is one, with all that it owns.
+func (tx *Tx) RemoveKey(c *fleet.Class, key string) error {
+	r, err := tx.find(c, key)
+	if err != nil || r == nil {
+		return err
+	}
+	return tx.remove(c, r)
+}
+
 // find returns the row with this key, or nil.
 func (tx *Tx) find(c *fleet.Class, key string) (fleet.Row, error) {
 	rows, err := tx.scan(c, ` WHERE "key" = ?`, key)

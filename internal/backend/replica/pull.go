@@ -1,0 +1,194 @@
+// Package replica lets a client hold a working copy of its part of the fleet,
+// and brings what it changed back to the server.
+//
+// A pull is one round trip: the client says which position of the server's
+// history it has seen and which scope it holds, and gets what changed since,
+// all of what newly entered its scope, and the names of what is gone. After any
+// interleaving of changes and pulls, an incremental pull gives what a full one
+// gives. A position that the server does not know (another database, a restored
+// backup, a trimmed journal) is answered in full.
+//
+// A push is one round trip as well: every object that the client changed, as it
+// was in its snapshot and as it is now. The server merges all of it in one
+// transaction by the rules of package merge and answers with the decisions and
+// its resulting rows, which the client takes over. A push that is repeated
+// because its answer was lost is recognised, and merged once.
+//
+// The package is the common part of both ends; it knows no network.
+package replica
+
+import (
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Gate is what the caller of a pull or push may see and write.
+type Gate interface {
+	Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fleet.Row, error)
+	MayWrite(class *fleet.Class, row fleet.Row) error
+}
+
+// maxIncrement is how many changed objects are sent one by one; beyond it a
+// full answer is cheaper to make.
+const maxIncrement = 20_000
+
+// PullRequest says what a client has.
+type PullRequest struct {
+	Position store.Position `json:"position"`
+	Scope    Scope          `json:"scope"`
+}
+
+// PullAnswer is what it lacks.
+type PullAnswer struct {
+	Position store.Position         `json:"position"`
+	Scope    Scope                  `json:"scope"`
+	Full     bool                   `json:"full"` // whatever is not in Rows is gone
+	Rows     map[string][]fleet.Row `json:"rows"` // by class
+	Gone     map[string][]string    `json:"gone"` // keys by class
+}
+
+// Pull answers a client's pull.
+func Pull(tx *store.Tx, gate Gate, client, depot string, req PullRequest) (PullAnswer, error) {
+	scope, err := ScopeOf(tx, client, depot)
+	if err != nil {
+		return PullAnswer{}, err
+	}
+	a := PullAnswer{Scope: scope, Rows: map[string][]fleet.Row{}, Gone: map[string][]string{}}
+	if a.Position, err = tx.Position(); err != nil {
+		return a, err
+	}
+	known, err := tx.Knows(req.Position)
+	if err != nil {
+		return a, err
+	}
+	var touched map[string][]string
+	if known && req.Scope.Client == scope.Client && req.Scope.Depot == scope.Depot && req.Scope.Server == scope.Server {
+		if touched, known, err = tx.Touched(req.Position.Revision, maxIncrement); err != nil {
+			return a, err
+		}
+	} else {
+		known = false
+	}
+	if !known {
+		a.Full = true
+		return a, a.addParts(tx, gate, scope, nil)
+	}
+	if err := a.addTouched(tx, gate, scope, touched); err != nil {
+		return a, err
+	}
+	return a, a.addParts(tx, gate, scope, req.Scope.Products)
+}
+
+// addParts adds whole parts of the scope: all of them if have is nil, else
+// those of products that the client does not have yet.
+func (a *PullAnswer) addParts(tx *store.Tx, gate Gate, scope Scope, have []string) error {
+	if have != nil {
+		held := map[string]bool{}
+		for _, id := range have {
+			held[id] = true
+		}
+		entering := []string{}
+		for _, id := range scope.Products {
+			if !held[id] {
+				entering = append(entering, id)
+			}
+		}
+		scope.Products = entering
+	}
+	for _, p := range scope.Parts() {
+		if have != nil && !p.ByProduct {
+			continue
+		}
+		rows, err := tx.Select(p.Class, p.Filter)
+		if err != nil {
+			return err
+		}
+		if err := a.add(tx, gate, p.Class, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *PullAnswer) addTouched(tx *store.Tx, gate Gate, scope Scope, touched map[string][]string) error {
+	for _, c := range travels() {
+		var rows []fleet.Row
+		for _, key := range touched[c.Name] {
+			r, err := tx.ByKey(c, key)
+			if err != nil {
+				return err
+			}
+			in := false
+			if r != nil {
+				if in, err = scope.holds(c, r); err != nil {
+					return err
+				}
+			}
+			if in {
+				rows = append(rows, r)
+			} else {
+				a.Gone[c.Name] = append(a.Gone[c.Name], key)
+			}
+		}
+		if err := a.add(tx, gate, c, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *PullAnswer) add(tx *store.Tx, gate Gate, c *fleet.Class, rows []fleet.Row) error {
+	rows, err := gate.Visible(tx, c, rows)
+	if err == nil && len(rows) > 0 {
+		a.Rows[c.Name] = append(a.Rows[c.Name], rows...)
+	}
+	return err
+}
+
+// Apply makes a client's working copy what the answer says. keep protects
+// objects that were changed here and are not yet sent: a pull never clears
+// unsent rows. It runs in an Update whose origin is [store.Replica].
+func Apply(tx *store.Tx, a PullAnswer, keep func(class, key string) bool) error {
+	for _, c := range travels() {
+		arrived := map[string]bool{}
+		for _, r := range a.Rows[c.Name] {
+			row, err := c.Check(r, fleet.Creating)
+			if err != nil {
+				return err
+			}
+			key := c.Key(row)
+			arrived[key] = true
+			if keep(c.Name, key) {
+				continue
+			}
+			if err := tx.Put(c, row); err != nil {
+				return err
+			}
+		}
+		gone := map[string]bool{}
+		for _, key := range a.Gone[c.Name] {
+			gone[key] = true
+		}
+		held, err := tx.Select(c, nil)
+		if err != nil {
+			return err
+		}
+		for _, r := range held {
+			key := c.Key(r)
+			if arrived[key] || keep(c.Name, key) {
+				continue
+			}
+			in, err := a.Scope.holds(c, r)
+			if err != nil {
+				return err
+			}
+			if in && !gone[key] && !a.Full {
+				continue
+			}
+			if err := tx.RemoveKey(c, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// held is a RetryAfter while the server does not want to be asked.
+func (c *Client) held() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if wait := time.Until(c.until); wait > 0 {
+		return &RetryAfter{wait}
+	}
+	return nil
+}
+
+// refused makes an error of an answer with another status than 200.
+func (c *Client) refused(what string, resp *http.Response, body any) error {
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		wait := parseRetryAfter(resp.Header.Get("Retry-After"))
+		c.mu.Lock()
+		c.until = time.Now().Add(wait)
+		c.mu.Unlock()
+		return fleet.Errorf(fleet.Unavailable, "cannot %s: %s is busy: %w", what, c.url.Host, &RetryAfter{wait})
+	}
+	m, _ := body.(map[string]any)
+	if fault, ok := m["error"].(map[string]any); ok {
+		return parseFault(fault)
+	}
+	said, _ := m["error"].(string)
+	said = cmp.Or(said, resp.Header.Get("X-Opsi-Error"), resp.Status)
+	err := fleet.Errorf(codeOfStatus(resp.StatusCode), "cannot %s: %s refused: %s", what, c.url.Host, said)
+	if resp.StatusCode == http.StatusNotFound {
+		return fleet.WithHint(err, "is %s the address of a Fernwerk or opsi server?", c.url)
+	}
+	return err
+}
+
+func codeOfStatus(status int) fleet.Code {
+	for _, f := range faults {
+		if f.status == status {
+			return f.code
+		}
+	}
+	if status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status == http.StatusTooManyRequests {
+		return fleet.Unavailable
+	}
+	return fleet.Internal
+}
+
+// unreached makes an error of a failed exchange. A server that is not the one
+// we trust is nobody we know; waiting does not help there.
+func (c *Client) unreached(what string, err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // it repeats the address
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok || errors.Is(err, errUntrusted) {
+		return fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot %s: cannot trust %s: %w", what, c.url.Host, err),
+			"is this the server that the CA certificate belongs to?")
+	}
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("cannot %s: %w", what, err)
+	}
+	return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot %s: cannot reach %s: %w", what, c.url.Host, err),
+		"is the server up? try: fernwerk status")
+}

@@ -1,0 +1,150 @@
+package rpc
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+var errUntrusted = errors.New("certificate is not the pinned one")
+
+// TLSConfig is the trust in one server, by its host name or address.
+//
+//   - caPEM: only certificates of these authorities are taken.
+//   - fingerprint (SHA-256 of a certificate, hex, colons allowed): the chain that
+//     the server shows must contain it, as the authority or as the server's own
+//     certificate. With caPEM it must be one of those authorities.
+//   - neither: what the system trusts.
+//
+// A fingerprint alone is how a node meets its server for the first time: a join
+// token carries it. The name is checked in all cases but a pinned server
+// certificate. TLS 1.2 is allowed because old opsi servers have no other.
+func TLSConfig(host string, caPEM []byte, fingerprint string) (*tls.Config, error) {
+	pin, err := parseFingerprint(fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if len(caPEM) > 0 {
+		cas, err := parseCertificates(caPEM)
+		if err != nil {
+			return nil, err
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		found := pin == nil
+		for _, ca := range cas {
+			if pin == nil || pinned(ca, pin) {
+				cfg.RootCAs.AddCert(ca)
+				found = true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("cannot trust CA file: no certificate in it has the fingerprint %s", fingerprint)
+		}
+		return cfg, nil
+	}
+	if pin != nil {
+		// Verification is ours: the authority is known by its hash only.
+		cfg.InsecureSkipVerify = true
+		cfg.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPinned(cs.PeerCertificates, host, pin) }
+	}
+	return cfg, nil
+}
+
+// parseCertificates reads all certificates of a PEM file; none is an error.
+func parseCertificates(data []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read CA file: %w", err)
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("cannot read CA file: no certificate in it")
+	}
+	return certs, nil
+}
+
+func verifyPinned(chain []*x509.Certificate, host string, pin []byte) error {
+	if len(chain) == 0 {
+		return errUntrusted
+	}
+	if pinned(chain[0], pin) {
+		return nil
+	}
+	opts := x509.VerifyOptions{DNSName: host, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	found := false
+	for _, cert := range chain[1:] {
+		if pinned(cert, pin) {
+			opts.Roots.AddCert(cert)
+			found = true
+		} else {
+			opts.Intermediates.AddCert(cert)
+		}
+	}
+	if !found {
+		return errUntrusted
+	}
+	if _, err := chain[0].Verify(opts); err != nil {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
+	}
+	return nil
+}
+
+func pinned(cert *x509.Certificate, pin []byte) bool {
+	sum := sha256.Sum256(cert.Raw)
+	return subtle.ConstantTimeCompare(sum[:], pin) == 1
+}
+
+func parseFingerprint(s string) ([]byte, error) {
+	if s == "" {
+		return nil, nil
+	}
+	pin, err := hex.DecodeString(strings.ReplaceAll(s, ":", ""))
+	if err != nil || len(pin) != sha256.Size {
+		return nil, fmt.Errorf("cannot use fingerprint %q: it is no SHA-256 in hex", s)
+	}
+	return pin, nil
+}
+
+// Direct is a proxy function that asks nobody for loopback servers: the agent's
+// own service at 127.0.0.1:4441 is behind no proxy, whatever an environment or
+// a configured proxy says. Nil is the environment's.
+func Direct(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
+	return func(r *http.Request) (*url.URL, error) {
+		if loopback(r.URL.Hostname()) {
+			return nil, nil
+		}
+		return proxy(r)
+	}
+}
+
+func loopback(host string) bool {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
