@@ -1,0 +1,215 @@
+package transfer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
+	"github.com/fernwerk/fernwerk/internal/kit/retry"
+)
+
+// fetch gets the missing chunks from the sources, one source after the other.
+func (s *syncing) fetch(ctx context.Context) error {
+	if len(s.places) == 0 {
+		return nil
+	}
+	if len(s.Sources) == 0 {
+		return fleet.Errorf(fleet.Unavailable, "%d chunks are missing and there is no source", wanted(s.places).Len())
+	}
+	var faults []error
+	for i, source := range s.Sources {
+		err := s.drain(ctx, source, i+1 == len(s.Sources))
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if _, ok := errors.AsType[*diskError](err); ok {
+			return err
+		}
+		faults = append(faults, err)
+	}
+	if len(faults) == 1 {
+		return faults[0]
+	}
+	return fleet.Errorf(fleet.CodeOf(faults[0]), "no source is left: %w", errors.Join(faults...))
+}
+
+// diskError is a fault of this machine: another source would not help.
+type diskError struct{ error }
+
+func (e *diskError) Unwrap() error { return e.error }
+
+// drain asks one source until nothing is missing, or it brings nothing. One that
+// stalls gets no second chance unless it is the last.
+func (s *syncing) drain(ctx context.Context, source Source, last bool) error {
+	policy := s.Retry
+	policy.Attempts = cmp.Or(policy.Attempts, 5)
+	doubt := false
+	for len(s.places) > 0 {
+		err := retry.Do(ctx, policy, func(ctx context.Context) error {
+			before := len(s.places)
+			err := s.stream(ctx, source, doubt)
+			if err == nil || hopeless(err) || errors.Is(err, errStalled) && !last {
+				return retry.Permanent(err)
+			}
+			if errors.Is(err, errWrong) {
+				if doubt { // twice, the second time without its cache
+					return retry.Permanent(err)
+				}
+				doubt = true
+				return err
+			}
+			if len(s.places) < before {
+				return nil // what it brings begins the count anew
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hopeless reports whether asking the same source again is no use.
+func hopeless(err error) bool {
+	if _, ok := errors.AsType[*diskError](err); ok {
+		return true
+	}
+	switch fleet.CodeOf(err) {
+	case fleet.Internal, fleet.Unavailable, fleet.Locked:
+		return false
+	}
+	return true
+}
+
+// stream sends one request and writes what comes. What has arrived whole is no
+// longer in s.places when it returns.
+func (s *syncing) stream(ctx context.Context, source Source, fresh bool) (err error) {
+	want := wanted(s.places)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	line := s.newLine(ctx, cancel, s.x.Size(want)+int64(want.Len())*perChunk+slack)
+	defer line.stop()
+	s.result.Requests++
+	content, err := source.Chunks(ctx, chunkindex.Request{Tree: s.tree, Want: want}, line.reader, fresh)
+	line.stop() // from here it runs while we wait for the line, not while the disk works
+	if err == nil {
+		defer content.Close()
+		err = s.receive(content)
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause // what was read of it is only that it ended
+	}
+	return err
+}
+
+// perChunk and slack are how much longer than its content an answer may be: a
+// chunk that does not compress costs a frame's and a block's headers.
+const (
+	perChunk = 64
+	slack    = 64 << 10
+)
+
+// receive writes the content of an answer.
+func (s *syncing) receive(content io.Reader) error {
+	buf := make([]byte, chunkindex.MaxChunk)
+	for len(s.places) > 0 {
+		same, rest := next(s.places)
+		n := same[0].chunk
+		data := buf[:s.x.Chunks[n].Size]
+		got, err := io.ReadFull(content, data)
+		if err != nil {
+			s.result.Fetched += int64(got)
+			if err == io.EOF || err == io.ErrUnexpectedEOF {
+				err = errEnded
+			}
+			return err
+		}
+		if err := s.check(data, n); err != nil {
+			s.result.Fetched += int64(got)
+			return err
+		}
+		if err := s.put(data, same, &s.result.Fetched); err != nil {
+			return &diskError{err}
+		}
+		s.places = rest
+	}
+	return nil
+}
+
+var errEnded = errors.New("the source ended its answer early")
+
+// errStalled ends a request that brings nothing.
+var errStalled = errors.New("the source has stalled")
+
+// errEndless ends an answer that is longer than any right one.
+var errEndless = fleet.Errorf(fleet.TooLarge, "the source sends more than can be needed")
+
+// line watches what comes off the line for one request.
+type line struct {
+	*syncing
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	most   int64 // bytes the answer may still have
+	idle   time.Duration
+	left   time.Duration // for the next KiB
+	fresh  int           // bytes since the last full KiB
+	timer  *time.Timer
+}
+
+// newLine starts the clock: the source must begin to answer.
+func (s *syncing) newLine(ctx context.Context, cancel context.CancelCauseFunc, most int64) *line {
+	l := &line{syncing: s, ctx: ctx, cancel: cancel, most: most, idle: cmp.Or(s.Idle, time.Minute)}
+	l.left = l.idle
+	l.timer = time.AfterFunc(l.left, func() {
+		cancel(fmt.Errorf("%w: less than 1 KiB in %v", errStalled, l.idle))
+	})
+	return l
+}
+
+func (l *line) stop() { l.timer.Stop() }
+
+// reader is the wire function that sources get.
+func (l *line) reader(r io.Reader) io.Reader { return &lineReader{l, r} }
+
+type lineReader struct {
+	*line
+	r io.Reader
+}
+
+// minProgress is what the line must bring each Idle.
+const minProgress = 1 << 10
+
+func (r *lineReader) Read(p []byte) (int, error) {
+	if r.most <= 0 {
+		return 0, errEndless
+	}
+	most := r.most
+	if r.Limiter != nil {
+		most = min(most, 16<<10) // it is paid for behind the read
+	}
+	begun := time.Now()
+	r.timer.Reset(r.left)
+	n, err := r.r.Read(p[:min(int64(len(p)), most)])
+	r.timer.Stop()
+	r.most -= int64(n)
+	r.wire.Add(int64(n))
+	r.left -= time.Since(begun)
+	if r.fresh += n; r.fresh >= minProgress {
+		r.fresh, r.left = 0, r.idle
+	}
+	if r.Limiter != nil {
+		if err := r.Limiter.Wait(r.ctx, n); err != nil {
+			return n, err
+		}
+	}
+	return n, err
+}
