@@ -70,7 +70,7 @@ func NewClient(opts Options) (*Client, error) {
 	transport := &http.Transport{
 		Proxy:               Direct(opts.Proxy),
 		DialContext:         dialer.DialContext,
-		TLSClientConfig:     opts.TLS,
+		TLSClientConfig:     opts.TLS.Clone(),
 		TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2:   true,
 		IdleConnTimeout:     90 * time.Second,
@@ -119,57 +119,6 @@ func (c *Client) Call(ctx context.Context, _ methods.Actor, method string, param
 	}
 	return c.result(v, req)
 }
-
-// Call is one call of a batch.
-type Call struct {
-	Method string
-	Params methods.Params
-}
-
-// Answer is what a call of a batch came to.
-type Answer struct {
-	Result any
-	Err    error
-}
-
-// Batch asks for several calls in one round trip; servers of ours take 1,000.
-// The answers are in the order of the calls. An error of its own means that the
-// whole batch failed: which calls were done is not known.
-func (c *Client) Batch(ctx context.Context, calls []Call) ([]Answer, error) {
-	if len(calls) == 0 {
-		return nil, nil
-	}
-	reqs, bodies := make([]request, len(calls)), make([]any, len(calls))
-	for i, call := range calls {
-		reqs[i] = request{id: c.id.Add(1), method: call.Method, params: call.Params}
-		body, err := reqs[i].encode()
-		if err != nil {
-			return nil, err
-		}
-		bodies[i] = body
-	}
-	v, err := c.post(ctx, fmt.Sprintf("call %d methods", len(calls)), bodies)
-	if err != nil {
-		return nil, err
-	}
-	list, ok := v.([]any)
-	if !ok { // opsi answers a batch of one without the list
-		list = []any{v}
-	}
-	byID := map[any]any{}
-	for _, v := range list {
-		if m, ok := v.(map[string]any); ok && comparable(m["id"]) {
-			byID[m["id"]] = v
-		}
-	}
-	answers := make([]Answer, len(calls))
-	for i, req := range reqs {
-		answers[i].Result, answers[i].Err = c.result(byID[req.id], req)
-	}
-	return answers, nil
-}
-
-func comparable(id any) bool { _, ok := id.(int64); return ok }
 
 // result opens the envelope of one answer.
 func (c *Client) result(v any, req request) (any, error) {

@@ -104,7 +104,7 @@ func (f *fault) object(v2 bool) map[string]any {
 
 // parseFault rebuilds an error from either form, or from the bare text that
 // stands there when authentication failed.
-func parseFault(v any) error {
+func parseFault(v any) *fleet.Error {
 	obj, ok := v.(map[string]any)
 	if !ok {
 		text, _ := v.(string)

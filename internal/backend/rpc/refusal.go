@@ -25,21 +25,30 @@ func (c *Client) held() error {
 
 // refused makes an error of an answer with another status than 200.
 func (c *Client) refused(what string, resp *http.Response, body any) error {
-	if resp.StatusCode == http.StatusServiceUnavailable {
-		wait := parseRetryAfter(resp.Header.Get("Retry-After"))
-		c.mu.Lock()
-		c.until = time.Now().Add(wait)
-		c.mu.Unlock()
-		return fleet.Errorf(fleet.Unavailable, "cannot %s: %s is busy: %w", what, c.url.Host, &RetryAfter{wait})
-	}
 	m, _ := body.(map[string]any)
-	if fault, ok := m["error"].(map[string]any); ok {
+	fault, isFault := m["error"].(map[string]any)
+	switch {
+	case resp.StatusCode == http.StatusServiceUnavailable:
+		after := &RetryAfter{parseRetryAfter(resp.Header.Get("Retry-After"))}
+		c.mu.Lock()
+		c.until = time.Now().Add(after.Wait)
+		c.mu.Unlock()
+		if isFault {
+			err := parseFault(fault)
+			err.Err = after
+			return err
+		}
+		return fleet.Errorf(fleet.Unavailable, "cannot %s: %s is busy: %w", what, c.url.Host, after)
+	case isFault:
 		return parseFault(fault)
 	}
 	said, _ := m["error"].(string)
 	said = cmp.Or(said, resp.Header.Get("X-Opsi-Error"), resp.Status)
 	err := fleet.Errorf(codeOfStatus(resp.StatusCode), "cannot %s: %s refused: %s", what, c.url.Host, said)
-	if resp.StatusCode == http.StatusNotFound {
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized && c.opts.User != "":
+		return fleet.WithHint(err, "is the password of %s right?", c.opts.User)
+	case resp.StatusCode == http.StatusNotFound:
 		return fleet.WithHint(err, "is %s the address of a Fernwerk or opsi server?", c.url)
 	}
 	return err
