@@ -169,7 +169,8 @@ type Tracked struct {
 
 // Since is the seed's modification tracker: every object that was changed here
 // after the revision, in the order of its last change, with its state then and
-// now. An object that came back to what it was is left out.
+// now. An object that came back to what it was is left out. Its state then is
+// what the other side last sent of it, if that came after the revision.
 func (tx *Tx) Since(revision int64) ([]Tracked, error) {
 	changes, err := tx.Journal(revision, "", 0)
 	if err != nil {
@@ -177,7 +178,7 @@ func (tx *Tx) Since(revision int64) ([]Tracked, error) {
 	}
 	type object struct{ class, key string }
 	found := map[object]*Tracked{}
-	local := map[object]bool{}
+	frozen := map[object]bool{} // the snapshot is reached
 	var order []object
 	for i := len(changes) - 1; i >= 0; i-- {
 		ch := changes[i]
@@ -186,6 +187,10 @@ func (tx *Tx) Since(revision int64) ([]Tracked, error) {
 			continue // a class that this program no longer has
 		}
 		id := object{ch.Class, ch.Key}
+		frozen[id] = frozen[id] || ch.Source == Replica
+		if frozen[id] {
+			continue
+		}
 		o := found[id]
 		if o == nil {
 			mine, err := tx.find(t.class, ch.Key)
@@ -197,12 +202,11 @@ func (tx *Tx) Since(revision int64) ([]Tracked, error) {
 			order = append(order, id)
 		}
 		o.Base = Undo(o.Base, ch)
-		local[id] = local[id] || ch.Source == Local
 	}
 	var out []Tracked
 	for i := len(order) - 1; i >= 0; i-- {
 		o := found[order[i]]
-		if _, steady := difference(o.Class, o.Base, o.Mine); local[order[i]] && (steady || (o.Base == nil) != (o.Mine == nil)) {
+		if _, steady := difference(o.Class, o.Base, o.Mine); steady || (o.Base == nil) != (o.Mine == nil) {
 			out = append(out, *o)
 		}
 	}

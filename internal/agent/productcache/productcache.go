@@ -1,0 +1,367 @@
+// Package productcache keeps whole copies of products on this machine: the
+// seed's ProductCacheService.
+//
+// A product's copy lies in <dir>/depot/<product>, as on the depot; it is there
+// either whole and checked or not at all, because it is made in a staging
+// folder beside and put in place by one rename. What arrived in the staging
+// folder is kept over interruptions of any kind. A new version starts from the
+// copy of the version before, which stays in place until the new one is whole.
+//
+// The tree's index is kept beside the copy: it tells what to fetch of the next
+// version, and by it a copy is verified before anything is installed from it.
+package productcache
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/transfer"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
+	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
+	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/kit/freespace"
+	"github.com/fernwerk/fernwerk/internal/kit/throttle"
+)
+
+// Product is one product in the cache.
+type Product struct {
+	ID             string `col:"productId,ident"`
+	ProductVersion string `col:"productVersion"`
+	PackageVersion string `col:"packageVersion"`
+	Digest         string `col:"digest"` // of the manifest, in hexadecimal
+	Files          int64  `col:"files"`
+	Bytes          int64  `col:"bytes"`
+	Wire           int64  `col:"wire"` // bytes that the last synchronisation fetched
+	Synced         string `col:"synced,time"`
+}
+
+// Products is the class of Product, for [store.Open].
+var Products = fleet.LocalClass[Product]("cachedProduct")
+
+// Depot is where products come from.
+type Depot func(product string) *transfer.HTTP
+
+// DefaultMaxSize is seed A's product_cache_max_size where none is configured:
+// 20 GB, as opsi ships it.
+const DefaultMaxSize = 20_000_000_000
+
+// reserve is what a synchronisation leaves free on the disk.
+const reserve = 100 << 20
+
+// Cache is the product cache of one machine.
+type Cache struct {
+	dir     string
+	store   *store.Store
+	depot   Depot
+	maxSize int64
+	limit   *throttle.Limiter
+	log     *slog.Logger
+
+	mu       sync.Mutex
+	progress map[string]transfer.Progress
+}
+
+// Options are what the configuration says about the cache.
+type Options struct {
+	Dir     string // the cache's folder (storage_dir)
+	MaxSize int64  // product_cache_max_size; 0 is DefaultMaxSize
+	Limiter *throttle.Limiter
+}
+
+// New makes the cache.
+func New(opts Options, s *store.Store, depot Depot, log *slog.Logger) *Cache {
+	if opts.MaxSize <= 0 {
+		opts.MaxSize = DefaultMaxSize
+	}
+	return &Cache{dir: opts.Dir, store: s, depot: depot, maxSize: opts.MaxSize, limit: opts.Limiter, log: log,
+		progress: map[string]transfer.Progress{}}
+}
+
+// Dir is where a product's copy lies.
+func (c *Cache) Dir(product string) string { return filepath.Join(c.dir, "depot", product) }
+
+// Depot is the folder that holds all copies, laid out like the depot.
+func (c *Cache) Depot() string { return filepath.Join(c.dir, "depot") }
+
+func (c *Cache) stage(product string) string { return filepath.Join(c.dir, "staging", product) }
+
+func (c *Cache) indexFile(product, digest string) string {
+	return filepath.Join(c.dir, "index", product+"."+digest)
+}
+
+// Recover makes whole what a crash left; it comes before anything reads a copy.
+func (c *Cache) Recover(ctx context.Context) error {
+	for _, sub := range []string{"depot", "staging", "index"} {
+		if err := os.MkdirAll(filepath.Join(c.dir, sub), 0o755); err != nil {
+			return fmt.Errorf("cannot prepare the product cache: %w", err)
+		}
+	}
+	held, err := c.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range held {
+		if err := transfer.Recover(c.Dir(p.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// List is what the cache holds.
+func (c *Cache) List(ctx context.Context) (list []Product, err error) {
+	err = c.store.View(ctx, func(tx *store.Tx) error {
+		list, err = store.All[Product](tx, Products, nil)
+		return err
+	})
+	return list, err
+}
+
+// Progress is how far each running or finished synchronisation has come since
+// the agent's start.
+func (c *Cache) Progress() map[string]transfer.Progress {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[string]transfer.Progress, len(c.progress))
+	for id, p := range c.progress {
+		out[id] = p
+	}
+	return out
+}
+
+// Sync makes the copy of a product equal to the depot's. The row that it
+// returns is to be written in the transaction that notes the success; wanted
+// are the products that must stay when room is made.
+func (c *Cache) Sync(ctx context.Context, want fleet.ProductOnDepot, wanted []string) (Product, error) {
+	id := string(want.ProductID)
+	p := Product{ID: id, ProductVersion: want.ProductVersion, PackageVersion: want.PackageVersion}
+	if err := fleet.ValidProductID(id); err != nil {
+		return p, err
+	}
+	old, have, err := c.held(ctx, id)
+	if err != nil {
+		return p, err
+	}
+	source := c.depot(id)
+	index, err := source.Tree(ctx, have, c.limitReader(ctx), chunkindex.Limits{})
+	if err != nil {
+		return p, err
+	}
+	p.Digest = hex.EncodeToString(index.Digest[:])
+	p.Files, p.Bytes = int64(index.Tree.Files()), index.Tree.Size()
+	if have != nil && old.Digest == p.Digest {
+		c.note(id, transfer.Progress{FilesDone: int(p.Files), FilesTotal: int(p.Files), BytesDone: p.Bytes, BytesTotal: p.Bytes})
+		return p, nil
+	}
+	c.sweep(id, old.Digest)
+	if err := c.makeRoom(ctx, id, index, have, wanted); err != nil {
+		return p, err
+	}
+	if err := atomicfile.WriteFile(c.indexFile(id, p.Digest), index.Text(), 0o644); err != nil {
+		return p, fmt.Errorf("cannot keep the index of %s: %w", id, err)
+	}
+	job := transfer.Job{Stage: c.stage(id), Index: index, Sources: []transfer.Source{source}, Limiter: c.limit,
+		Progress: func(pr transfer.Progress) { c.note(id, pr) }}
+	// After a crash between the exchange and the note of it, the copy in place
+	// is already the new one: it is looked at by both indexes.
+	job.Seeds = append(job.Seeds, transfer.Seed{Dir: c.Dir(id), Index: index, Disposable: true})
+	if have != nil {
+		job.Seeds = append(job.Seeds, transfer.Seed{Dir: c.Dir(id), Index: have, Disposable: true})
+	}
+	if _, err := os.Lstat(c.Dir(id)); errors.Is(err, fs.ErrNotExist) {
+		job.Seeds = nil
+	}
+	res, err := transfer.Sync(ctx, job)
+	if err != nil {
+		return p, fmt.Errorf("cannot cache product %s: %w", id, err)
+	}
+	p.Wire = res.Wire
+	c.log.Info("product cached", "product", id, "version", p.ProductVersion, "files", p.Files, "bytes", p.Bytes,
+		"kept", res.Kept, "reused", res.Seeded, "wire", res.Wire, "requests", res.Requests)
+	return p, transfer.Publish(c.stage(id), c.Dir(id))
+}
+
+// sweep forgets indexes that no copy needs any more.
+func (c *Cache) sweep(product, digest string) {
+	found, _ := filepath.Glob(c.indexFile(product, "*"))
+	for _, path := range found {
+		if path != c.indexFile(product, digest) {
+			os.Remove(path)
+		}
+	}
+}
+
+func (c *Cache) note(product string, p transfer.Progress) {
+	c.mu.Lock()
+	c.progress[product] = p
+	c.mu.Unlock()
+}
+
+// held is what the cache has of a product; the index is nil if there is no
+// copy, or none that can be told apart.
+func (c *Cache) held(ctx context.Context, product string) (p Product, index *chunkindex.Index, err error) {
+	err = c.store.View(ctx, func(tx *store.Tx) error {
+		r, err := tx.ByKey(Products, Products.Key(fleet.Row{"productId": product}))
+		if r != nil {
+			Products.Decode(r, &p)
+		}
+		return err
+	})
+	if err != nil || p.Digest == "" {
+		return p, nil, err
+	}
+	if _, err := os.Lstat(c.Dir(product)); err != nil {
+		return p, nil, nil
+	}
+	f, err := os.Open(c.indexFile(product, p.Digest))
+	if err != nil {
+		return p, nil, nil // it is fetched again; so is what cannot be verified without it
+	}
+	defer f.Close()
+	index, err = chunkindex.Parse(f, chunkindex.Limits{})
+	if err != nil {
+		c.log.Warn("the index of a cached product is damaged", "product", product, "error", err)
+		return p, nil, nil
+	}
+	return p, index, nil
+}
+
+// makeRoom deletes copies that nobody wants, the longest unused first, until
+// the new one fits, or says what is missing.
+func (c *Cache) makeRoom(ctx context.Context, product string, index, have *chunkindex.Index, wanted []string) error {
+	list, err := c.List(ctx)
+	if err != nil {
+		return err
+	}
+	need := index.Tree.Size()
+	if have != nil {
+		need = newBytes(have.Tree, index.Tree)
+	}
+	total := index.Tree.Size()
+	keep := map[string]bool{product: true}
+	for _, id := range wanted {
+		keep[id] = true
+	}
+	for _, p := range list {
+		if p.ID != product {
+			total += p.Bytes
+		}
+	}
+	for {
+		free, err := freespace.Of(c.dir)
+		if err != nil {
+			return err
+		}
+		fits := int64(free)-reserve >= need-dirSize(c.stage(product))
+		if total <= c.maxSize && fits {
+			return nil
+		}
+		i := oldest(list, keep)
+		if i < 0 && !fits {
+			return fleet.WithHint(fleet.Errorf(fleet.TooLarge, "cannot cache product %s: it needs %d bytes, the disk has %d free and %d are kept in reserve", product, need, free, reserve),
+				"make room on the disk; what has arrived is kept")
+		}
+		if i < 0 {
+			return fleet.WithHint(fleet.Errorf(fleet.TooLarge, "cannot cache product %s: the products wanted need %d bytes, product_cache_max_size is %d", product, total, c.maxSize),
+				"raise product_cache_max_size in [cache_service]")
+		}
+		c.log.Info("cached product removed to make room", "product", list[i].ID, "bytes", list[i].Bytes)
+		if err := c.Remove(ctx, list[i].ID); err != nil {
+			return err
+		}
+		total -= list[i].Bytes
+		list = append(list[:i], list[i+1:]...)
+	}
+}
+
+// newBytes is how much of the new tree the old one cannot give whole.
+func newBytes(old, tree *manifest.Manifest) int64 {
+	var n int64
+	d := manifest.Compare(old, tree)
+	for _, e := range d.Added {
+		n += e.Size
+	}
+	for _, ch := range d.Changed {
+		n += ch.New.Size
+	}
+	return n
+}
+
+func oldest(list []Product, keep map[string]bool) int {
+	found := -1
+	for i, p := range list {
+		if !keep[p.ID] && (found < 0 || p.Synced < list[found].Synced) {
+			found = i
+		}
+	}
+	return found
+}
+
+func dirSize(dir string) int64 {
+	var n int64
+	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				n += info.Size()
+			}
+		}
+		return nil
+	})
+	return n
+}
+
+// Remove deletes a product's copy.
+func (c *Cache) Remove(ctx context.Context, product string) error {
+	err := c.store.Update(ctx, store.Origin{Actor: "agent"}, func(tx *store.Tx) error {
+		return tx.Remove(Products, fleet.Row{"productId": product})
+	})
+	for _, dir := range []string{c.Dir(product), c.stage(product)} {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot remove cached product %s: %w", product, err)
+	}
+	c.sweep(product, "")
+	return nil
+}
+
+// Verified returns the folder of a product's copy after every byte of it was
+// checked. The code is NotFound if there is no copy in that version, Conflict
+// if the copy is damaged.
+func (c *Cache) Verified(ctx context.Context, product, productVersion, packageVersion string) (string, error) {
+	p, index, err := c.held(ctx, product)
+	if err != nil {
+		return "", err
+	}
+	if index == nil || p.ProductVersion != productVersion || p.PackageVersion != packageVersion {
+		return "", fleet.Errorf(fleet.NotFound, "product %s %s-%s is not in the cache", product, productVersion, packageVersion)
+	}
+	root, err := os.OpenRoot(c.Dir(product))
+	if err != nil {
+		return "", fmt.Errorf("cannot open cached product %s: %w", product, err)
+	}
+	defer root.Close()
+	wrong, err := transfer.Verify(ctx, root, index.Tree)
+	if err != nil {
+		return "", err
+	}
+	if len(wrong) > 0 {
+		return "", fleet.WithHint(fleet.Errorf(fleet.Conflict, "cached product %s is damaged: %s %s, and %d more", product, wrong[0].Path, wrong[0].Why, len(wrong)-1),
+			"the next synchronisation fetches what is wrong again")
+	}
+	return c.Dir(product), nil
+}
+
+// Forget makes the next synchronisation look at a copy that was found damaged.
+func Forget(tx *store.Tx, product string) error {
+	return tx.Put(Products, fleet.Row{"productId": product, "digest": "damaged"})
+}
