@@ -65,7 +65,7 @@ func pull(c *Call) (any, error) {
 		}
 		return err
 	})
-	return plainly(a, err)
+	return Plain(a, err)
 }
 
 func push(c *Call) (any, error) {
@@ -85,11 +85,11 @@ func push(c *Call) (any, error) {
 		}
 		return err
 	})
-	return plainly(a, err)
+	return Plain(a, err)
 }
 
-// plainly turns a struct into the plain data that every codec carries.
-func plainly(v any, err error) (any, error) {
+// Plain turns a struct into the plain data that every codec carries.
+func Plain(v any, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}

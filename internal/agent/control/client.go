@@ -1,0 +1,79 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Client steers the agent of a data folder from another process of this
+// machine.
+type Client struct{ rpc *rpc.Client }
+
+// Dial makes a client; it connects with the first call.
+func Dial(dataDir string) (*Client, error) {
+	id, err := identity.Load(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	address, err := Address(dataDir)
+	if err != nil {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot reach the agent: %w", err), "start it with: fernwerk-agent run")
+	}
+	ca, err := os.ReadFile(CertPath(dataDir))
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the agent: %w", err)
+	}
+	cfg, err := rpc.TLSConfig("localhost", ca, "")
+	if err != nil {
+		return nil, err
+	}
+	client, err := rpc.NewClient(rpc.Options{URL: "https://" + address + "/opsiclientd", User: id.HostID, TLS: cfg, UserAgent: "fernwerk-agent",
+		Password: func(context.Context) (string, error) { return id.HostKey, nil }})
+	if err != nil {
+		return nil, err
+	}
+	return &Client{client}, nil
+}
+
+func (c *Client) ask(ctx context.Context, answer any, method string, args ...any) error {
+	v, err := c.rpc.Call(ctx, methods.Actor{}, method, methods.Pos(args...))
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(data, answer)
+	}
+	return err
+}
+
+// Fire makes an event occur.
+func (c *Client) Fire(ctx context.Context, event string) (change string, err error) {
+	err = c.ask(ctx, &change, "fireEvent", event)
+	return change, err
+}
+
+// Status asks for the agent's status.
+func (c *Client) Status(ctx context.Context) (st Status, err error) {
+	err = c.ask(ctx, &st, "agent_status")
+	return st, err
+}
+
+// ChangeDetail is a change with its tasks.
+type ChangeDetail struct {
+	Change fleet.Row   `json:"change"`
+	Tasks  []fleet.Row `json:"tasks"`
+}
+
+// Change asks for one change.
+func (c *Client) Change(ctx context.Context, id string) (d ChangeDetail, err error) {
+	err = c.ask(ctx, &d, "agent_change", id)
+	return d, err
+}

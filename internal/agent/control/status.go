@@ -1,0 +1,122 @@
+package control
+
+import (
+	"context"
+
+	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Agent is what the control methods steer.
+type Agent interface {
+	// Fire makes an event occur and returns the id of the change that it
+	// started, "" if its configuration asks for nothing.
+	Fire(ctx context.Context, event string) (change string, err error)
+	Status(ctx context.Context) (Status, error)
+	Change(ctx context.Context, id string) (engine.Change, []engine.Task, error)
+	Timeline(ctx context.Context, limit int) ([]timeline.Entry, error)
+}
+
+// Status is the agent at a glance.
+type Status struct {
+	Version string          `json:"version"`
+	HostID  string          `json:"hostId"`
+	Server  string          `json:"server"`
+	BootID  string          `json:"bootId"`
+	Running string          `json:"running"` // id of the change under way
+	Event   string          `json:"event"`   // that asked for it
+	Task    string          `json:"task"`    // the step under way
+	Waiting int             `json:"waiting"` // changes behind it
+	Flags   map[string]bool `json:"flags"`
+	Unsent  int             `json:"unsent"` // objects changed here that the server does not know
+	Cache   CacheStatus     `json:"cache"`
+	Changes []ChangeStatus  `json:"changes"` // the newest, newest first
+}
+
+// CacheStatus is what both caches hold, and how far they are.
+type CacheStatus struct {
+	Pulled     string          `json:"pulled"` // time of the last pull
+	Pushed     string          `json:"pushed"`
+	Products   []ProductStatus `json:"products"`
+	FilesDone  int64           `json:"filesDone"`
+	FilesTotal int64           `json:"filesTotal"`
+	BytesDone  int64           `json:"bytesDone"`
+	BytesTotal int64           `json:"bytesTotal"`
+	WireBytes  int64           `json:"wireBytes"`
+}
+
+// ProductStatus is one product in the cache.
+type ProductStatus struct {
+	ProductID      string `json:"productId"`
+	ProductVersion string `json:"productVersion"`
+	PackageVersion string `json:"packageVersion"`
+	Cached         bool   `json:"cached"`
+	BytesDone      int64  `json:"bytesDone"`
+	BytesTotal     int64  `json:"bytesTotal"`
+}
+
+// ChangeStatus is a change in few words.
+type ChangeStatus struct {
+	ID     string `json:"id"`
+	Event  string `json:"event"`
+	Status string `json:"status"`
+	Text   string `json:"text"`
+}
+
+// methodTable answers the control interface.
+type methodTable struct{ agent Agent }
+
+var _ methods.Backend = (*methodTable)(nil)
+
+// Call implements [methods.Backend]. Names and parameters are opsiclientd's
+// where it has the method.
+func (t *methodTable) Call(ctx context.Context, _ methods.Actor, method string, p methods.Params) (any, error) {
+	arg := func(i int, name string) string {
+		if s, ok := p.Named[name].(string); ok {
+			return s
+		}
+		if i < len(p.Positional) {
+			s, _ := p.Positional[i].(string)
+			return s
+		}
+		return ""
+	}
+	switch method {
+	case "fireEvent":
+		return t.agent.Fire(ctx, arg(0, "name"))
+	case "agent_status":
+		return methods.Plain(t.agent.Status(ctx))
+	case "agent_change":
+		c, tasks, err := t.agent.Change(ctx, arg(0, "id"))
+		return methods.Plain(map[string]any{"change": engine.Changes.Encode(c), "tasks": taskRows(tasks)}, err)
+	case "timeline_getEvents":
+		return methods.Plain(t.agent.Timeline(ctx, 200))
+	case "isEventRunning", "isInstallationPending", "getState":
+		return t.state(ctx, method, arg(0, "name"))
+	}
+	return nil, fleet.Errorf(fleet.NotFound, "cannot call %q: the control interface has no such method", method)
+}
+
+func (t *methodTable) state(ctx context.Context, method, name string) (any, error) {
+	st, err := t.agent.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch method {
+	case "isEventRunning":
+		return st.Running != "" && (name == "" || st.Event == name), nil
+	case "isInstallationPending":
+		name = "installation_pending"
+	}
+	return st.Flags[name], nil
+}
+
+func taskRows(tasks []engine.Task) []fleet.Row {
+	rows := make([]fleet.Row, len(tasks))
+	for i, t := range tasks {
+		rows[i] = engine.Tasks.Encode(t)
+	}
+	return rows
+}
