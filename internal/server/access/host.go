@@ -1,0 +1,75 @@
+package access
+
+import (
+	"crypto/subtle"
+	"net/http"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// loginHost checks a host's key, then its one-time password. found is false if
+// no host, or more than one, has that name.
+func (a *Access) loginHost(w http.ResponseWriter, r *http.Request, f fleet.Filter, password string) (p principal, found bool, err error) {
+	var row fleet.Row
+	err = a.store.View(r.Context(), func(tx *store.Tx) error {
+		rows, err := tx.Select(fleet.Hosts, f)
+		if len(rows) == 1 {
+			row = rows[0]
+		}
+		return err
+	})
+	if err != nil || row == nil {
+		return principal{}, false, err
+	}
+	if !same(row.Str("opsiHostKey"), password) {
+		if row, err = a.useOneTimePassword(r, row, password); err != nil {
+			return principal{}, true, err
+		}
+		w.Header().Set(newHostKey, row.Str("opsiHostKey"))
+	}
+	if f["id"] == nil {
+		w.Header().Set(newHostID, row.Str("id"))
+	}
+	return hostPrincipal(row), true, nil
+}
+
+// useOneTimePassword accepts a host's one-time password and empties it in the
+// same transaction: of two who send it at once, one gets in. A wrong one is
+// refused before that, so that failing costs no write.
+func (a *Access) useOneTimePassword(r *http.Request, host fleet.Row, password string) (fleet.Row, error) {
+	id := host.Str("id")
+	if err := a.failures.charge(id, a.now()); err != nil {
+		return nil, err
+	}
+	if !same(host.Str("oneTimePassword"), password) {
+		return nil, wrong(id)
+	}
+	origin := store.Origin{Actor: "host " + id, Address: address(r)}
+	err := a.store.Update(r.Context(), origin, func(tx *store.Tx) error {
+		rows, err := tx.Select(fleet.Hosts, fleet.Filter{"id": id, "type": fleet.OpsiClient})
+		if err != nil {
+			return err
+		}
+		if len(rows) != 1 || !same(rows[0].Str("oneTimePassword"), password) {
+			return wrong(id)
+		}
+		host = rows[0]
+		return tx.Patch(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": id, "oneTimePassword": nil})
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.failures.forget(id)
+	a.log.Info("One-time password used", "host", id, "address", address(r))
+	return host, nil
+}
+
+// same compares secrets in constant time; an empty one equals nothing.
+func same(stored, given string) bool {
+	return stored != "" && subtle.ConstantTimeCompare([]byte(stored), []byte(given)) == 1
+}
+
+func wrong(name string) error {
+	return fleet.Errorf(fleet.Unauthenticated, "cannot log in %q: wrong name or password", name)
+}

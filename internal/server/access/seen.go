@@ -1,0 +1,100 @@
+package access
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+const (
+	stampEvery  = time.Minute      // at most this often a host
+	writeEvery  = 5 * time.Second  // all that are due, in one transaction
+	stampBatch  = 1000             // hosts a transaction: others wait behind it
+	lastWriting = 10 * time.Second // for what is due when the server stops
+)
+
+// seen collects when and from where hosts came, so that ten thousand check-ins
+// are a few transactions. What is lost in a crash is less than a minute of
+// lastSeen.
+type seen struct {
+	mu      sync.Mutex
+	due     map[string]contact
+	stamped map[string]time.Time // of authenticated hosts only: no more than there are rows
+}
+
+type contact struct {
+	address string
+	at      time.Time
+}
+
+func newSeen() *seen { return &seen{due: map[string]contact{}, stamped: map[string]time.Time{}} }
+
+func (s *seen) note(host, address string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.stamped[host]) >= stampEvery {
+		s.due[host] = contact{address, now}
+		s.stamped[host] = now
+	}
+}
+
+func (s *seen) take(most int) map[string]contact {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]contact{}
+	for host, c := range s.due {
+		if len(out) == most {
+			break
+		}
+		out[host] = c
+		delete(s.due, host)
+	}
+	return out
+}
+
+// Serve writes lastSeen and ipAddress of the hosts that came, until ctx ends,
+// and then once more.
+func (a *Access) Serve(ctx context.Context) error {
+	ticker := time.NewTicker(writeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			a.writeSeen(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWriting)
+			defer cancel()
+			a.writeSeen(last)
+			return nil
+		}
+	}
+}
+
+// writeSeen writes what is due. Both columns are volatile: no journal, no
+// revision, no conflict.
+func (a *Access) writeSeen(ctx context.Context) {
+	for {
+		due := a.seen.take(stampBatch)
+		if len(due) == 0 {
+			return
+		}
+		err := a.store.Update(ctx, store.Origin{Actor: "presence"}, func(tx *store.Tx) error {
+			for host, c := range due {
+				err := tx.Patch(fleet.Hosts, fleet.Row{
+					"type": fleet.OpsiClient, "id": host, "ipAddress": c.address, "lastSeen": c.at.UTC().Format(time.DateTime),
+				})
+				if err != nil && fleet.CodeOf(err) != fleet.NotFound { // deleted meanwhile
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			a.log.Warn("Last contacts are not written", "hosts", len(due), "error", err)
+			return
+		}
+	}
+}

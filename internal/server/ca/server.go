@@ -1,0 +1,166 @@
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+)
+
+const (
+	serverLife = 365 * 24 * time.Hour
+	checkEvery = time.Hour
+)
+
+// ServerCertificate is what the server shows. It is made anew when less than a
+// third of its life is left, or when it lacks one of the names.
+type ServerCertificate struct {
+	authority *Authority
+	names     []string
+	log       *slog.Logger
+	current   atomic.Pointer[tls.Certificate]
+}
+
+// ServerCertificate reads the server's certificate or makes one. names are the
+// DNS names and IP addresses under which clients reach the server.
+func (a *Authority) ServerCertificate(names []string, log *slog.Logger) (*ServerCertificate, error) {
+	s := &ServerCertificate{authority: a, names: names, log: log}
+	cert, err := a.readServer()
+	if err == nil {
+		s.current.Store(cert)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		// It is only a copy of what the authority says: a new one loses nothing.
+		log.Warn("Server certificate cannot be used, making a new one", "error", err)
+	}
+	if err := s.renew(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Serve renews the certificate in time until ctx ends. A failure is logged and
+// tried again: the old certificate still works for months.
+func (s *ServerCertificate) Serve(ctx context.Context) error {
+	ticker := time.NewTicker(checkEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if err := s.renew(); err != nil {
+				s.log.Error("Server certificate is not renewed", "error", err)
+			}
+		}
+	}
+}
+
+// TLS is the configuration for a listener: TLS 1.3, or 1.2 for old opsi clients.
+func (s *ServerCertificate) TLS() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return s.current.Load(), nil
+		},
+	}
+}
+
+func (s *ServerCertificate) renew() error {
+	if cert := s.current.Load(); cert != nil && !s.due(cert.Leaf) {
+		return nil
+	}
+	cert, err := s.authority.makeServer(s.names)
+	if err != nil {
+		return fleet.WithHint(fmt.Errorf("cannot make the server's certificate: %w", err),
+			"%s must hold the authority's key for this", s.authority.path("ca.key"))
+	}
+	s.current.Store(cert)
+	s.log.Info("Server certificate made", "names", s.names, "until", cert.Leaf.NotAfter.Format(time.DateOnly))
+	return nil
+}
+
+func (s *ServerCertificate) due(cert *x509.Certificate) bool {
+	left := cert.NotAfter.Sub(s.authority.now())
+	if left < cert.NotAfter.Sub(cert.NotBefore)/3 {
+		return true
+	}
+	return slices.ContainsFunc(s.names, func(n string) bool { return cert.VerifyHostname(n) != nil })
+}
+
+// readServer reads server.pem and checks that it is of this authority.
+func (a *Authority) readServer() (*tls.Certificate, error) {
+	data, err := os.ReadFile(a.path("server.pem"))
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.X509KeyPair(data, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := cert.Leaf.CheckSignatureFrom(a.cert); err != nil {
+		return nil, err
+	}
+	return &cert, nil
+}
+
+func (a *Authority) makeServer(names []string) (*tls.Certificate, error) {
+	issuer, err := a.key()
+	if err != nil {
+		return nil, err
+	}
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	now := a.now()
+	template := &x509.Certificate{
+		SerialNumber:          serial(),
+		Subject:               pkix.Name{Organization: []string{"Fernwerk"}, CommonName: names[0]},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              earlier(now.Add(serverLife), a.cert.NotAfter),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, n)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), issuer)
+	if err != nil {
+		return nil, err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	both := bytes.Join([][]byte{encodePEM("PRIVATE KEY", keyDER), encodePEM("CERTIFICATE", der)}, nil)
+	if err := atomicfile.WriteFile(a.path("server.pem"), both, 0o600); err != nil {
+		return nil, err
+	}
+	return a.readServer()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

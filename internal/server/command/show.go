@@ -1,0 +1,39 @@
+package command
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/server/config"
+)
+
+// show prints the configuration that counts, as a file could hold it. The
+// database's password is left out.
+func show(w io.Writer, cfg config.Config) error {
+	data := cfg.Data
+	if data == "" {
+		var err error
+		if data, err = config.DataFolder(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(w, "data = %q\n", data)
+	fmt.Fprintf(w, "listen = %q\n", cmp.Or(cfg.Listen, config.DefaultListen))
+	if cfg.Address != "" {
+		fmt.Fprintf(w, "address = %q\n", cfg.Address)
+	}
+	if len(cfg.Names) > 0 {
+		fmt.Fprintf(w, "names = [\"%s\"]\n", strings.Join(cfg.Names, `", "`))
+	}
+	if cfg.ID != "" {
+		fmt.Fprintf(w, "id = %q\n", cfg.ID)
+	}
+	if u, err := url.Parse(cfg.Database); err == nil && cfg.Database != "" {
+		fmt.Fprintf(w, "database = %q\n", u.Redacted())
+	}
+	fmt.Fprintf(w, "log_level = %q\n", strings.ToLower(cfg.LogLevel.String()))
+	return nil
+}

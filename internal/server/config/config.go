@@ -1,0 +1,147 @@
+// Package config says what an administrator can set of fernwerkd, reads it from
+// a TOML file and checks it.
+//
+// There is no need for a file: every key has a default that works. The same
+// loader serves `fernwerkd serve` and `fernwerkd check-config`, so what the
+// second accepts the first will not refuse.
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/strictconf"
+)
+
+// DefaultListen is all addresses of the machine, and opsi's port.
+const DefaultListen = ":4447"
+
+// Config is the configuration of a server. The zero value of a field means its
+// default.
+type Config struct {
+	// Data is the folder that holds everything, made if it is missing.
+	Data string `toml:"data"`
+	// Listen is HOST:PORT; without HOST all addresses, port 0 takes a free one.
+	Listen string `toml:"listen"`
+	// Address is HOST or HOST:PORT under which clients reach the server, where
+	// that is not what it listens on.
+	Address string `toml:"address"`
+	// Names are further names or addresses for the server's certificate.
+	Names []string `toml:"names"`
+	// ID is the host id of the config server. It counts at the first start only.
+	ID string `toml:"id"`
+	// Database is a postgres:// URL; empty is a SQLite file in Data.
+	Database string `toml:"database"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel slog.Level `toml:"log_level"`
+
+	// AdminPassword is for the first administrator; empty has one made.
+	AdminPassword string `toml:"-"`
+	// ShowPassword gets the made password of the first administrator before it
+	// is stored; nil writes it to standard error.
+	ShowPassword func(name, password string) error `toml:"-"`
+	// Version of the program.
+	Version string `toml:"-"`
+	// Log gets what happens; nil is silent.
+	Log *slog.Logger `toml:"-"`
+	// Now is the clock; nil is the system's.
+	Now func() time.Time `toml:"-"`
+}
+
+// Load reads a file over cfg and checks the whole. Mistakes name the file, the
+// line and the nearest right key.
+func Load(path string, cfg *Config) error {
+	if err := strictconf.Load(path, cfg); err != nil {
+		if errors.Is(err, strictconf.ErrMissing) {
+			return fleet.WithHint(err, "without --config the defaults count; --config wants an existing file")
+		}
+		return err
+	}
+	if err := cfg.Check(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// Check checks the values and says all that is wrong.
+func (c *Config) Check() error {
+	var wrong []error
+	bad := func(key, value, want string) {
+		wrong = append(wrong, fmt.Errorf("%s: %q is not %s", key, value, want))
+	}
+	if _, err := splitPort(cmp.Or(c.Listen, DefaultListen)); err != nil {
+		bad("listen", c.Listen, "HOST:PORT, such as 127.0.0.1:4447 or :4447")
+	}
+	if c.Address != "" {
+		if host, _ := splitAddress(c.Address, ""); !isName(host) {
+			bad("address", c.Address, "HOST or HOST:PORT as clients reach the server")
+		}
+	}
+	for _, n := range c.Names {
+		if !isName(n) {
+			bad("names", n, "a DNS name or an IP address")
+		}
+	}
+	if c.ID != "" && fleet.ValidHostID(c.ID) != nil {
+		bad("id", c.ID, "a host id: a full name of three labels, such as server.example.org, in lower case")
+	}
+	if c.Database != "" {
+		if u, err := url.Parse(c.Database); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+			wrong = append(wrong, errors.New("database: it is not a postgres://... URL (leave it out for SQLite)"))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+func splitPort(hostPort string) (host string, err error) {
+	host, port, err := net.SplitHostPort(hostPort)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return host, err
+}
+
+var dnsName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
+
+func isName(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	return len(s) <= 253 && dnsName.MatchString(s)
+}
+
+// splitAddress splits HOST or HOST:PORT; port is what counts without one.
+func splitAddress(address, port string) (string, string) {
+	if host, p, err := net.SplitHostPort(address); err == nil {
+		return host, p
+	}
+	return strings.Trim(address, "[]"), port
+}
+
+// DataFolder is where the data goes without a word: /var/lib/fernwerk for root,
+// else the user's own data folder (XDG Base Directory Specification).
+func DataFolder() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/lib/fernwerk", nil
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "fernwerk"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fleet.WithHint(fmt.Errorf("cannot find a data folder: %w", err), "name one with --data")
+	}
+	return filepath.Join(home, ".local", "share", "fernwerk"), nil
+}

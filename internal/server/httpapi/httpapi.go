@@ -1,0 +1,155 @@
+// Package httpapi is the server's face: one HTTPS port for opsi's protocol and
+// what stands beside it.
+//
+// What is answered stands in one table (route.go): pattern, who may, how large a
+// request may be, and the part that answers. Around every route go the same
+// layers: a request id, the access log, shelter from panics, refusal of what
+// foreign web pages send, the login.
+//
+// # Slow lines
+//
+// A download may take hours and a caller may send a byte a second once it is
+// logged in, so there is no limit on the time of a request. What is limited is
+// standstill: headers take 20 seconds, an idle connection lives 3 minutes, and
+// whoever takes less than 64 KiB in 2 minutes is gone. Nobody's body is read
+// before he is known.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"crypto/tls"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+)
+
+const (
+	headerTime = 20 * time.Second
+	idleTime   = 3 * time.Minute // opsi clients keep a connection for two
+	maxHeader  = 64 << 10
+	// stopTime is for requests under way when the server stops; a download that
+	// takes longer is cut, and resumed by its client.
+	stopTime = 7 * time.Second
+)
+
+// Parts are the rest of the server, as far as it is there.
+type Parts struct {
+	RPC      http.Handler // /rpc
+	Sync     http.Handler // /v1/sync
+	Depot    http.Handler // /v1/depot/...: trees by chunks
+	Packages http.Handler // /v1/packages: install, list
+	WebDAV   http.Handler // /depot/...: trees as files
+
+	// Authority is the certificate that clients trust, in PEM.
+	Authority []byte
+	// Authenticate says who sends a request; it may set headers.
+	Authenticate func(http.ResponseWriter, *http.Request) (methods.Actor, error)
+	// Logout ends the session of a request.
+	Logout func(http.ResponseWriter, *http.Request)
+	// Health is nil while the server can do its work.
+	Health func(context.Context) error
+}
+
+// Server serves the table on a listener.
+type Server struct {
+	Parts    Parts
+	Version  string // of fernwerk
+	Listener net.Listener
+	TLS      *tls.Config
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// Serve answers until ctx ends, then finishes what is under way.
+func (s *Server) Serve(ctx context.Context) error {
+	handler, err := s.Handler()
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{
+		Handler:           handler,
+		TLSConfig:         s.TLS,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // handshakes that strangers broke off
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		defer cancel()
+		err := srv.Shutdown(within)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.Log.Info("Requests cut at stop", "after", stopTime)
+			err = srv.Close()
+		}
+		stopped <- err
+	})
+	defer stop()
+	err = srv.ServeTLS(s.Listener, "", "")
+	if errors.Is(err, http.ErrServerClosed) {
+		return <-stopped
+	}
+	return fmt.Errorf("cannot serve: %w", err)
+}
+
+// Handler is the table behind its layers.
+func (s *Server) Handler() (http.Handler, error) {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		switch r.access {
+		case public, known, administrators:
+		default:
+			return nil, fmt.Errorf("cannot serve %s: it says nothing about access", r.pattern)
+		}
+		if r.handler != nil {
+			mux.Handle(r.pattern, s.guard(r))
+		}
+	}
+	return s.surround(mux), nil
+}
+
+func (s *Server) authority() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		w.Write(s.Parts.Authority)
+	})
+}
+
+func (s *Server) logout() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Parts.Logout(w, r)
+		answer(w, http.StatusOK, map[string]any{})
+	})
+}
+
+func (s *Server) health() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.Parts.Health(r.Context()); err != nil {
+			s.Log.Error("Server is not healthy", "error", err)
+			answer(w, http.StatusServiceUnavailable, map[string]any{"status": "failing"})
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"status": "ok"})
+	})
+}
+
+// banner is the Server header. opsi clients derive from the number after "opsi"
+// what the server can do.
+func (s *Server) banner() string {
+	return "opsiconfd 4.3.24 (fernwerk " + strings.Map(printable, s.Version) + ")"
+}
+
+func printable(r rune) rune {
+	if r < ' ' || r > '~' || strings.ContainsRune("()", r) {
+		return -1
+	}
+	return r
+}

@@ -1,0 +1,58 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+)
+
+// access says who may use a route. The zero value is no access: a route without
+// an entry does not start.
+type access string
+
+const (
+	public         access = "public"         // anybody
+	known          access = "known"          // whoever logs in; the part narrows it further
+	administrators access = "administrators" // people who may do everything
+)
+
+func (a access) allows(r methods.Role) bool {
+	return a == public || a == known || a == administrators && r == methods.Administrator
+}
+
+// route is one row of the table.
+type route struct {
+	pattern string // of http.ServeMux
+	access  access
+	body    int64 // bytes that a request may carry; unlimited is for parts with a limit of their own
+	handler http.Handler
+	// refuses: the handler answers those who did not log in, in its own format.
+	refuses bool
+}
+
+const (
+	none      = 0
+	unlimited = -1
+	maxRPC    = 64 << 20
+	maxAsk    = 16 << 20 // a request for chunks names at most all of a product's
+)
+
+// routes is everything that the server answers. A part that is not there has
+// no handler, and its paths are not found.
+func (s *Server) routes() []route {
+	p := s.Parts
+	return []route{
+		{pattern: "/rpc", access: known, body: maxRPC, handler: p.RPC, refuses: true},
+		{pattern: "/rpc/", access: known, body: maxRPC, handler: p.RPC, refuses: true},
+		{pattern: "GET /ssl/ca-certs.pem", access: public, body: none, handler: s.authority()},
+		{pattern: "GET /ssl/opsi-ca-cert.pem", access: public, body: none, handler: s.authority()},
+		{pattern: "/session/logout", access: public, body: none, handler: s.logout()},
+		{pattern: "GET /healthz", access: public, body: none, handler: s.health()},
+		{pattern: "POST /v1/sync", access: known, body: maxRPC, handler: p.Sync},
+		{pattern: "/v1/depot/", access: known, body: maxAsk, handler: p.Depot},
+		{pattern: "/v1/packages", access: administrators, body: unlimited, handler: p.Packages},
+		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
+		{pattern: "/depot/", access: known, body: none, handler: p.WebDAV},
+		{pattern: "/", access: public, body: none, handler: http.HandlerFunc(notFound)},
+	}
+}

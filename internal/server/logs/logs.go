@@ -1,0 +1,156 @@
+// Package logs keeps the logs that hosts send: what opsi calls instlog,
+// clientconnect and so on, one file a type and host.
+//
+// Files are DIR/<type>/<host>.log, as on an opsi server, so that people and
+// their scripts find them. A file that would grow beyond 5 MB becomes
+// <host>.log.1 first; one write of more than 10 MB keeps its newest part,
+// from a line start on. Names come from the network: the type is one of a
+// list, the host is a host id, and the files are opened below an os.Root.
+package logs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Types are the kinds of logs, those of opsi.
+var Types = []string{"bootimage", "clientconnect", "instlog", "opsiconfd", "userlogin", "winpe"}
+
+// Sizes in bytes.
+const (
+	rotateAbove = 5_000_000
+	hardLimit   = 10_000_000
+)
+
+// Logs is a folder of logs. It implements the port methods.Logs.
+type Logs struct {
+	root *os.Root
+	mu   sync.Mutex // writers: a rotation and an append must not cross
+}
+
+// Open opens, or makes, the folder.
+func Open(dir string) (*Logs, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot open the logs: %w", err)
+	}
+	root, err := os.OpenRoot(filepath.Clean(dir))
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the logs: %w", err)
+	}
+	return &Logs{root: root}, nil
+}
+
+// Close closes the folder.
+func (l *Logs) Close() error { return l.root.Close() }
+
+func name(logType, host string) (string, error) {
+	if !slices.Contains(Types, logType) {
+		return "", fleet.Errorf(fleet.Invalid, "cannot use log type %q: the types are %s", logType, strings.Join(Types, ", "))
+	}
+	host = strings.ToLower(host)
+	if err := fleet.ValidHostID(host); err != nil {
+		return "", fleet.Errorf(fleet.Invalid, "cannot use log of %q: %w", host, err)
+	}
+	return path.Join(logType, host+".log"), nil
+}
+
+// Write replaces a log, or adds to it.
+func (l *Logs) Write(logType, host string, data []byte, appendTo bool) error {
+	file, err := name(logType, host)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.write(file, Newest(data, hardLimit), appendTo); err != nil {
+		return fmt.Errorf("cannot write log %s: %w", file, err)
+	}
+	return nil
+}
+
+func (l *Logs) write(file string, data []byte, appendTo bool) error {
+	if err := l.root.MkdirAll(path.Dir(file), 0o700); err != nil {
+		return err
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	if info, err := l.root.Stat(file); err == nil {
+		switch {
+		case !appendTo:
+			flags |= os.O_TRUNC
+		case info.Size()+int64(len(data)) > rotateAbove:
+			if err := l.root.Rename(file, file+".1"); err != nil {
+				return err
+			}
+		}
+	}
+	f, err := l.root.OpenFile(file, flags, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// Read returns the newest part of a log: at most maxSize bytes, or all of it if
+// maxSize is 0 or less, beginning at the start of a line. A log that was never
+// written is empty.
+func (l *Logs) Read(logType, host string, maxSize int64) ([]byte, error) {
+	file, err := name(logType, host)
+	if err != nil {
+		return nil, err
+	}
+	if maxSize <= 0 || maxSize > hardLimit {
+		maxSize = hardLimit
+	}
+	data, err := l.tail(file, maxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read log %s: %w", file, err)
+	}
+	return Newest(data, maxSize), nil
+}
+
+// tail reads the last bytes of a file, one more than asked for, so that
+// [Newest] sees whether a line begins there.
+func (l *Logs) tail(file string, size int64) ([]byte, error) {
+	f, err := l.root.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	from := max(0, info.Size()-size-1)
+	return io.ReadAll(io.NewSectionReader(f, from, info.Size()-from))
+}
+
+// Newest cuts a text to at most size bytes, keeping its end from a line start
+// on. A last line longer than size is cut within.
+func Newest(data []byte, size int64) []byte {
+	if int64(len(data)) <= size {
+		return data
+	}
+	cut := int64(len(data)) - size
+	if data[cut-1] == '\n' {
+		return data[cut:]
+	}
+	if i := bytes.IndexByte(data[cut:], '\n'); i >= 0 && int64(i) < size-1 {
+		return data[cut+int64(i)+1:]
+	}
+	return data[cut:]
+}

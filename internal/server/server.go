@@ -1,0 +1,237 @@
+// Package server is fernwerkd: the place that knows all its parts and joins
+// them. What a part needs of another it gets here, as a value or a small
+// interface; the parts do not know each other.
+//
+// [New] opens everything and takes the port, so that whatever can go wrong at a
+// start has gone wrong before anybody is told that the server is there; it
+// starts nothing. [Server.Serve] works until its context ends.
+//
+//	DIR/lock         held while a server uses the folder
+//	DIR/ca/          package ca
+//	DIR/fernwerk.db  the store, unless it is in PostgreSQL
+//	DIR/log/         package logs
+//	DIR/depot/       the products
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/kit/filelock"
+	"github.com/fernwerk/fernwerk/internal/kit/run"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb/postgres"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
+	"github.com/fernwerk/fernwerk/internal/server/access"
+	"github.com/fernwerk/fernwerk/internal/server/ca"
+	"github.com/fernwerk/fernwerk/internal/server/config"
+	"github.com/fernwerk/fernwerk/internal/server/httpapi"
+	"github.com/fernwerk/fernwerk/internal/server/logs"
+	"github.com/fernwerk/fernwerk/internal/server/setup"
+)
+
+// Config is what a server is made from; see [config.Config].
+type Config = config.Config
+
+// Server is a server with everything opened.
+type Server struct {
+	cfg   Config
+	reach string // HOST:PORT for clients
+	id    string
+	group run.Group
+	opened
+}
+
+// opened is what has to be closed again, the last first.
+type opened []func() error
+
+func (o *opened) add(closer func() error) { *o = append(*o, closer) }
+
+// Close gives back what New opened. Serve does it by itself.
+func (o *opened) Close() error {
+	var errs []error
+	for i := len(*o) - 1; i >= 0; i-- {
+		errs = append(errs, (*o)[i]())
+	}
+	*o = nil
+	return errors.Join(errs...)
+}
+
+// New opens a server. Its first start on a folder makes what is missing: the
+// folder, the certificate authority, the database, the first administrator.
+// Call Serve or Close.
+func New(ctx context.Context, cfg Config) (_ *Server, err error) {
+	s := &Server{cfg: cfg}
+	if err := s.defaults(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := s.takeFolder(); err != nil {
+		return nil, err
+	}
+	listener, err := s.listen()
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	self := setup.Self{ID: s.cfg.HostID(), Reach: s.reach, Depot: s.path("depot")}
+	if s.id, err = setup.Server(ctx, st, self); err != nil {
+		return nil, err
+	}
+	authority, err := ca.Open(s.path("ca"), s.id, s.cfg.Now)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := authority.ServerCertificate(s.cfg.CertificateNames(s.reach), s.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	accounts := access.New(st, s.cfg.Log, s.cfg.Now)
+	if err := accounts.FirstAdministrator(ctx, s.cfg.AdminPassword, s.cfg.ShowPassword); err != nil {
+		return nil, err
+	}
+	hostLogs, err := logs.Open(s.path("log"))
+	if err != nil {
+		return nil, err
+	}
+	s.add(hostLogs.Close)
+	backend := methods.New(st, methods.Ports{
+		Logs: hostLogs,
+		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+	})
+	api := &httpapi.Server{
+		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
+		Parts: httpapi.Parts{
+			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log},
+			Authority:    authority.PEM(),
+			Authenticate: accounts.Authenticate,
+			Logout:       accounts.Logout,
+			Health:       func(ctx context.Context) error { return st.View(ctx, func(*store.Tx) error { return nil }) },
+		},
+	}
+	s.group.Log = s.cfg.Log
+	s.group.Add("certificate", certificate)
+	s.group.Add("access", accounts)
+	s.group.Add("http", api) // last: it stops first
+	s.cfg.Log.Info("Server opened", "id", s.id, "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
+	return s, nil
+}
+
+// ID is the host id of the config server.
+func (s *Server) ID() string { return s.id }
+
+// URL is where clients reach the server: https://HOST:PORT.
+func (s *Server) URL() string { return "https://" + s.reach }
+
+// Serve answers until ctx ends, and closes the server. It is called once.
+func (s *Server) Serve(ctx context.Context) error {
+	return errors.Join(s.group.Serve(ctx), s.Close())
+}
+
+func (s *Server) path(parts ...string) string {
+	return filepath.Join(append([]string{s.cfg.Data}, parts...)...)
+}
+
+func (s *Server) defaults() (err error) {
+	c := &s.cfg
+	c.Version = cmp.Or(c.Version, "unknown")
+	c.Listen = cmp.Or(c.Listen, config.DefaultListen)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.ShowPassword == nil {
+		c.ShowPassword = func(name, password string) error {
+			_, err := fmt.Fprintf(os.Stderr, "first administrator: %s, password: %s\n", name, password)
+			return err
+		}
+	}
+	if c.Data == "" {
+		if c.Data, err = config.DataFolder(); err != nil {
+			return err
+		}
+	}
+	if c.Data, err = filepath.Abs(c.Data); err != nil {
+		return fmt.Errorf("cannot use data folder: %w", err)
+	}
+	return c.Check()
+}
+
+// takeFolder makes the data folder and keeps other servers out of it.
+func (s *Server) takeFolder() error {
+	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
+		return fleet.WithHint(fmt.Errorf("cannot make data folder: %w", err), "name a folder that you may write with --data")
+	}
+	if err := atomicfile.SyncDir(filepath.Dir(s.cfg.Data)); err != nil {
+		return fmt.Errorf("cannot make data folder: %w", err)
+	}
+	lock, err := filelock.Acquire(s.path("lock"))
+	if held, ok := errors.AsType[*filelock.HeldError](err); ok {
+		return fleet.WithHint(fleet.Errorf(fleet.Locked, "cannot use data folder %s: process %d uses it", s.cfg.Data, held.PID),
+			"stop that fernwerkd, or give this one another folder with --data")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot use data folder: %w", err)
+	}
+	s.add(lock.Release)
+	return nil
+}
+
+func (s *Server) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", s.cfg.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fleet.WithHint(fleet.Errorf(fleet.Locked, "cannot listen on %s: another program does: %w", s.cfg.Listen, err),
+			"stop that program, or choose another port with --listen HOST:PORT")
+	case errors.Is(err, syscall.EACCES):
+		return nil, fleet.WithHint(fmt.Errorf("cannot listen on %s: %w", s.cfg.Listen, err), "ports below 1024 are root's: choose another with --listen HOST:PORT")
+	case err != nil:
+		return nil, fleet.WithHint(fmt.Errorf("cannot listen on %s: %w", s.cfg.Listen, err), "choose an address of this machine with --listen HOST:PORT")
+	}
+	s.add(func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	s.reach = s.cfg.Reach(l.Addr())
+	return l, nil
+}
+
+func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
+	var db *sqldb.DB
+	var err error
+	if s.cfg.Database != "" {
+		db, err = postgres.Open(ctx, s.cfg.Database)
+		err = fleet.WithHint(err, "check that PostgreSQL runs and that the database URL is right")
+	} else {
+		db, err = sqlite.Open(s.path("fernwerk.db"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.add(db.Close)
+	return store.Open(ctx, db, s.cfg.Now, access.Accounts)
+}

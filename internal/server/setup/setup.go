@@ -1,0 +1,105 @@
+// Package setup puts into the store what every server has: its own row among
+// the hosts, and opsi's standard host parameters.
+//
+// The row and the parameters are made together, once, in one transaction. The
+// server's id is the row's and never changes afterwards, whatever becomes of
+// the machine's name: clients, depots and the journal refer to it. What follows
+// the configuration at every start is where the server is reached, in the row
+// and in clientconfig.configserver.url; everything else is the administrator's.
+package setup
+
+import (
+	"context"
+	"net"
+	"slices"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Self is what the server knows of itself.
+type Self struct {
+	ID    string // for the first start
+	Reach string // HOST:PORT by which clients reach it
+	Depot string // the depot's folder
+}
+
+// Server makes sure that the store knows its own server, and returns its id.
+func Server(ctx context.Context, s *store.Store, self Self) (id string, err error) {
+	err = s.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		rows, err := store.All[fleet.Host](tx, fleet.Hosts, fleet.Filter{"type": fleet.OpsiConfigserver})
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			id = self.ID
+			return first(tx, self)
+		}
+		id = string(rows[0].ID)
+		return move(tx, rows[0], self.Reach)
+	})
+	return id, err
+}
+
+// first fills an empty store.
+func first(tx *store.Tx, self Self) error {
+	host, _, err := net.SplitHostPort(self.Reach)
+	if err != nil {
+		return err
+	}
+	err = tx.Put(fleet.Hosts, fleet.Hosts.Encode(fleet.Host{
+		Type:           fleet.OpsiConfigserver,
+		ID:             fleet.HostID(self.ID),
+		Description:    "Fernwerk server",
+		HostKey:        methods.NewHostKey(),
+		DepotLocalURL:  "file://" + self.Depot,
+		DepotRemoteURL: "smb://" + host + "/opsi_depot",
+		DepotWebdavURL: webdav(self.Reach),
+		IsMasterDepot:  true,
+	}))
+	if err != nil {
+		return err
+	}
+	for _, p := range parameters(self) {
+		row := fleet.Configs.Encode(p)
+		if _, err := tx.Get(fleet.Configs, fleet.Row{"id": row["id"], "type": row["type"]}); fleet.CodeOf(err) != fleet.NotFound {
+			if err != nil {
+				return err
+			}
+			continue // kept from before: it is the administrator's
+		}
+		if err := tx.Put(fleet.Configs, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// move notes a new place of the server. The parameter follows only if it named
+// the old place.
+func move(tx *store.Tx, own fleet.Host, reach string) error {
+	if own.DepotWebdavURL == webdav(reach) {
+		return nil
+	}
+	err := tx.Patch(fleet.Hosts, fleet.Row{"type": fleet.OpsiConfigserver, "id": string(own.ID), "depotWebdavUrl": webdav(reach)})
+	if err != nil {
+		return err
+	}
+	configs, err := store.All[fleet.Config](tx, fleet.Configs, fleet.Filter{"id": serverURL})
+	if err != nil || len(configs) == 0 {
+		return err
+	}
+	for _, v := range configs[0].DefaultValues {
+		if url, ok := v.(string); !ok || webdav(addressOf(url)) != own.DepotWebdavURL {
+			return nil
+		}
+	}
+	moved := one("https://" + reach + "/rpc")
+	if slices.Equal(configs[0].DefaultValues, moved) {
+		return nil
+	}
+	return tx.Patch(fleet.Configs, fleet.Row{"type": configs[0].Type, "id": serverURL, "defaultValues": moved, "possibleValues": moved})
+}
+
+func webdav(reach string) string { return "webdavs://" + reach + "/depot" }
