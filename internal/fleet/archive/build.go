@@ -79,7 +79,7 @@ func (b *builder) build(w io.Writer) (*Built, error) {
 	m := &manifest.Manifest{}
 	packed := map[Layer]Temp{}
 	for _, layer := range []Layer{ServerData, ClientData} {
-		found, err := b.list(layer)
+		objects, err := b.list(layer)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -96,7 +96,7 @@ func (b *builder) build(w io.Writer) (*Built, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := b.pack(p, layer, found); err != nil {
+		if err := b.pack(p, layer, objects); err != nil {
 			return nil, err
 		}
 		if err := p.close(); err != nil {
