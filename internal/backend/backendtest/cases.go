@@ -117,6 +117,28 @@ var handCases = map[string]func(*bench){
 		now = b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
 		b.same("a request set since is not lost to a repeated push", "setup", now["actionRequest"])
 	},
+	"productOnClient_getObjectsWithSequence": func(b *bench) {
+		b.clientWithAction()
+		var got []any
+		for _, r := range b.rows("productOnClient_getObjectsWithSequence", methods.Params{Named: map[string]any{"clientId": "pc1.example.org"}}) {
+			r := r.(map[string]any)
+			got = append(got, r["productId"], r["actionRequest"], r["actionSequence"])
+		}
+		b.same("order", []any{"runtime", "setup", int64(0), "firefox", "setup", int64(1)}, got)
+	},
+	"setProductActionRequestWithDependencies": func(b *bench) {
+		b.clientWithAction()
+		b.call("productOnClient_deleteObjects", b.find(fleet.ProductsOnClients, nil))
+		b.call("setProductActionRequestWithDependencies", "firefox", "pc1.example.org", "setup")
+		var got []any
+		for _, r := range b.find(fleet.ProductsOnClients, map[string]any{"actionRequest": "setup"}) {
+			got = append(got, r.(map[string]any)["productId"])
+		}
+		b.same("requests", []any{"firefox", "runtime"}, got)
+		b.refused(fleet.NotFound, "setProductActionRequestWithDependencies", "nothing", "pc1.example.org", "setup")
+		b.refused(fleet.NotFound, "setProductActionRequestWithDependencies", "firefox", "pc2.example.org", "setup")
+		b.refused(fleet.Invalid, "setProductActionRequestWithDependencies", "firefox", "pc1.example.org", "uninstall")
+	},
 	"log_write": logCase,
 	"log_read":  logCase,
 }
