@@ -101,7 +101,9 @@ func (s *ServerCertificate) due(cert *x509.Certificate) bool {
 	return slices.ContainsFunc(s.names, func(n string) bool { return cert.VerifyHostname(n) != nil })
 }
 
-// readServer reads server.pem and checks that it is of this authority.
+// readServer reads server.pem and checks that it is of this authority. The root
+// is shown along with it: a client that knows only the root's fingerprint, from
+// a join token, finds it there.
 func (a *Authority) readServer() (*tls.Certificate, error) {
 	data, err := os.ReadFile(a.path("server.pem"))
 	if err != nil {
@@ -114,6 +116,7 @@ func (a *Authority) readServer() (*tls.Certificate, error) {
 	if err := cert.Leaf.CheckSignatureFrom(a.cert); err != nil {
 		return nil, err
 	}
+	cert.Certificate = append(cert.Certificate, a.cert.Raw)
 	return &cert, nil
 }
 
