@@ -19,6 +19,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
 
 // What is spoken follows from the Server header alone.
@@ -114,7 +115,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 	}
 }
 
-// A server that wants to be left alone is.
+// A server that wants to be left alone is; package retry knows how long.
 func TestRetryAfter(t *testing.T) {
 	s := open(t, ours, Limits{})
 	c := s.client(t, "busy")
@@ -127,6 +128,14 @@ func TestRetryAfter(t *testing.T) {
 	}
 	if s.count() != 1 {
 		t.Errorf("asked %d times", s.count())
+	}
+	soon := time.Second // shorter than the server's wait, so that no second attempt begins
+	err := retry.Do(t.Context(), retry.Policy{Elapsed: soon}, func(ctx context.Context) error {
+		_, err := c.Greet(ctx)
+		return err
+	})
+	if fleet.CodeOf(err) != fleet.Unavailable || !strings.Contains(err.Error(), "after 1 attempts") {
+		t.Errorf("retry: %v", err)
 	}
 }
 
@@ -307,6 +316,9 @@ func TestBatchOfOneFromOpsi(t *testing.T) {
 }
 
 func TestErrorsOfOpsi(t *testing.T) {
+	if err := parseFault(map[string]any{"code": "denied", "text": "t", "hint": "h"}); err.Code != fleet.Denied || err.Text != "t" || err.Next != "h" {
+		t.Errorf("error of our HTTP services: %+v", err)
+	}
 	for class, want := range map[string]fleet.Code{
 		"BackendMissingDataError": fleet.NotFound, "BackendPermissionDeniedError": fleet.Denied, "BackendBadValueError": fleet.Invalid,
 		"BackendTemporaryError": fleet.Unavailable, "ValueError": fleet.Invalid, "BackendModuleDisabledError": fleet.NotHere,
@@ -396,12 +408,11 @@ func TestProxy(t *testing.T) {
 }
 
 func TestTrust(t *testing.T) {
-	s, other := open(t, ours, Limits{}), open(t, ours, Limits{})
+	s := open(t, ours, Limits{})
 	sum := sha256.Sum256(s.Certificate().Raw)
 	pin := strings.ToUpper(hex.EncodeToString(sum[:]))
 	colons := pin[:2] + ":" + pin[2:]
 	wrong := strings.Repeat("00", 32)
-	_ = other
 	for _, tt := range []struct {
 		name, host  string
 		ca          []byte

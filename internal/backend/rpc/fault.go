@@ -102,8 +102,8 @@ func (f *fault) object(v2 bool) map[string]any {
 	return data
 }
 
-// parseFault rebuilds an error from either form, or from the bare text that
-// stands there when authentication failed.
+// parseFault rebuilds an error from either form, from the {code, text, hint} of
+// our other HTTP services, or from a bare text.
 func parseFault(v any) *fleet.Error {
 	obj, ok := v.(map[string]any)
 	if !ok {
@@ -117,13 +117,14 @@ func parseFault(v any) *fleet.Error {
 	str := func(m map[string]any, key string) string { s, _ := m[key].(string); return s }
 	return &fleet.Error{
 		Code: codeOf(str(data, "code"), str(data, "class")),
-		Text: cmp.Or(str(obj, "message"), "server reports an error without a text"),
+		Text: cmp.Or(str(obj, "message"), str(obj, "text"), "server reports an error without a text"),
 		Next: str(data, "hint"),
 	}
 }
 
 // A RetryAfter in the chain of an Unavailable error says when to ask again. A
-// Backend behind a [Handler] may return it, and a [Client] does.
+// Backend behind a [Handler] may return it, and a [Client] does; it sends
+// nothing until then.
 type RetryAfter struct{ Wait time.Duration }
 
 func (e *RetryAfter) Error() string { return "try again in " + e.Wait.Round(time.Second).String() }

@@ -11,14 +11,18 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
+
+// later is a RetryAfter that package retry heeds too.
+func later(wait time.Duration) error { return retry.After(&RetryAfter{wait}, wait) }
 
 // held is a RetryAfter while the server does not want to be asked.
 func (c *Client) held() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if wait := time.Until(c.until); wait > 0 {
-		return &RetryAfter{wait}
+		return later(wait)
 	}
 	return nil
 }
@@ -29,10 +33,11 @@ func (c *Client) refused(what string, resp *http.Response, body any) error {
 	fault, isFault := m["error"].(map[string]any)
 	switch {
 	case resp.StatusCode == http.StatusServiceUnavailable:
-		after := &RetryAfter{parseRetryAfter(resp.Header.Get("Retry-After"))}
+		wait := parseRetryAfter(resp.Header.Get("Retry-After"))
 		c.mu.Lock()
-		c.until = time.Now().Add(after.Wait)
+		c.until = time.Now().Add(wait)
 		c.mu.Unlock()
+		after := later(wait)
 		if isFault {
 			err := parseFault(fault)
 			err.Err = after

@@ -1,0 +1,374 @@
+package rpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vmihailenco/msgpack/v5"
+	"pgregory.net/rapid"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+const roomy = 1 << 20
+
+// values draws plain data as Backends return it.
+func values(depth int) *rapid.Generator[any] {
+	leaves := []*rapid.Generator[any]{
+		rapid.Just[any](nil), rapid.Bool().AsAny(), rapid.Int64().AsAny(), rapid.String().AsAny(),
+		rapid.Float64Range(-1e300, 1e300).Filter(func(f float64) bool { return f != math.Trunc(f) }).AsAny(),
+	}
+	if depth == 0 {
+		return rapid.OneOf(leaves...)
+	}
+	deeper := values(depth - 1)
+	return rapid.OneOf(append(leaves,
+		rapid.Map(rapid.SliceOfN(deeper, 0, 5), func(l []any) any { return append([]any{}, l...) }),
+		rapid.MapOfN(rapid.String(), deeper, 0, 5).AsAny())...)
+}
+
+// What one end sends the other end gets, by either codec and every encoding.
+func TestRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := values(3).Draw(t, "value")
+		codec := rapid.SampledFrom([]*codec{jsonCodec, msgpackCodec}).Draw(t, "codec")
+		encoding := rapid.SampledFrom(append([]string{""}, encodings...)).Draw(t, "encoding")
+		p, err := plain(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := codec.marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed, err := compress(data, encoding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unpacked, err := unpack(bytes.NewReader(packed), encoding, roomy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := codec.unmarshal(unpacked, within(roomy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(v, got); d != "" {
+			t.Errorf("%s %q:\n%s", codec.mediaType, encoding, d)
+		}
+	})
+}
+
+func TestRefusedData(t *testing.T) {
+	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	pack := func(v any) string {
+		data, err := msgpack.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	for _, tt := range []struct {
+		name string
+		c    *codec
+		data string
+		want string // part of the error; "" is accepted
+	}{
+		{"object", jsonCodec, ` {"a":[1,-0,2.5,"x",null,true]} `, ""},
+		{"largest", jsonCodec, `9223372036854775807`, ""},
+		{"too large", jsonCodec, `9223372036854775808`, "64 bits"},
+		{"huge float", jsonCodec, `1e999`, "range"},
+		{"duplicate key", jsonCodec, `{"a":1,"b":{"a":1},"\u0061":2}`, "same key"},
+		{"trailing value", jsonCodec, `{} {}`, "after the value"},
+		{"trailing garbage", jsonCodec, `{}x`, "invalid"},
+		{"trailing comma", jsonCodec, `[1,]`, "invalid"},
+		{"open", jsonCodec, `[1`, "EOF"},
+		{"empty", jsonCodec, ``, "EOF"},
+		{"not UTF-8", jsonCodec, "\"\xff\"", "UTF-8"},
+		{"deep", jsonCodec, nested(maxDepth), ""},
+		{"too deep", jsonCodec, nested(maxDepth + 1), "nested"},
+		{"bomb", jsonCodec, strings.Repeat("[", 1<<20), "nested"},
+		{"many", jsonCodec, "[" + strings.Repeat("0,", 1<<17) + "0]", "too many"},
+
+		{"msgpack largest", msgpackCodec, pack(uint64(math.MaxInt64)), ""},
+		{"msgpack too large", msgpackCodec, pack(uint64(math.MaxInt64 + 1)), "64 bits"},
+		{"msgpack NaN", msgpackCodec, pack(math.NaN()), "range"},
+		{"msgpack duplicate key", msgpackCodec, "\x82\xa1a\x01\xa1a\x02", "same key"},
+		{"msgpack trailing", msgpackCodec, "\x01\x01", "after the value"},
+		{"msgpack open", msgpackCodec, "\x92\x01", "EOF"},
+		{"msgpack empty", msgpackCodec, "", "EOF"},
+		{"msgpack bytes", msgpackCodec, "\xc4\x01x", ""},
+		{"msgpack not UTF-8", msgpackCodec, "\xa1\xff", "UTF-8"},
+		{"msgpack number as key", msgpackCodec, "\x81\x01\x01", "key"},
+		{"msgpack nil as key", msgpackCodec, "\x81\xc0\x01", "key"},
+		{"msgpack time", msgpackCodec, "\xd6\xff\x00\x00\x00\x00", "0xd6"},
+		{"msgpack never used", msgpackCodec, "\xc1", "0xc1"},
+		{"msgpack deep", msgpackCodec, strings.Repeat("\x91", maxDepth) + "\x01", ""},
+		{"msgpack too deep", msgpackCodec, strings.Repeat("\x91", maxDepth+1) + "\x01", "nested"},
+		{"msgpack bomb", msgpackCodec, strings.Repeat("\x91", 1<<20), "nested"},
+		{"msgpack long list", msgpackCodec, "\xdd\xff\xff\xff\xff", "EOF"},
+		{"msgpack long map", msgpackCodec, "\xdf\xff\xff\xff\xff", "EOF"},
+		{"msgpack long text", msgpackCodec, "\xdb\xff\xff\xff\xffx", "EOF"},
+		{"msgpack many", msgpackCodec, "\xdd\x00\x02\x00\x00" + strings.Repeat("\x00", 1<<17), "too many"},
+	} {
+		v, err := tt.c.unmarshal([]byte(tt.data), within(roomy))
+		if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, error %v, want %q", tt.name, v, err, tt.want)
+		}
+	}
+}
+
+// Lists that announce many elements inside each other must not allocate for
+// all of them: each level books what it announces.
+func TestNestedAnnouncements(t *testing.T) {
+	var data []byte
+	for range 20 {
+		data = append(data, 0xdd, 0, 0, 0xf0, 0) // 61,440 elements each
+	}
+	data = append(data, make([]byte, 1<<16)...)
+	if _, err := unmarshalMsgpack(data, within(roomy)); err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Few bytes that unpack to many are stopped at the limit, and a body exactly
+// as large as the limit is not.
+func TestUnpackLimit(t *testing.T) {
+	const limit = 1 << 20
+	for _, encoding := range append([]string{""}, encodings...) {
+		for size, fits := range map[int]bool{limit: true, limit + 1: false, 64 * limit: false} {
+			packed, err := compress(make([]byte, size), encoding)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := unpack(bytes.NewReader(packed), encoding, limit)
+			if fits && (err != nil || len(data) != limit) {
+				t.Errorf("%q, %d bytes: %d, %v", encoding, size, len(data), err)
+			}
+			if !fits && (fleet.CodeOf(err) != fleet.TooLarge || data != nil) {
+				t.Errorf("%q, %d bytes: error %v", encoding, size, err)
+			}
+		}
+		if encoding == "" {
+			continue
+		}
+		if _, err := unpack(strings.NewReader("this is not packed"), encoding, limit); err == nil {
+			t.Errorf("%q: garbage unpacked", encoding)
+		}
+	}
+}
+
+func TestUnpackForms(t *testing.T) {
+	zlibbed, err := compress([]byte("fernwerk"), "deflate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		encoding string
+		body     []byte
+	}{
+		"zlib":         {"deflate", zlibbed},
+		"bare DEFLATE": {"deflate", zlibbed[2 : len(zlibbed)-4]},
+		"identity":     {" Identity", []byte("fernwerk")},
+		"upper case":   {"DEFLATE", zlibbed},
+	} {
+		if data, err := unpack(bytes.NewReader(tt.body), tt.encoding, 100); string(data) != "fernwerk" || err != nil {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+	if _, err := unpack(strings.NewReader(""), "br", 100); fleet.CodeOf(err) != fleet.Invalid {
+		t.Errorf("unknown encoding: %v", err)
+	}
+}
+
+func TestAcceptable(t *testing.T) {
+	for header, want := range map[string]string{
+		"": "", "identity": "", "br": "", "gzip": "gzip", "gzip, deflate": "deflate", "gzip, deflate, lz4": "lz4",
+		"gzip, deflate, br, zstd": "zstd", "GZIP;q=0.5": "gzip", "lz4;q=0, gzip": "gzip", "gzip; q=0.0": "", "xgzip": "", ",;,": "",
+	} {
+		if got := acceptable(header); got != want {
+			t.Errorf("%q: %q, want %q", header, got, want)
+		}
+	}
+}
+
+func TestPlain(t *testing.T) {
+	row := fleet.Row{"id": "a", "list": []any(nil), "broken": "x\xffy", "deep": []any{int64(1), []string{"s"}}}
+	got, err := plain(map[string]any{"rows": []fleet.Row{row, nil}, "none": []fleet.Row(nil), "n": 7, "b\xff": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"rows": []any{map[string]any{"id": "a", "list": []any{}, "broken": "x\uFFFDy", "deep": []any{int64(1), []any{"s"}}}, map[string]any{}},
+		"none": []any{}, "n": int64(7), "b\uFFFD": true,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if row["broken"] != "x\xffy" {
+		t.Error("the Backend's own row was changed")
+	}
+	for _, v := range []any{struct{}{}, math.NaN(), []any{math.Inf(1)}, map[string]any{"x": make(chan int)}, []fleet.Row{{"x": uint(1)}}} {
+		if got, err := plain(v); err == nil {
+			t.Errorf("%T became %v", v, got)
+		}
+	}
+}
+
+func TestRowsAndAs(t *testing.T) {
+	got, err := Rows([]any{map[string]any{"n": 3.0, "list": []any{1.0, "x"}}, fleet.Row{"a": nil}})
+	if d := cmp.Diff([]fleet.Row{{"n": int64(3), "list": []any{int64(1), "x"}}, {"a": nil}}, got); d != "" || err != nil {
+		t.Errorf("%v\n%s", err, d)
+	}
+	for _, v := range []any{"x", []any{"x"}, []any{map[string]any{"n": 1.5}}, map[string]any{"m": map[string]any{}},
+		map[string]any{"l": []any{[]any{}}}, map[string]any{"n": 1e300}} {
+		if got, err := Rows(v); err == nil {
+			t.Errorf("%v became rows %v", v, got)
+		}
+	}
+	if s, err := As[string]("x", nil); s != "x" || err != nil {
+		t.Error(s, err)
+	}
+	if _, err := As[bool](int64(1), nil); err == nil {
+		t.Error("a number is no bool")
+	}
+	cause := errors.New("cause")
+	if _, err := As[string]("x", cause); !errors.Is(err, cause) {
+		t.Error(err)
+	}
+}
+
+// seeds are requests and beginnings of attacks.
+var seeds = []string{
+	`{"jsonrpc":"2.0","id":1,"method":"host_getObjects","params":[["id"],{"type":"OpsiClient","id":"*.test"}]}`,
+	`{"id":"x","method":"backend_getInterface","params":{}}`,
+	`[{"method":"a"},{"method":"b","params":[1,-2.5e3,null,true,"\u00e4\ud83d\ude00"]}]`,
+	`{"a":1,"a":2}`, `[[[[`, `"\ud800"`, `-0`, `{"method":7,"id":{}}`,
+}
+
+// What the JSON decoder takes is JSON, and it reads it as encoding/json does.
+func FuzzUnmarshalJSON(f *testing.F) {
+	for _, s := range seeds {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := unmarshalJSON(data, within(1<<16))
+		if err != nil {
+			return
+		}
+		var want, got any
+		if err := json.Unmarshal(data, &want); err != nil {
+			t.Fatalf("took %q: %v", data, err)
+		}
+		printed, err := marshalJSON(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(printed, &got); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%q:\n%s", data, d)
+		}
+		requestsOf(v)
+	})
+}
+
+// What the MessagePack decoder takes survives printing and reading again.
+func FuzzUnmarshalMsgpack(f *testing.F) {
+	for _, s := range seeds {
+		if v, err := unmarshalJSON([]byte(s), within(roomy)); err == nil {
+			data, err := marshalMsgpack(v)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Add([]byte("\xdd\xff\xff\xff\xff"))
+	f.Add([]byte("\x81\xc4\x01a\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := unmarshalMsgpack(data, within(1<<16))
+		if err != nil {
+			return
+		}
+		printed, err := marshalMsgpack(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := unmarshalMsgpack(printed, within(1<<16))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(v, again); d != "" {
+			t.Errorf("%q:\n%s", data, d)
+		}
+		requestsOf(v)
+	})
+}
+
+// Packed garbage neither crashes nor exceeds its limit.
+func FuzzUnpack(f *testing.F) {
+	for i, e := range encodings {
+		for _, s := range seeds {
+			data, err := compress([]byte(s), e)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(i, data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, i int, data []byte) {
+		got, err := unpack(bytes.NewReader(data), encodings[uint(i)%uint(len(encodings))], 1000)
+		if err == nil && len(got) > 1000 {
+			t.Errorf("%d bytes", len(got))
+		}
+	})
+}
+
+// requestsOf runs the rest of request decoding, which takes any value.
+func requestsOf(v any) {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	for _, e := range list {
+		if req, err := parseRequest(e); err == nil {
+			req.encode()
+		}
+	}
+}
+
+// BenchmarkUnmarshal reads what 1,000 clients with a product each look like.
+func BenchmarkUnmarshal(b *testing.B) {
+	var rows []fleet.Row
+	for range 1000 {
+		rows = append(rows, fleet.Row{"type": "ProductOnClient", "clientId": "client-0001.branch.test", "productId": "firefox", "productType": "LocalbootProduct",
+			"installationStatus": "installed", "actionRequest": "none", "productVersion": "120.0", "packageVersion": "1", "modificationTime": "2026-01-02 03:04:05",
+			"actionProgress": "", "actionResult": "successful", "lastAction": "setup", "targetConfiguration": nil})
+	}
+	v, err := plain(rows)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []*codec{jsonCodec, msgpackCodec} {
+		b.Run(c.mediaType, func(b *testing.B) {
+			data, err := c.marshal(v)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.unmarshal(data, within(64<<20)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
