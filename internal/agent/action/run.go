@@ -1,0 +1,190 @@
+package action
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/secureexec"
+	"github.com/fernwerk/fernwerk/internal/kit/shell"
+)
+
+const (
+	killGrace     = 10 * time.Second // for programs to put their things in order
+	maxRebootText = 1 << 10
+)
+
+// Exit codes of Windows installers for "done, but for a reboot".
+const (
+	exitRebootRequired  = 3010
+	exitRebootInitiated = 1641
+)
+
+type perProduct struct{}
+
+// Run runs the product's script for the action.
+func (perProduct) Run(ctx context.Context, job Job) (Result, error) {
+	began := time.Now()
+	job.Timeout = cmp.Or(job.Timeout, DefaultTimeout)
+	log := newTranscript(job.Log)
+	log.begin(job, began)
+	result, err := job.run(ctx, log)
+	result.Duration = time.Since(began)
+	if ctx.Err() != nil && err != nil {
+		log.interrupted(job, result.Duration, context.Cause(ctx))
+		return Result{}, fmt.Errorf("cannot finish %s of %s: %w", job.Action, job.Product.ID, err)
+	}
+	if err != nil {
+		result.Status, result.Text = fleet.Failed, err.Error()
+		if hint := fleet.HintOf(err); hint != "" {
+			result.Text += "; " + hint
+		}
+	}
+	log.end(job, result)
+	return result, nil
+}
+
+// run gives the script's result, or an error that stands for a failed one.
+func (job Job) run(ctx context.Context, log *transcript) (result Result, err error) {
+	result = Result{Status: fleet.Failed, ExitCode: -1}
+	if err := ctx.Err(); err != nil {
+		return result, err
+	}
+	if job.Attempt > MaxAttempts {
+		return result, fleet.WithHint(fmt.Errorf("interrupted %d times: not begun again", MaxAttempts),
+			"look into the log for what stops the machine or the agent, then request the action again")
+	}
+	script, file, err := job.open()
+	if err != nil {
+		return result, err
+	}
+	defer file.Close()
+	temp, err := os.MkdirTemp(job.Temp, "fernwerk-action-")
+	if err != nil {
+		return result, fmt.Errorf("cannot make a temporary folder: %w", err)
+	}
+	defer os.RemoveAll(temp) // what a script leaves locked is for the caller's next cleaning
+
+	env, leftOut := job.environment(temp)
+	for _, id := range leftOut {
+		fmt.Fprintf(log, "[property %s does not fit into the environment: use `property %s`]\n", id, id)
+	}
+	asked := &requests{properties: job.Properties, product: job.Product.ID, tell: job.Progress}
+	if isShell(script) {
+		err = job.shell(ctx, script, file, env, asked, log, &result)
+	} else {
+		file.Close() // Windows programs dislike files that others hold
+		err = job.interpret(ctx, script, env, log, &result)
+	}
+	asked.readFile(filepath.Join(temp, rebootFile))
+	if result.ExitCode == exitRebootRequired || result.ExitCode == exitRebootInitiated {
+		asked.reboot("")
+	}
+	result.Reboot, result.RebootText = asked.wantsReboot, asked.rebootText
+	return result, err
+}
+
+// open finds the script within the product's folder and opens it there.
+func (job Job) open() (name string, file *os.File, err error) {
+	name = strings.ReplaceAll(job.Product.Script(job.Action), `\`, "/")
+	if name == "" {
+		return "", nil, fleet.WithHint(fmt.Errorf("%s %s-%s has no script for %s", job.Product.ID, job.Product.ProductVersion, job.Product.PackageVersion, job.Action),
+			"cancel the action, or build the package with one")
+	}
+	if !filepath.IsAbs(job.Dir) {
+		return "", nil, fmt.Errorf("cannot open script %s: the product's folder %q is not absolute", name, job.Dir)
+	}
+	root, err := os.OpenRoot(job.Dir)
+	if err != nil {
+		return "", nil, fmt.Errorf("cannot open the product's folder: %w", err)
+	}
+	defer root.Close()
+	info, err := root.Stat(filepath.FromSlash(name)) // before Open, which waits at a pipe
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil, fleet.WithHint(fmt.Errorf("cannot open script %s: the product has no such file", name),
+			"build the package again with the file in it")
+	case err == nil && !info.Mode().IsRegular():
+		err = errors.New("it is no file")
+	case err == nil:
+		file, err = root.Open(filepath.FromSlash(name))
+	}
+	if err != nil {
+		if inner, ok := errors.AsType[*fs.PathError](err); ok {
+			err = inner.Err
+		}
+		return "", nil, fmt.Errorf("cannot open script %s: %w", name, err)
+	}
+	return name, file, nil
+}
+
+// shell runs the script by the built-in shell.
+func (job Job) shell(ctx context.Context, name string, source io.Reader, env []string, asked *requests, log *transcript, result *Result) error {
+	exit, err := shell.Run(ctx, shell.Script{
+		Name: name, Source: source, Dir: job.Dir, Env: env,
+		Stdout: log, Stderr: log, Commands: asked.commands(),
+		Timeout: job.Timeout, KillGrace: killGrace,
+	})
+	if errors.Is(err, shell.ErrTimeout) && ctx.Err() == nil {
+		result.TimedOut = true
+		return job.late()
+	}
+	if err != nil {
+		return err
+	}
+	result.settle(exit, log)
+	return nil
+}
+
+// interpret runs the script by the interpreter for its suffix.
+func (job Job) interpret(ctx context.Context, name string, env []string, log *transcript, result *Result) error {
+	argv, err := arguments(job.Dir, name)
+	if err != nil {
+		return err
+	}
+	r, err := secureexec.Run(ctx, secureexec.Command{
+		Argv: argv, Dir: job.Dir, Env: env, Out: log, Err: log, OutputLimit: -1, // the transcript has its own
+		Timeout: job.Timeout, KillGrace: killGrace,
+	})
+	if err != nil {
+		return err
+	}
+	result.ExitCode = r.ExitCode
+	if r.TimedOut {
+		result.TimedOut = true
+		return job.late()
+	}
+	if r.Signal != 0 {
+		return r.Failure()
+	}
+	result.settle(r.ExitCode, log)
+	return nil
+}
+
+func (job Job) late() error {
+	return fleet.WithHint(fmt.Errorf("did not end within %v, stopped", job.Timeout),
+		"raise action_processor_timeout, or find out what the script waits for")
+}
+
+// settle judges an exit code. The last line of output is the best short reason
+// that there is for a failure.
+func (r *Result) settle(exit int, log *transcript) {
+	r.ExitCode = exit
+	switch exit {
+	case 0, exitRebootRequired, exitRebootInitiated:
+		r.Status = fleet.Successful
+	default:
+		r.Text = fmt.Sprintf("exit code %d", exit)
+		if line := log.lastLine(); line != "" {
+			r.Text += ": " + line
+		}
+	}
+}
