@@ -105,6 +105,9 @@ func (s *syncing) stream(ctx context.Context, source Source, fresh bool) (err er
 		defer content.Close()
 		err = s.receive(content)
 	}
+	if failed := s.small.wait(); failed != nil {
+		return &diskError{failed}
+	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause // what was read of it is only that it ended
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
@@ -22,25 +23,11 @@ type place struct {
 	offset       int64
 }
 
-// plan lists the places of all missing chunks. Empty files have none and are
-// made here.
+// plan lists the places of all missing chunks. Empty files have none.
 func (s *syncing) plan(context.Context) error {
 	for i, e := range s.x.Tree.Entries {
 		f := &s.files[i]
 		if !e.Type.Regular() || f.there && f.missing == 0 {
-			continue
-		}
-		if e.Size == 0 {
-			if e.Sum != sha256.Sum256(nil) {
-				return fleet.Errorf(fleet.Invalid, "the manifest names another sum than that of nothing for %q, which is empty", e.Path)
-			}
-			if err := s.create(i); err != nil {
-				return err
-			}
-			if err := s.close(); err != nil {
-				return err
-			}
-			s.advance(1, 0, &s.result.Kept)
 			continue
 		}
 		var offset int64
@@ -82,6 +69,13 @@ type running struct {
 func (s *syncing) put(data []byte, places []place, kind *int64) error {
 	for _, p := range places {
 		i := int(p.entry)
+		if s.files[i].missing == 1 && !s.files[i].there {
+			if err := s.small.put(s, i, data, kind); err != nil {
+				return err
+			}
+			kind = &s.result.Seeded
+			continue
+		}
 		if err := s.open(i); err != nil {
 			return err
 		}
@@ -105,6 +99,59 @@ func (s *syncing) put(data []byte, places []place, kind *int64) error {
 	return nil
 }
 
+// small writes files of one chunk, some at once: making a file takes a disk's
+// time, or a virus scanner's, and the line must not wait for it.
+type small struct {
+	busy   chan struct{} // a token for each that is written
+	group  sync.WaitGroup
+	mu     sync.Mutex
+	failed error
+}
+
+// maxSmall is how many are written at once, each from a copy of its chunk.
+const maxSmall = 4
+
+// put writes the entry's file soon, and fails if that of an earlier one did.
+func (w *small) put(s *syncing, i int, data []byte, kind *int64) error {
+	if err := s.foldersReady(); err != nil {
+		return err
+	}
+	if w.busy == nil {
+		w.busy = make(chan struct{}, maxSmall)
+	}
+	w.busy <- struct{}{}
+	data = slices.Clone(data)
+	s.files[i].there, s.files[i].missing = true, 0
+	w.group.Go(func() {
+		defer func() { <-w.busy }()
+		f, err := s.make(i)
+		if err == nil {
+			_, err = f.Write(data)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			w.mu.Lock()
+			w.failed = cmp.Or(w.failed, err)
+			w.mu.Unlock()
+			return
+		}
+		s.advance(1, int64(len(data)), kind)
+	})
+	return w.err()
+}
+
+func (w *small) err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
+
+// wait returns when all are written.
+func (w *small) wait() error {
+	w.group.Wait()
+	return w.err()
+}
+
 // open makes the entry's file the one being written.
 func (s *syncing) open(i int) error {
 	if s.out.file != nil && s.out.entry == i {
@@ -121,13 +168,12 @@ func (s *syncing) open(i int) error {
 	return err
 }
 
-// create makes the entry's file, new: nothing that exists is written through.
+// create makes the entry's file and lets it be the one being written.
 func (s *syncing) create(i int) error {
-	if err := s.close(); err != nil {
+	if err := errors.Join(s.foldersReady(), s.close()); err != nil {
 		return err
 	}
-	e := s.x.Tree.Entries[i]
-	f, err := s.root.OpenFile(e.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode(e.Type))
+	f, err := s.make(i)
 	if err != nil {
 		return err
 	}
@@ -139,11 +185,24 @@ func (s *syncing) create(i int) error {
 		}
 		s.out.sums[i] = &running{Hash: sha256.New()}
 	}
+	return nil
+}
+
+// make makes the entry's file, new: nothing that exists is written through.
+func (s *syncing) make(i int) (*os.File, error) {
+	e := s.x.Tree.Entries[i]
+	f, err := s.root.OpenFile(e.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode(e.Type))
+	if err != nil {
+		return nil, err
+	}
 	info, err := f.Stat()
 	if err == nil && info.Mode().Perm() != mode(e.Type) && runtime.GOOS != "windows" {
 		err = f.Chmod(mode(e.Type)) // the umask took more than usual
 	}
-	return err
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func (s *syncing) close() error {

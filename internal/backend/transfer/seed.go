@@ -17,6 +17,9 @@ import (
 // to give, and that is all.
 func (s *syncing) takeFiles(ctx context.Context) error {
 	for _, seed := range s.Seeds {
+		if err := s.foldersReady(); err != nil {
+			return err
+		}
 		if !canLink || !seed.Disposable {
 			continue // its chunks are copied
 		}
@@ -168,5 +171,5 @@ func (s *syncing) copyChunks(ctx context.Context, at map[uint32][]found) error {
 		}
 	}
 	s.places = left
-	return nil
+	return s.small.wait()
 }

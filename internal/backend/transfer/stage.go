@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 )
@@ -29,6 +30,10 @@ type syncing struct {
 	files  []file  // by entry
 	places []place // where chunks are missing, by chunk; filled from the front
 	out    output
+	small  small
+
+	folders    sync.WaitGroup // while they are made, see foldersReady
+	foldersErr error
 
 	mu       sync.Mutex // of progress and result, while several work
 	progress Progress
@@ -68,10 +73,10 @@ func (s *syncing) advance(files int, bytes int64, kind *int64) {
 // workers calls f for each entry for which want is true, some at once: disks and
 // hashes are slow, and the machine has somebody else's work to do as well.
 func (s *syncing) workers(ctx context.Context, want func(i int) bool, f func(i int) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, working := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0), 4))
 	for i := range s.files {
-		if ctx.Err() != nil {
+		if working.Err() != nil {
 			break
 		}
 		if want(i) {
@@ -119,6 +124,13 @@ func (s *syncing) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.folders.Go(func() { s.foldersErr = s.makeFolders(found) })
+	return s.workers(ctx, func(i int) bool { return found[i] && s.x.Tree.Entries[i].Type.Regular() }, s.examine)
+}
+
+// makeFolders makes the folders that were not found. A thousand of them take as
+// long as some round trips, so this runs while the first request is under way.
+func (s *syncing) makeFolders(found map[int]bool) error {
 	for i, e := range s.x.Tree.Entries {
 		if e.Type != manifest.Dir {
 			continue
@@ -128,11 +140,17 @@ func (s *syncing) keep(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := s.chmod(e, found[i]); err != nil {
+		if err := s.chmod(e); err != nil {
 			return err
 		}
 	}
-	return s.workers(ctx, func(i int) bool { return found[i] && s.x.Tree.Entries[i].Type.Regular() }, s.examine)
+	return nil
+}
+
+// foldersReady waits until files can be made.
+func (s *syncing) foldersReady() error {
+	s.folders.Wait()
+	return s.foldersErr
 }
 
 // fits reports whether what lies at an entry's path can stay.
@@ -154,9 +172,8 @@ func mode(t manifest.Type) fs.FileMode {
 	return 0o755
 }
 
-// chmod gives an entry its mode. Something new has it unless the umask took
-// more than usual.
-func (s *syncing) chmod(e manifest.Entry, old bool) error {
+// chmod gives an entry its mode, if an earlier hand or the umask gave it another.
+func (s *syncing) chmod(e manifest.Entry) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
@@ -197,7 +214,7 @@ func (s *syncing) examine(i int) error {
 		}
 		s.files[i] = file{there: true, missing: len(right) - n, right: right}
 		s.advance(0, s.sizeOf(i, right), &s.result.Kept)
-		return s.chmod(e, true)
+		return s.chmod(e)
 	}
 	s.files[i] = file{there: true}
 	if info.Mode().Perm() != mode(e.Type) && !alone {
@@ -205,7 +222,7 @@ func (s *syncing) examine(i int) error {
 		return s.root.Remove(e.Path)
 	}
 	s.advance(1, e.Size, &s.result.Kept)
-	return s.chmod(e, true)
+	return s.chmod(e)
 }
 
 // compare reads a file chunk by chunk: which are right, how many, and whether
@@ -219,7 +236,7 @@ func (s *syncing) compare(root *os.Root, path string, i int) (right []bool, n in
 	refs := s.x.Of(i)
 	right = make([]bool, len(refs))
 	sum := sha256.New()
-	buf := make([]byte, 0, chunkindex.MaxChunk)
+	buf := make([]byte, min(s.x.Tree.Entries[i].Size, chunkindex.MaxChunk))
 	for k, ref := range refs {
 		c := s.x.Chunks[ref]
 		if _, err := io.ReadFull(f, buf[:c.Size]); err == io.EOF || err == io.ErrUnexpectedEOF {
@@ -251,9 +268,24 @@ func (s *syncing) sizeOf(i int, right []bool) int64 {
 	return n
 }
 
-// link makes the links, last: until here nothing in the folder could lead a
-// path elsewhere.
-func (s *syncing) link(context.Context) error {
+// rest makes the empty files and, last, the links: until here nothing in the
+// folder could lead a path elsewhere.
+func (s *syncing) rest(context.Context) error {
+	if err := s.foldersReady(); err != nil {
+		return err
+	}
+	for i, e := range s.x.Tree.Entries {
+		if !e.Type.Regular() || e.Size > 0 || s.files[i].there {
+			continue
+		}
+		if e.Sum != sha256.Sum256(nil) {
+			return fleet.Errorf(fleet.Invalid, "the manifest names another sum than that of nothing for %q, which is empty", e.Path)
+		}
+		if err := s.create(i); err != nil {
+			return err
+		}
+		s.advance(1, 0, &s.result.Kept)
+	}
 	for _, e := range s.x.Tree.Entries {
 		if e.Type != manifest.Link {
 			continue

@@ -149,8 +149,10 @@ func (s *syncing) run(ctx context.Context) error {
 	}
 	defer s.root.Close()
 	defer s.close()
+	defer s.small.group.Wait()
+	defer s.folders.Wait()
 	s.begin()
-	for _, step := range []func(context.Context) error{s.keep, s.takeFiles, s.plan, s.takeChunks, s.fetch, s.link} {
+	for _, step := range []func(context.Context) error{s.keep, s.takeFiles, s.plan, s.takeChunks, s.fetch, s.rest} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -30,14 +30,14 @@ type Mismatch struct {
 // chunkindex.Index.WithoutLinks.
 func Verify(ctx context.Context, root *os.Root, tree *manifest.Manifest) ([]Mismatch, error) {
 	v := &verification{root: root}
-	g, ctx := errgroup.WithContext(ctx)
+	g, working := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0), 4))
 	for _, e := range tree.Entries {
-		if ctx.Err() != nil {
+		if working.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			why, err := v.entry(ctx, e)
+			why, err := v.entry(working, e)
 			v.note(e.Path, why)
 			return err
 		})

@@ -35,7 +35,7 @@ type depot struct {
 	log        *bytes.Buffer
 }
 
-func newDepot(t *testing.T) *depot {
+func newDepot(t testing.TB) *depot {
 	t.Helper()
 	d := &depot{dir: t.TempDir(), cache: filepath.Join(t.TempDir(), "chunks"), log: new(bytes.Buffer)}
 	d.restart(t)
@@ -43,7 +43,7 @@ func newDepot(t *testing.T) *depot {
 }
 
 // restart forgets what the store has in memory.
-func (d *depot) restart(t *testing.T) {
+func (d *depot) restart(t testing.TB) {
 	t.Helper()
 	trees := func(_ context.Context, product string) (*os.Root, [sha256.Size]byte, error) {
 		if product != "editor" {
@@ -58,7 +58,7 @@ func (d *depot) restart(t *testing.T) {
 	}
 }
 
-func (d *depot) write(t *testing.T, name string, content []byte) {
+func (d *depot) write(t testing.TB, name string, content []byte) {
 	t.Helper()
 	path := filepath.Join(d.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -70,7 +70,7 @@ func (d *depot) write(t *testing.T, name string, content []byte) {
 }
 
 // add installs what is in the folder.
-func (d *depot) add(t *testing.T) *chunkstore.Built {
+func (d *depot) add(t testing.TB) *chunkstore.Built {
 	t.Helper()
 	root, err := os.OpenRoot(d.dir)
 	if err != nil {
@@ -86,7 +86,7 @@ func (d *depot) add(t *testing.T) *chunkstore.Built {
 }
 
 // compressAll runs Serve until every block is there.
-func (d *depot) compressAll(t *testing.T, x *chunkindex.Index) {
+func (d *depot) compressAll(t testing.TB, x *chunkindex.Index) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -103,7 +103,7 @@ func (d *depot) compressAll(t *testing.T, x *chunkindex.Index) {
 	}
 }
 
-func (d *depot) files(t *testing.T, suffix string) []string {
+func (d *depot) files(t testing.TB, suffix string) []string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(d.cache, "*", "*"+suffix))
 	if err != nil {
@@ -122,7 +122,7 @@ func (d *depot) chunks(body string) *http.Response {
 	return d.do(httptest.NewRequest("POST", "/v1/depot/editor/chunks", strings.NewReader(body)))
 }
 
-func body(t *testing.T, r *http.Response) []byte {
+func body(t testing.TB, r *http.Response) []byte {
 	t.Helper()
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -131,7 +131,7 @@ func body(t *testing.T, r *http.Response) []byte {
 	return b
 }
 
-func unpack(t *testing.T, packed []byte, options ...zstd.DOption) []byte {
+func unpack(t testing.TB, packed []byte, options ...zstd.DOption) []byte {
 	t.Helper()
 	z, err := zstd.NewReader(nil, append(options, zstd.WithDecoderMaxWindow(chunkindex.MaxTextWindow))...)
 	if err != nil {
