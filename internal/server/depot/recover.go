@@ -1,0 +1,106 @@
+package depot
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Recover ends what an earlier process had begun: see the package comment. Serve
+// calls it; calling it again does nothing. No other process may serve the folder.
+func (d *Depot) Recover(ctx context.Context) error {
+	d.recover.Lock()
+	defer d.recover.Unlock()
+	select {
+	case <-d.ready:
+		return nil
+	default:
+	}
+	if err := d.putInOrder(ctx); err != nil {
+		return fmt.Errorf("cannot recover the depot %s: %w", d.Dir, err)
+	}
+	close(d.ready)
+	return nil
+}
+
+func (d *Depot) putInOrder(ctx context.Context) error {
+	var intents []intentRow
+	if err := d.Store.View(ctx, func(tx *store.Tx) (err error) {
+		intents, err = store.All[intentRow](tx, depotInstall, fleet.Filter{"depotId": d.DepotID})
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, in := range intents {
+		d.Log.Warn("undoing an installation that was interrupted", "product", in.Product, "since", in.Since)
+		if _, err := d.settle(ctx, &in); err != nil {
+			return err
+		}
+	}
+	if err := d.load(ctx); err != nil {
+		return err
+	}
+	left, err := os.ReadDir(d.path(stagingDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		d.clear(e.Name())
+	}
+	return d.dropManifests()
+}
+
+// load reads which trees there are.
+func (d *Depot) load(ctx context.Context) error {
+	var rows []treeRow
+	if err := d.Store.View(ctx, func(tx *store.Tx) (err error) {
+		rows, err = store.All[treeRow](tx, depotTrees, fleet.Filter{"depotId": d.DepotID})
+		return err
+	}); err != nil {
+		return err
+	}
+	d.swap.Lock()
+	defer d.swap.Unlock()
+	for _, r := range rows {
+		t, err := newTree(r)
+		if err != nil {
+			return err
+		}
+		if there, err := exists(d.path(r.Product)); err != nil {
+			return err
+		} else if !there {
+			d.Log.Error("the files of a product are gone; install its package again", "product", r.Product)
+		}
+		d.trees[r.Product] = t
+	}
+	return nil
+}
+
+// dropManifests removes the manifests of trees that are gone.
+func (d *Depot) dropManifests() error {
+	left, err := os.ReadDir(d.path(manifestsDir))
+	if err != nil {
+		return err
+	}
+	d.swap.RLock()
+	defer d.swap.RUnlock()
+	for _, e := range left {
+		product := e.Name()
+		if i := strings.LastIndexByte(product, '-'); i >= 0 {
+			product = product[:i]
+		}
+		if t, ok := d.trees[product]; ok && e.Name() == manifestName(product, t.Digest) {
+			continue
+		}
+		if err := os.Remove(d.path(manifestsDir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func manifestName(product, digest string) string { return product + "-" + digest }
