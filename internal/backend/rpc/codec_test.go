@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -163,6 +164,38 @@ func TestUnpackLimit(t *testing.T) {
 	}
 }
 
+// What is over the limit is not even read.
+func TestUnpackStops(t *testing.T) {
+	const limit = 1 << 16
+	body := &counter{r: endless{}}
+	if _, err := unpack(body, "", limit); fleet.CodeOf(err) != fleet.TooLarge || body.n > 2*limit {
+		t.Errorf("read %d bytes, error %v", body.n, err)
+	}
+	packed, err := compress(make([]byte, 64<<20), "gzip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body = &counter{r: bytes.NewReader(packed)}
+	if _, err := unpack(body, "gzip", limit); fleet.CodeOf(err) != fleet.TooLarge || body.n > int64(len(packed))/4 {
+		t.Errorf("gzip: read %d bytes of %d, error %v", body.n, len(packed), err)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
 func TestUnpackForms(t *testing.T) {
 	zlibbed, err := compress([]byte("fernwerk"), "deflate")
 	if err != nil {
@@ -210,7 +243,7 @@ func TestPlain(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if row["broken"] != "x\xffy" {
+	if _, ok := row["deep"].([]any)[1].([]string); !ok || row["broken"] != "x\xffy" {
 		t.Error("the Backend's own row was changed")
 	}
 	for _, v := range []any{struct{}{}, math.NaN(), []any{math.Inf(1)}, map[string]any{"x": make(chan int)}, []fleet.Row{{"x": uint(1)}}} {
