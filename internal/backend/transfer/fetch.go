@@ -192,6 +192,9 @@ type lineReader struct {
 const minProgress = 1 << 10
 
 func (r *lineReader) Read(p []byte) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, err // also for a source that does not notice
+	}
 	if r.most <= 0 {
 		return 0, errEndless
 	}

@@ -46,11 +46,14 @@ func Verify(ctx context.Context, root *os.Root, tree *manifest.Manifest) ([]Mism
 		return nil, fmt.Errorf("cannot verify %q: %w", root.Name(), err)
 	}
 	err := fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil || path == "." {
 			return err
 		}
 		if _, ok := tree.Find(path); ok {
-			return ctx.Err()
+			return nil
 		}
 		v.note(path, "does not belong here")
 		if d.IsDir() {
@@ -89,8 +92,8 @@ func (v *verification) entry(ctx context.Context, e manifest.Entry) (why string,
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "is missing", nil
-	case err != nil:
-		return "", err
+	case err != nil: // for instance below a file, or behind a link
+		return fmt.Sprintf("cannot be found: %v", err), nil
 	}
 	switch e.Type {
 	case manifest.Dir:
@@ -103,7 +106,7 @@ func (v *verification) entry(ctx context.Context, e manifest.Entry) (why string,
 			return "is no link", nil
 		}
 		if target, err := v.root.Readlink(e.Path); err != nil || target != e.Target {
-			return fmt.Sprintf("leads to %q, not to %q", target, e.Target), err
+			return fmt.Sprintf("leads to %q, not to %q", target, e.Target), nil
 		}
 		return "", nil
 	}
@@ -117,7 +120,7 @@ func (v *verification) entry(ctx context.Context, e manifest.Entry) (why string,
 	}
 	f, err := v.root.Open(e.Path)
 	if err != nil {
-		return "", err
+		return fmt.Sprintf("cannot be opened: %v", err), nil
 	}
 	defer f.Close()
 	h := sha256.New()
