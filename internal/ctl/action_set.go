@@ -1,0 +1,93 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/run"
+)
+
+func (t *tool) actionSetCommand() *cobra.Command {
+	var hosts which
+	var w writing
+	c := &cobra.Command{
+		Use: "set PRODUCT ACTION", Args: args,
+		Short: "Request an action: " + strings.Join(actions, ", "),
+		Long: `Request an action of a product on hosts. What the product depends on is
+requested with it, in the order in which it will be done.
+
+A pattern of hosts is asked about first, unless --yes is given. Exit status 3:
+some hosts took the request, some did not.`,
+		Example: "  fernwerk action set firefox setup --host pc1.example.org",
+		ValidArgsFunction: func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(given) == 1 {
+				return actions, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, given []string) error {
+			if err := oneOf(c, "action", given[1], actions); err != nil {
+				return err
+			}
+			if err := hosts.check(c); err != nil {
+				return err
+			}
+			return t.request(c.Context(), given[0], given[1], hosts, w)
+		},
+	}
+	hosts.add(c)
+	w.add(c)
+	return c
+}
+
+// request sets an action request, or takes it back ("none").
+func (t *tool) request(ctx context.Context, product, action string, hosts which, w writing) error {
+	clients, err := t.clients(ctx, hosts)
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("request %s of %s for %s", action, product, strings.Join(clients, ", "))
+	if action == string(fleet.None) {
+		what = fmt.Sprintf("cancel the request for %s on %s", product, strings.Join(clients, ", "))
+	}
+	if w.dryRun {
+		return t.say(map[string]any{"product": product, "action": action, "hosts": clients, "dryRun": true}, "would %s", what)
+	}
+	if err := t.confirm(w.yes || !hosts.pattern(), what); err != nil {
+		return err
+	}
+	requested := []fleet.Row{}
+	failed := 0
+	for _, client := range clients {
+		v, err := t.call(ctx, "setProductActionRequestWithDependencies", product, client, action)
+		var rows []fleet.Row
+		if err == nil {
+			rows, err = rpc.Rows(v)
+		}
+		if err != nil && len(clients) == 1 || ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			failed++
+			run.Report(t.Err, presentable(fmt.Errorf("%s: %w", client, err)))
+		}
+		requested = append(requested, rows...)
+	}
+	if action == string(fleet.None) && !t.flags.json {
+		t.remark("cancelled: %s on %d of %d hosts", product, len(clients)-failed, len(clients))
+	} else if err := t.list(requested, "nothing to do", "host=clientId", "product=productId", "action=actionRequest", "why"); err != nil {
+		return err
+	}
+	switch {
+	case failed == len(clients):
+		return fmt.Errorf("none of %d hosts took the request", failed)
+	case failed > 0:
+		return &partly{failed, len(clients)}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package ctl
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/term"
+)
+
+// maxAnswer is the most bytes of an answer about packages.
+const maxAnswer = 64 << 20
+
+// server is the connection, where methods are not enough.
+func (t *tool) server(ctx context.Context) (*connection, error) {
+	if t.conn == nil {
+		conn, err := t.dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t.conn = conn
+	}
+	conn, ok := t.conn.(*connection)
+	if !ok || local(conn.account.Server) {
+		return nil, fleet.Errorf(fleet.NotHere, "cannot handle packages here: it takes an https connection to the server")
+	}
+	return conn, nil
+}
+
+// packages asks /v1/packages: name is a package's file or a product, body is of
+// length bytes.
+func (c *connection) packages(ctx context.Context, method, name string, body io.Reader, length int64, answer any) error {
+	address := c.account.Server + "/v1/packages"
+	if name != "" {
+		address += "/" + url.PathEscape(name)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	if err != nil {
+		return err
+	}
+	req.ContentLength = length
+	req.SetBasicAuth(c.account.User, c.account.Password)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/octet-stream")
+		req.Header.Set("Expect", "100-continue") // who is refused need not send it all
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot reach %s: %w", c.account.Server, err), "is the server up? try: fernwerk status")
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err == nil && len(data) > maxAnswer {
+		err = errors.New("it is too long")
+	}
+	if err != nil {
+		return fleet.Errorf(fleet.Unavailable, "cannot read the answer of %s: %w", c.account.Server, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return refusal(resp, data)
+	}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return fmt.Errorf("cannot read the answer of %s: %w", c.account.Server, err)
+	}
+	return nil
+}
+
+// refusal makes an error of the JSON that a refusal carries.
+func refusal(resp *http.Response, data []byte) error {
+	var said struct {
+		Error struct{ Code, Message, Text, Hint string }
+	}
+	if json.Unmarshal(data, &said) != nil || said.Error.Message+said.Error.Text == "" {
+		code := fleet.Internal
+		switch resp.StatusCode {
+		case http.StatusUnauthorized:
+			code = fleet.Unauthenticated
+		case http.StatusForbidden:
+			code = fleet.Denied
+		case http.StatusServiceUnavailable:
+			code = fleet.Unavailable
+		}
+		return fleet.Errorf(code, "the server refused: %s", resp.Status)
+	}
+	e := said.Error
+	return &fleet.Error{Code: fleet.Code(e.Code), Text: e.Message + e.Text, Next: e.Hint}
+}
+
+func anys(list []map[string]any) []any {
+	out := make([]any, len(list))
+	for i, m := range list {
+		out[i] = m
+	}
+	return out
+}
+
+// size words a number of bytes that came as JSON.
+func size(v any) string {
+	n, _ := v.(float64)
+	return term.Bytes(int64(n))
+}

@@ -1,0 +1,76 @@
+package ctl
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+func (t *tool) hostCommand() *cobra.Command {
+	c := &cobra.Command{Use: "host", Short: "The machines: list, show, create, delete"}
+	list := &cobra.Command{
+		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: args,
+		Short:   "List hosts; in PATTERN * stands for any text",
+		Example: "  fernwerk host list '*.branch.example.org'",
+		RunE:    func(c *cobra.Command, given []string) error { return t.hostList(c.Context(), given) },
+	}
+	show := &cobra.Command{
+		Use: "show HOST", Args: args,
+		Short: "Show one host, without its secrets",
+		RunE:  func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
+	}
+	c.AddCommand(list, show, t.hostCreateCommand(), t.hostDeleteCommand())
+	return c
+}
+
+// hostAttributes are those that anybody may see who sees the host at all.
+func hostAttributes() []any {
+	var names []any
+	for _, col := range fleet.Hosts.Columns {
+		if !col.Secret {
+			names = append(names, col.Name)
+		}
+	}
+	return names
+}
+
+func (t *tool) hostList(ctx context.Context, pattern []string) error {
+	filter := map[string]any{}
+	if len(pattern) > 0 {
+		filter["id"] = pattern[0]
+	}
+	rows, err := t.rows(ctx, "host_getObjects", hostAttributes(), filter)
+	if err != nil {
+		return err
+	}
+	return t.list(rows, "no hosts", "host=id", "type", "description", "address=ipAddress", "last seen=lastSeen")
+}
+
+// host is one host.
+func (t *tool) host(ctx context.Context, id string) (fleet.Row, error) {
+	if err := fleet.ValidHostID(id); err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "cannot find the host: %w", err)
+	}
+	rows, err := t.rows(ctx, "host_getObjects", hostAttributes(), map[string]any{"id": id})
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) != 1 {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find host %s", id), "list all with: fernwerk host list")
+	}
+	return rows[0], nil
+}
+
+func (t *tool) hostShow(ctx context.Context, id string) error {
+	r, err := t.host(ctx, id)
+	if err != nil {
+		return err
+	}
+	names := make([]string, 0, len(r))
+	for _, name := range hostAttributes() {
+		names = append(names, name.(string))
+	}
+	return t.sheet(r, append([]string{"type"}, names...))
+}

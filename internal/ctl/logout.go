@@ -1,0 +1,24 @@
+package ctl
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (t *tool) logoutCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout",
+		Short: "Forget the saved login",
+		Args:  args,
+		RunE: func(*cobra.Command, []string) error {
+			was, err := t.forget()
+			if err != nil {
+				return err
+			}
+			said := "logged out"
+			if !was {
+				said = "nobody was logged in"
+			}
+			return t.say(map[string]any{"loggedOut": was}, "%s", said)
+		},
+	}
+}

@@ -1,0 +1,112 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/archive"
+	"github.com/fernwerk/fernwerk/internal/kit/run"
+	"github.com/fernwerk/fernwerk/internal/kit/term"
+)
+
+func (t *tool) packageInstallCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "install FILE...", Args: args,
+		Short: "Upload packages and install them on the server's depot",
+		Long: `Upload packages and install them on the server's depot. Each is installed whole
+or not at all. Exit status 3: some were installed, some not.`,
+		RunE: func(c *cobra.Command, given []string) error { return t.packageInstall(c.Context(), given) },
+	}
+}
+
+func (t *tool) packageInstall(ctx context.Context, files []string) error {
+	for _, f := range files { // all are packages, or nothing is sent
+		if _, err := archive.ParseName(filepath.Base(f)); err != nil {
+			return fleet.Errorf(fleet.Invalid, "cannot install %s: %w", f, err)
+		}
+	}
+	conn, err := t.server(ctx)
+	if err != nil {
+		return err
+	}
+	reports := []map[string]any{}
+	failed := 0
+	for _, f := range files {
+		report, err := t.upload(ctx, conn, f)
+		if err != nil && len(files) == 1 || ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			failed++
+			run.Report(t.Err, presentable(err))
+			report = map[string]any{"file": f, "error": err.Error()}
+		} else if !t.flags.json {
+			t.remark("installed %v %v-%v: %v files, %s%s", report["product"], report["productVersion"], report["packageVersion"],
+				report["files"], size(report["bytes"]), replaced(report))
+		}
+		reports = append(reports, report)
+	}
+	if t.flags.json {
+		if err := t.writeJSON(reports); err != nil {
+			return err
+		}
+	}
+	switch {
+	case failed == len(files):
+		return fmt.Errorf("none of %d packages was installed", failed)
+	case failed > 0:
+		return &partly{failed, len(files)}
+	}
+	return nil
+}
+
+func replaced(report map[string]any) string {
+	if v := cell(report["replaced"]); v != "" {
+		return ", replaces " + v
+	}
+	return ""
+}
+
+// upload sends one package and waits until it is installed.
+func (t *tool) upload(ctx context.Context, conn *connection, path string) (map[string]any, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot install: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("cannot install %s: %w", path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fleet.Errorf(fleet.Invalid, "cannot install %s: it is no file", path)
+	}
+	name := filepath.Base(path)
+	bar := term.NewProgress(t.Err, t.progress(), "upload "+name, 0, info.Size())
+	body := &counted{f, func(n int) { bar.Add(int64(n)) }}
+	var report map[string]any
+	if err := conn.packages(ctx, "PUT", name, body, info.Size(), &report); err != nil {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.CodeOf(err), "cannot install %s: %w", name, err), "%s", fleet.HintOf(err))
+	}
+	bar.Close()
+	report["file"] = path
+	return report, nil
+}
+
+// counted tells how much was read.
+type counted struct {
+	r    io.Reader
+	tell func(int)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.tell(n)
+	return n, err
+}

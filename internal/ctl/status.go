@@ -1,0 +1,57 @@
+package ctl
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+func (t *tool) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Tell whether the server answers, its version, its CA and how much it holds",
+		Args:  args,
+		RunE:  func(c *cobra.Command, _ []string) error { return t.status(c.Context()) },
+	}
+}
+
+func (t *tool) status(ctx context.Context) error {
+	hosts, err := t.count(ctx, "host", map[string]any{"type": fleet.OpsiClient})
+	if err != nil {
+		if fleet.CodeOf(err) == fleet.Unavailable {
+			return fleet.WithHint(err, "is fernwerkd running there, and does the network let you through?")
+		}
+		return err
+	}
+	products, err := t.count(ctx, "productOnDepot", map[string]any{})
+	if err != nil {
+		return err
+	}
+	r := fleet.Row{"hosts": hosts, "products": products}
+	if c, ok := t.conn.(*connection); ok {
+		r["server"], r["user"] = c.account.Server, c.account.User
+		if r["version"], err = c.Greet(ctx); err != nil {
+			return err
+		}
+		if r["caFingerprint"], err = c.authority(ctx); err != nil {
+			return err
+		}
+	}
+	if !t.flags.json {
+		r["hosts"], r["products"] = strconv.FormatInt(hosts, 10), strconv.FormatInt(products, 10)
+	}
+	return t.sheet(r, []string{"server", "user", "version", "caFingerprint", "hosts", "products"})
+}
+
+// count is the number of a class's objects that match.
+func (t *tool) count(ctx context.Context, class string, filter map[string]any) (int64, error) {
+	v, err := t.call(ctx, class+"_getIdents", "str", filter)
+	if err != nil {
+		return 0, err
+	}
+	list, _ := v.([]any)
+	return int64(len(list)), nil
+}
