@@ -55,20 +55,18 @@ func (s *syncing) drain(ctx context.Context, source Source, last bool) error {
 	for len(s.places) > 0 {
 		err := retry.Do(ctx, policy, func(ctx context.Context) error {
 			before := len(s.places)
-			err := s.stream(ctx, source, doubt)
-			if err == nil || hopeless(err) || errors.Is(err, errStalled) && !last {
+			answered, err := s.stream(ctx, source, doubt)
+			wrong := errors.Is(err, errWrong)
+			switch {
+			case err == nil:
+				return nil
+			case hopeless(err), errors.Is(err, errStalled) && !last, wrong && doubt:
 				return retry.Permanent(err)
-			}
-			if errors.Is(err, errWrong) {
-				if doubt { // twice, the second time without its cache
-					return retry.Permanent(err)
-				}
-				doubt = true
-				return err
-			}
-			if len(s.places) < before {
+			case len(s.places) < before && !wrong:
 				return nil // what it brings begins the count anew
 			}
+			// Wrong, or nothing useful in an answer: perhaps its cache is damaged.
+			doubt = doubt || answered
 			return err
 		})
 		if err != nil {
@@ -91,8 +89,8 @@ func hopeless(err error) bool {
 }
 
 // stream sends one request and writes what comes. What has arrived whole is no
-// longer in s.places when it returns.
-func (s *syncing) stream(ctx context.Context, source Source, fresh bool) (err error) {
+// longer in s.places when it returns. answered says that the source began to.
+func (s *syncing) stream(ctx context.Context, source Source, fresh bool) (answered bool, err error) {
 	want := wanted(s.places)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -101,17 +99,17 @@ func (s *syncing) stream(ctx context.Context, source Source, fresh bool) (err er
 	s.result.Requests++
 	content, err := source.Chunks(ctx, chunkindex.Request{Tree: s.tree, Want: want}, line.reader, fresh)
 	line.stop() // from here it runs while we wait for the line, not while the disk works
-	if err == nil {
+	if answered = err == nil; answered {
 		defer content.Close()
 		err = s.receive(content)
 	}
 	if failed := s.small.wait(); failed != nil {
-		return &diskError{failed}
+		return answered, &diskError{failed}
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return cause // what was read of it is only that it ended
+		return answered, cause // what was read of it is only that it ended
 	}
-	return err
+	return answered, err
 }
 
 // perChunk and slack are how much longer than its content an answer may be: a
@@ -130,14 +128,14 @@ func (s *syncing) receive(content io.Reader) error {
 		data := buf[:s.x.Chunks[n].Size]
 		got, err := io.ReadFull(content, data)
 		if err != nil {
-			s.result.Fetched += int64(got)
+			s.advance(0, 0, int64(got), &s.result.Fetched)
 			if err == io.EOF || err == io.ErrUnexpectedEOF {
 				err = errEnded
 			}
 			return err
 		}
 		if err := s.check(data, n); err != nil {
-			s.result.Fetched += int64(got)
+			s.advance(0, 0, int64(got), &s.result.Fetched)
 			return err
 		}
 		if err := s.put(data, same, &s.result.Fetched); err != nil {

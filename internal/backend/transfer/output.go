@@ -93,7 +93,7 @@ func (s *syncing) put(data []byte, places []place, kind *int64) error {
 			}
 			done = 1
 		}
-		s.advance(done, int64(len(data)), kind)
+		s.advance(done, int64(len(data)), int64(len(data)), kind)
 		kind = &s.result.Seeded
 	}
 	return nil
@@ -135,7 +135,7 @@ func (w *small) put(s *syncing, i int, data []byte, kind *int64) error {
 			w.mu.Unlock()
 			return
 		}
-		s.advance(1, int64(len(data)), kind)
+		s.advance(1, int64(len(data)), int64(len(data)), kind)
 	})
 	return w.err()
 }

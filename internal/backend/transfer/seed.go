@@ -68,7 +68,7 @@ func (s *syncing) takeFile(seed Seed, root *os.Root, from manifest.Entry, i int)
 		return errors.Join(errA, errB, s.root.Remove(e.Path))
 	}
 	s.files[i] = file{there: true}
-	s.advance(1, e.Size, &s.result.Seeded)
+	s.advance(1, e.Size, e.Size, &s.result.Seeded)
 	return nil
 }
 

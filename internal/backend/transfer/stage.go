@@ -57,13 +57,14 @@ func (s *syncing) begin() {
 	s.progress.BytesTotal = s.x.Tree.Size()
 }
 
-// advance counts what has become right.
-func (s *syncing) advance(files int, bytes int64, kind *int64) {
+// advance counts files and bytes that have become right, and bytes that a part
+// of the result cost; the two differ where something was thrown away.
+func (s *syncing) advance(files int, right, cost int64, kind *int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	*kind += bytes
+	*kind += cost
 	s.progress.FilesDone += files
-	s.progress.BytesDone += bytes
+	s.progress.BytesDone += right
 	s.progress.WireBytes = s.wire.Load()
 	if s.Progress != nil {
 		s.Progress(s.progress)
@@ -213,7 +214,7 @@ func (s *syncing) examine(i int) error {
 			}
 		}
 		s.files[i] = file{there: true, missing: len(right) - n, right: right}
-		s.advance(0, s.sizeOf(i, right), &s.result.Kept)
+		s.advance(0, s.sizeOf(i, right), s.sizeOf(i, right), &s.result.Kept)
 		return s.chmod(e)
 	}
 	s.files[i] = file{there: true}
@@ -221,7 +222,7 @@ func (s *syncing) examine(i int) error {
 		s.files[i] = file{missing: len(s.x.Of(i))} // a mode belongs to all names of a file
 		return s.root.Remove(e.Path)
 	}
-	s.advance(1, e.Size, &s.result.Kept)
+	s.advance(1, e.Size, e.Size, &s.result.Kept)
 	return s.chmod(e)
 }
 
@@ -284,7 +285,7 @@ func (s *syncing) rest(context.Context) error {
 		if err := s.create(i); err != nil {
 			return err
 		}
-		s.advance(1, 0, &s.result.Kept)
+		s.advance(1, 0, 0, &s.result.Kept)
 	}
 	for _, e := range s.x.Tree.Entries {
 		if e.Type != manifest.Link {

@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -108,29 +109,26 @@ func TestSync_CutAThousandTimes(t *testing.T) {
 	tr["big"] = random(1000, 1500*cutSize)
 	src := tr.source(t)
 	rng := rand.New(rand.NewPCG(1, 2))
-	cuts := 0
+	cuts, kill := 0, context.CancelFunc(nil)
 	src.answer = func(content io.Reader, _ bool) (io.Reader, error) {
 		if cuts == 1000 {
 			return content, nil
 		}
-		cuts++
+		if cuts++; cuts%10 == 0 {
+			return io.MultiReader(io.LimitReader(content, rng.Int64N(4*cutSize)), killer(kill), content), nil
+		}
 		return io.LimitReader(content, rng.Int64N(2*cutSize)), nil
 	}
 	job := tr.job(t, src)
-	job.Retry.Attempts = 10
-	var err error
-	runs := 1
-	for ; runs < 1000; runs++ {
-		job.Retry.Attempts = 1 + rng.IntN(10)
-		if _, err = transfer.Sync(t.Context(), job); err == nil {
-			break
-		}
-		if !strings.Contains(err.Error(), "ended its answer early") {
+	runs := 0
+	for done := false; !done; runs++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		kill = cancel
+		_, err := transfer.Sync(ctx, job)
+		if done = err == nil; !done && ctx.Err() == nil && !strings.Contains(err.Error(), "ended its answer early") {
 			t.Fatal(err)
 		}
-	}
-	if err != nil {
-		t.Fatal(err)
+		cancel()
 	}
 	holds(t, job.Stage, job.Index)
 	needed := job.Index.Size(chunkindex.Ranges{{First: 0, End: len(job.Index.Chunks)}})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -90,5 +91,55 @@ func BenchmarkColdSync(b *testing.B) {
 				b.ReportMetric(28_783_299/2.5e6/took.Seconds(), "x-tar-zstd-3")
 			}
 		})
+	}
+}
+
+// BenchmarkSmallChange edits twenty files of the Go toolchain's sources and adds
+// one, for a machine that has the version before.
+func BenchmarkSmallChange(b *testing.B) {
+	d := newDepot(b)
+	if err := os.CopyFS(d.dir, os.DirFS(filepath.Join(runtime.GOROOT(), "src"))); err != nil {
+		b.Fatal(err)
+	}
+	old := d.add(b).Index
+	final := filepath.Join(b.TempDir(), "editor")
+	if err := os.CopyFS(final, os.DirFS(d.dir)); err != nil {
+		b.Fatal(err)
+	}
+	edited := 0
+	for i := 100; edited < 20; i += 500 {
+		e := old.Tree.Entries[i%len(old.Tree.Entries)]
+		if !e.Type.Regular() || e.Size == 0 {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(d.dir, e.Path))
+		if err != nil {
+			b.Fatal(err)
+		}
+		middle := len(text) / 2
+		d.write(b, e.Path, slices.Concat(text[:middle], []byte("// edited\n"), text[middle:]))
+		edited++
+	}
+	d.write(b, "new/file.go", []byte("package new\n"))
+	d.add(b)
+	for b.Loop() {
+		source, proxy := d.overLine(b, slowline.Line{Rate: 2_500_000, RTT: 40 * time.Millisecond})
+		begun := time.Now()
+		x, err := source.Tree(b.Context(), old, nil, chunkindex.Limits{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, index := proxy.Counts()
+		stage := filepath.Join(b.TempDir(), "stage")
+		result, err := transfer.Sync(b.Context(), transfer.Job{Stage: stage, Index: x, Sources: []transfer.Source{source},
+			Seeds: []transfer.Seed{{Dir: final, Index: old, Disposable: true}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		took := time.Since(begun)
+		verify(b, stage, x)
+		up, down := proxy.Counts()
+		b.Logf("%.2f s; %d bytes up, %d down, of that index and TLS %d; unpacked chunks %d", took.Seconds(), up, down, index, result.Fetched)
+		b.ReportMetric(float64(up+down), "wire-B")
 	}
 }
