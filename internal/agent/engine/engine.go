@@ -14,7 +14,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -39,7 +38,7 @@ const (
 
 // Change is a piece of work that an event asked for.
 type Change struct {
-	ID      string `col:"id,ident"` // sorts by creation
+	ID      string `col:"id,ident"` // sorts by creation, see nextID
 	Event   string `col:"event"`
 	Status  Status `col:"status"`
 	Created string `col:"created,time"`
@@ -93,8 +92,9 @@ type Outcome struct {
 }
 
 // Handler does one kind of task. An error means that the task failed and
-// nothing is to be committed. When ctx ends, the handler stops; the task stays
-// under way and is attempted again at the next start.
+// nothing is to be committed. When ctx ends, the handler stops with an error;
+// the task stays under way and is attempted again at the next start. A success
+// counts although ctx has ended: a script's last act may be to stop the agent.
 type Handler func(ctx context.Context, t Task) (Outcome, error)
 
 // MaxAttempts bounds how often an interrupted task is begun again: a task that
@@ -135,19 +135,46 @@ func (e *Engine) Add(ctx context.Context, event string, steps []Step) (string, e
 		id, err = AddTx(tx, event, steps)
 		return err
 	})
-	e.poke()
+	e.Wake()
 	return id, err
 }
 
 // AddTx adds a change within a task's Commit: what follows from the task's
 // success is as durable as the success.
 func AddTx(tx *store.Tx, event string, steps []Step) (string, error) {
-	id := tx.Now().Format("20060102-150405.000000") + "-" + rand.Text()[:6]
+	id, err := nextID(tx)
+	if err != nil {
+		return "", err
+	}
 	c := Change{ID: id, Event: event, Status: Waiting, Created: tx.Stamp()}
 	if err := tx.Put(Changes, Changes.Encode(c)); err != nil {
 		return "", err
 	}
 	return id, putSteps(tx, id, 0, steps)
+}
+
+// idTime is a change's time, which is its id.
+const idTime = "20060102-150405.000000"
+
+// nextID sorts after every change that there is: also after one of the same
+// transaction, and when the clock was set back.
+func nextID(tx *store.Tx) (string, error) {
+	at := tx.Now()
+	known, err := tx.Select(Changes, nil)
+	if err != nil {
+		return "", err
+	}
+	if len(known) > 0 {
+		last := known[len(known)-1].Str("id")
+		t, err := time.Parse(idTime, last[:min(len(idTime), len(last))])
+		if err != nil {
+			return "", fmt.Errorf("cannot add a change after %q: %w", last, err)
+		}
+		if step := t.Add(time.Microsecond); at.Before(step) {
+			at = step
+		}
+	}
+	return at.Format(idTime), nil
 }
 
 // stride leaves room for steps that a task brings with it.
@@ -167,7 +194,8 @@ func putSteps(tx *store.Tx, change string, after int64, steps []Step) error {
 	return nil
 }
 
-func (e *Engine) poke() {
+// Wake makes the engine look for changes that [AddTx] brought.
+func (e *Engine) Wake() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
@@ -222,6 +250,11 @@ func (e *Engine) run(ctx context.Context, c Change) error {
 	}()
 	if c.Status == Waiting {
 		e.log.Info("change starts", "change", c.ID, "event", c.Event)
+		c.Status = Doing
+		err := e.store.Update(ctx, origin, func(tx *store.Tx) error { return tx.Put(Changes, Changes.Encode(c)) })
+		if err != nil {
+			return err
+		}
 	} else {
 		e.log.Info("change goes on after an interruption", "change", c.ID, "event", c.Event)
 	}
@@ -282,12 +315,16 @@ func (e *Engine) attempt(ctx context.Context, t Task) error {
 		e.log.Warn("task was interrupted, attempt again", "change", t.Change, "kind", t.Kind, "args", t.Args, "attempt", t.Attempts)
 	}
 	var out Outcome
-	if t.Attempts > MaxAttempts {
+	handle := e.handlers[t.Kind]
+	switch {
+	case t.Attempts > MaxAttempts:
 		err = fmt.Errorf("interrupted %d times: given up", MaxAttempts)
-	} else {
-		out, err = e.handlers[t.Kind](ctx, t)
+	case handle == nil: // a newer agent may have left it
+		err = fmt.Errorf("nobody here handles tasks of kind %q", t.Kind)
+	default:
+		out, err = handle(ctx, t)
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && (err != nil || out.Err != nil) {
 		return ctx.Err() // stays under way
 	}
 	if err != nil {

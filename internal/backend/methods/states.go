@@ -263,3 +263,25 @@ func Properties(tx *store.Tx, client, depot string, products, ids []string, with
 	}
 	return out, nil
 }
+
+// ParametersOf are a client's host parameters whose ids match the patterns, as
+// configState_getValues would say them, defaults included.
+func ParametersOf(tx *store.Tx, client string, patterns ...string) (map[fleet.ConfigID][]any, error) {
+	p, err := loadParameters(tx, patterns)
+	if err != nil {
+		return nil, err
+	}
+	depots, err := depotsOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[fleet.ConfigID][]any, len(p.defaults))
+	for id, def := range p.defaults {
+		v, ok := p.of(id, client, depots(client), depots(""))
+		if !ok {
+			v = def
+		}
+		out[fleet.ConfigID(id)] = v
+	}
+	return out, nil
+}

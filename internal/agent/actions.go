@@ -1,0 +1,209 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/fernwerk/fernwerk/internal/agent/action"
+	"github.com/fernwerk/fernwerk/internal/agent/control"
+	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/flags"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/sequence"
+)
+
+// actionArgs is one action of the plan, as its task keeps it.
+type actionArgs struct {
+	ProductID      string   `json:"productId"`
+	ProductVersion string   `json:"productVersion"`
+	PackageVersion string   `json:"packageVersion"`
+	Action         string   `json:"action"`
+	Needs          []string `json:"needs"` // products whose action must not have failed before
+}
+
+// actions turns the plan into one task a product.
+func (a *Agent) actions(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	p, err := a.plan(ctx)
+	if err != nil && len(p.Steps) == 0 {
+		return engine.Outcome{}, err
+	}
+	out := a.noted(t, timeline.RunActions, fmt.Sprintf("%d actions to run", len(p.Steps)))
+	for i, s := range p.Steps {
+		args, err := json.Marshal(actionArgs{string(s.ProductID), s.ProductVersion, s.PackageVersion, string(s.Action), needs(p.Steps[:i], s)})
+		if err != nil {
+			return engine.Outcome{}, err
+		}
+		// Each runs whatever became of the others; what it needs it looks at itself.
+		out.Then = append(out.Then, engine.Step{Kind: taskAction, Args: string(args), Always: true})
+	}
+	out.Err = err
+	return a.also(out, func(tx *store.Tx) error { return flags.Set(tx, flags.InstallationPending, len(p.Steps) > 0) }), nil
+}
+
+// needs are the products before a step that were demanded by it.
+func needs(before []sequence.Step, s sequence.Step) []string {
+	list := []string{}
+	for _, b := range before {
+		if slices.Contains(b.RequiredBy, s.ProductID) {
+			list = append(list, string(b.ProductID))
+		}
+	}
+	return list
+}
+
+// action runs one product's action from its cached copy. The result and the
+// end of the task are one transaction.
+func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	var args actionArgs
+	if err := json.Unmarshal([]byte(t.Args), &args); err != nil {
+		return engine.Outcome{}, err
+	}
+	job, err := a.job(ctx, args)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	job.Attempt = int(t.Attempts)
+	if failed, err := a.failedOf(ctx, args.Needs); err != nil || failed != "" {
+		if err == nil {
+			err = fmt.Errorf("%s of %s waits: it needs %s, which failed", args.Action, args.ProductID, failed)
+		}
+		return engine.Outcome{}, err
+	}
+	job.Dir, err = a.products.Verified(ctx, args.ProductID, args.ProductVersion, args.PackageVersion)
+	if fleet.CodeOf(err) == fleet.Conflict {
+		out := a.noted(t, timeline.Error, err.Error())
+		out.Err = err
+		return a.also(out, func(tx *store.Tx) error { return productcache.Forget(tx, args.ProductID) }), nil
+	} else if err != nil {
+		return engine.Outcome{}, err
+	}
+	log, err := a.openLog()
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	defer log.Close()
+	job.Log = log
+	var res action.Result
+	if t.Attempts > action.MaxAttempts {
+		res = action.Result{Status: fleet.Failed, ExitCode: -1, Text: fmt.Sprintf("interrupted %d times: given up", t.Attempts-1)}
+	} else if res, err = a.processor.Run(ctx, job); err != nil {
+		return engine.Outcome{}, err
+	}
+	text := fmt.Sprintf("%s of %s %s-%s: %s", args.Action, args.ProductID, args.ProductVersion, args.PackageVersion, res.Status)
+	if t.Interrupted() {
+		text += fmt.Sprintf(" at attempt %d, the one before was interrupted", t.Attempts)
+	}
+	if res.Text != "" {
+		text += ": " + res.Text
+	}
+	if err := log.Sync(); err != nil {
+		return engine.Outcome{}, fmt.Errorf("cannot keep the installation log: %w", err)
+	}
+	out := a.noted(t, timeline.RunActions, text)
+	out = a.also(out, func(tx *store.Tx) error {
+		var was fleet.ProductOnClient
+		r, err := tx.ByKey(fleet.ProductsOnClients, fleet.ProductsOnClients.Key(fleet.Row{
+			"productId": args.ProductID, "productType": fleet.LocalbootProduct, "clientId": a.id.HostID}))
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			fleet.ProductsOnClients.Decode(r, &was)
+		}
+		if res.Reboot {
+			if err := flags.Set(tx, flags.RebootRequested, true); err != nil {
+				return err
+			}
+		}
+		return tx.Put(fleet.ProductsOnClients, action.Apply(was, job, res))
+	})
+	if res.Status == fleet.Failed {
+		out.Err = fmt.Errorf("%s", text)
+	}
+	return out, nil
+}
+
+// job is what the working copy says about an action. The properties are asked
+// of the local service, as a script would.
+func (a *Agent) job(ctx context.Context, args actionArgs) (action.Job, error) {
+	job := action.Job{HostID: fleet.HostID(a.id.HostID), Action: fleet.Action(args.Action), Temp: filepath.Join(a.cfg.DataDir, "tmp"),
+		RPC: action.RPC{URL: "https://" + a.control.Addr() + "/rpc", User: a.id.HostID,
+			KeyFile: identity.KeyPath(a.cfg.DataDir), CAFile: control.CertPath(a.cfg.DataDir)}}
+	err := a.store.View(ctx, func(tx *store.Tx) error {
+		r, err := tx.Get(fleet.Products, fleet.Row{"type": fleet.LocalbootProduct, "id": args.ProductID,
+			"productVersion": args.ProductVersion, "packageVersion": args.PackageVersion})
+		if err == nil {
+			fleet.Products.Decode(r, &job.Product)
+		}
+		return err
+	})
+	if err != nil {
+		return job, err
+	}
+	v, err := a.service.Call(ctx, a.self(), "productPropertyState_getValues", methods.Pos([]any{args.ProductID}, nil, []any{a.id.HostID}))
+	if err != nil {
+		return job, fmt.Errorf("cannot read the properties of %s: %w", args.ProductID, err)
+	}
+	hosts, _ := v.(map[string]any)
+	products, _ := hosts[a.id.HostID].(map[string]any)
+	values, _ := products[args.ProductID].(map[string]any)
+	job.Properties = map[string][]any{}
+	for id, list := range values {
+		job.Properties[id], _ = list.([]any)
+	}
+	return job, nil
+}
+
+// failedOf is the first of the products whose last action failed.
+func (a *Agent) failedOf(ctx context.Context, products []string) (failed string, err error) {
+	if len(products) == 0 {
+		return "", nil
+	}
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Select(fleet.ProductsOnClients, fleet.Filter{"clientId": a.id.HostID, "productId": products, "actionResult": fleet.Failed})
+		if len(rows) > 0 {
+			failed = rows[0].Str("productId")
+		}
+		return err
+	})
+	return failed, err
+}
+
+// openLog opens the installation log for appending; a long one is cut.
+func (a *Agent) openLog() (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(a.logFile()), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot keep the installation log: %w", err)
+	}
+	if info, err := os.Stat(a.logFile()); err == nil && info.Size() > 2*maxLog {
+		if err := os.Rename(a.logFile(), a.logFile()+".1"); err != nil {
+			return nil, fmt.Errorf("cannot keep the installation log: %w", err)
+		}
+	}
+	f, err := os.OpenFile(a.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot keep the installation log: %w", err)
+	}
+	return f, nil
+}
+
+// actionsDone ends a round of actions: what was ready has been used up, the
+// next synchronisation says what is left.
+func (a *Agent) actionsDone(_ context.Context, t engine.Task) (engine.Outcome, error) {
+	return engine.Outcome{Text: "the caches are to be synchronised before the next actions", Commit: func(tx *store.Tx) error {
+		for _, name := range []string{flags.InstallationPending, flags.ConfigCached, flags.ProductsCached} {
+			if err := flags.Set(tx, name, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
+}

@@ -1,0 +1,196 @@
+// Package agent is the program that runs on every managed machine. This file
+// wires its parts; what an event means is in steps.go, what each step does in
+// sync.go and actions.go.
+//
+// An event occurs (a timer, the machine's start, somebody at the local
+// service) and selects one event configuration. That becomes a durable change
+// of the engine, whose tasks push and pull the configuration, fill the product
+// cache, and run product actions from it. Everything that must survive the
+// process is in one database, agent.db.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/agent/action"
+	"github.com/fernwerk/fernwerk/internal/agent/configcache"
+	"github.com/fernwerk/fernwerk/internal/agent/control"
+	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/flags"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/platform"
+	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/replica"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/transfer"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/kit/filelock"
+	"github.com/fernwerk/fernwerk/internal/kit/run"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
+	"github.com/fernwerk/fernwerk/internal/kit/throttle"
+)
+
+// Config is what the agent is started with.
+type Config struct {
+	DataDir string
+	Control string // host:port of the local service; "" is the configuration's
+	Version string
+	Log     *slog.Logger
+}
+
+// Agent is one machine's agent.
+type Agent struct {
+	cfg    Config
+	id     identity.Identity
+	file   *conf.File
+	bootID string
+
+	lock      *filelock.Lock
+	db        *sqldb.DB
+	store     *store.Store
+	service   *methods.Service // over the cache
+	remote    methods.Backend  // the server
+	config    *configcache.Cache
+	products  *productcache.Cache
+	limit     *throttle.Limiter
+	processor action.Processor
+	engine    *engine.Engine
+	control   *control.Service
+}
+
+// Classes are the agent's own bookkeeping, beside the fleet's classes.
+func Classes() []*fleet.Class {
+	return append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
+		productcache.Products, sentLogs, runs, replica.Receipts)
+}
+
+// New opens the agent's data, alone. It connects to nothing.
+func New(ctx context.Context, cfg Config) (a *Agent, err error) {
+	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited)}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	if a.id, err = identity.Load(cfg.DataDir); err != nil {
+		return a, err
+	}
+	if a.lock, err = filelock.Acquire(filepath.Join(cfg.DataDir, "agent.lock")); err != nil {
+		return a, fleet.WithHint(fleet.Errorf(fleet.Locked, "cannot start the agent: %w", err), "only one agent can use %s", cfg.DataDir)
+	}
+	if a.bootID, err = platform.BootID(); err != nil {
+		return a, err
+	}
+	if a.file, err = LoadConf(cfg.DataDir); err != nil {
+		return a, err
+	}
+	settings, err := conf.Load(a.file, nil)
+	if err != nil {
+		return a, err
+	}
+	if a.db, err = sqlite.Open(filepath.Join(cfg.DataDir, "agent.db")); err != nil {
+		return a, err
+	}
+	if a.store, err = store.Open(ctx, a.db, time.Now, Classes()...); err != nil {
+		return a, err
+	}
+	a.service = methods.New(a.store, methods.Ports{Info: map[string]any{"version": cfg.Version, "kind": "agent"}})
+	if err := a.connect(settings); err != nil {
+		return a, err
+	}
+	if err := a.clearTemp(); err != nil {
+		return a, err
+	}
+	if a.processor, err = action.New(action.PerProduct); err != nil {
+		return a, err
+	}
+	a.engine = engine.New(a.store, cfg.Log, map[string]engine.Handler{
+		taskPush: a.push, taskPull: a.pull, taskCache: a.cache, taskCompleted: a.completed,
+		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
+		taskLog: a.sendLog, taskReboot: a.reboot,
+	})
+	listen := cfg.Control
+	if listen == "" {
+		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
+	}
+	a.control, err = control.Listen(control.Config{DataDir: cfg.DataDir, Listen: listen, HostID: a.id.HostID, HostKey: a.id.HostKey,
+		Version: cfg.Version, Cache: a.service, Agent: a, Log: cfg.Log})
+	return a, err
+}
+
+// connect makes the clients of the server; they connect when they are used.
+func (a *Agent) connect(s *conf.Settings) error {
+	userAgent := "fernwerk-agent/" + a.cfg.Version
+	remote, err := a.id.Client(userAgent)
+	if err != nil {
+		return err
+	}
+	a.remote = remote
+	client, prepare, err := a.id.HTTP(userAgent)
+	if err != nil {
+		return err
+	}
+	a.config = configcache.New(a.store, remote, a.id.HostID, a.cfg.Log)
+	depot := func(product string) *transfer.HTTP {
+		return &transfer.HTTP{Client: client, Base: a.id.Server, Product: product, Prepare: prepare}
+	}
+	a.products = productcache.New(productcache.Options{
+		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
+	}, a.store, depot, a.cfg.Log)
+	return nil
+}
+
+// clearTemp removes what scripts that were cut off left behind.
+func (a *Agent) clearTemp() error {
+	dir := filepath.Join(a.cfg.DataDir, "tmp")
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
+		return fmt.Errorf("cannot clear the folder for temporary files: %w", err)
+	}
+	return nil
+}
+
+// Close gives everything back; Serve does it at its end.
+func (a *Agent) Close() error {
+	var errs []error
+	if a.control != nil {
+		a.control.Close()
+	}
+	if a.db != nil {
+		errs = append(errs, a.db.Close())
+	}
+	if a.lock != nil {
+		errs = append(errs, a.lock.Release())
+	}
+	return errors.Join(errs...)
+}
+
+// Serve runs the agent until ctx ends.
+func (a *Agent) Serve(ctx context.Context) error {
+	defer a.Close()
+	if err := a.products.Recover(ctx); err != nil {
+		return err
+	}
+	g := &run.Group{Log: a.cfg.Log}
+	g.Add("engine", run.Func(a.engine.Serve))
+	g.Add("local service", a.control)
+	g.Add("events", run.Func(a.watch))
+	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)
+	return g.Serve(ctx)
+}
+
+// Addr is where the local service listens.
+func (a *Agent) Addr() string { return a.control.Addr() }
+
+// self is the machine as a caller of its own service.
+func (a *Agent) self() methods.Actor { return methods.Actor{Role: methods.Host, ID: a.id.HostID} }

@@ -1,0 +1,124 @@
+// Package command is the agent's command line: join, run, and what the
+// machine's own administrator looks at and steers.
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/agent"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/platform"
+	"github.com/fernwerk/fernwerk/internal/kit/run"
+)
+
+// usageError is a wrong command line: exit status 2.
+type usageError struct{ error }
+
+func (usageError) ExitCode() int { return 2 }
+
+// New makes the command tree.
+func New(version string) *cobra.Command {
+	var dataDir string
+	root := &cobra.Command{
+		Use: "fernwerk-agent", Short: "Keeps this machine up to date", Version: version,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath())}
+	})
+	root.PersistentFlags().StringVar(&dataDir, "data", platform.DataDir(), "the agent's data folder")
+	root.AddCommand(joinCommand(&dataDir), runCommand(&dataDir, version), statusCommand(&dataDir), fireCommand(&dataDir))
+	return root
+}
+
+// arguments is cobra.ExactArgs with the usage exit status.
+func arguments(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(c, args); err != nil {
+			return usageError{fmt.Errorf("%w\nusage: %s", err, c.UseLine())}
+		}
+		return nil
+	}
+}
+
+// Run is the whole program.
+func Run(version string) {
+	run.Main(func(ctx context.Context) error { return New(version).ExecuteContext(ctx) })
+}
+
+func joinCommand(dataDir *string) *cobra.Command {
+	var req identity.JoinRequest
+	c := &cobra.Command{
+		Use: "join", Aliases: []string{"enrol"}, Short: "Makes this machine a host of a server", Args: arguments(0),
+		Long: `Makes this machine a host of a server.
+
+The server's certificate authority is pinned by its fingerprint before anything
+secret is sent. The one-time password, which "fernwerk host create" shows, is
+given up for the host's own key.`,
+		Example: "  fernwerk-agent join --server https://server:4447 --host-id pc1.example.org \\\n    --one-time-password 8f3... --ca-fingerprint ab12...",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if req.OneTimePassword == "" {
+				req.OneTimePassword = os.Getenv("FERNWERK_ONE_TIME_PASSWORD")
+			}
+			if req.OneTimePassword == "" {
+				return usageError{fmt.Errorf("cannot join without --one-time-password or FERNWERK_ONE_TIME_PASSWORD")}
+			}
+			if err := os.MkdirAll(*dataDir, 0o700); err != nil {
+				return fmt.Errorf("cannot make the agent's data folder: %w", err)
+			}
+			id, err := identity.Join(c.Context(), *dataDir, req)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "joined %s as %s\n", id.Server, id.HostID)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&req.Server, "server", "", "the server's address, https://SERVER:4447")
+	f.StringVar(&req.HostID, "host-id", "", "the host's full name, as the administrator created it")
+	f.StringVar(&req.OneTimePassword, "one-time-password", "", "the password that the host was created with; better in FERNWERK_ONE_TIME_PASSWORD")
+	f.StringVar(&req.Fingerprint, "ca-fingerprint", "", "SHA-256 of the server's certificate authority")
+	for _, name := range []string{"server", "host-id", "ca-fingerprint"} {
+		if err := c.MarkFlagRequired(name); err != nil {
+			panic(err)
+		}
+	}
+	return c
+}
+
+func runCommand(dataDir *string, version string) *cobra.Command {
+	var listen, level string
+	c := &cobra.Command{
+		Use: "run", Short: "Runs the agent until it is told to stop", Args: arguments(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logger(c.ErrOrStderr(), level)
+			if err != nil {
+				return err
+			}
+			a, err := agent.New(c.Context(), agent.Config{DataDir: *dataDir, Control: listen, Version: version, Log: log})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "ready https://%s\n", a.Addr())
+			return a.Serve(c.Context())
+		},
+	}
+	c.Flags().StringVar(&listen, "control", "", "where the local service listens (default: the configuration's, 127.0.0.1:4441)")
+	c.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return c
+}
+
+func logger(w io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usageError{fmt.Errorf("cannot use log level %q: it is one of debug, info, warn, error", level)}
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+}

@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+)
+
+// ConfFile is where an agent's configuration lies.
+func ConfFile(dataDir string) string { return filepath.Join(dataDir, "agent.conf") }
+
+// LoadConf reads the configuration file, or an empty one if there is none, with
+// the data folder as its base.
+func LoadConf(dataDir string) (*conf.File, error) {
+	data, err := os.ReadFile(ConfFile(dataDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	file, err := conf.Parse(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration %s: %w", ConfFile(dataDir), err)
+	}
+	if _, given := file.Get("global", "base_dir"); !given {
+		abs, err := filepath.Abs(dataDir)
+		if err != nil {
+			return nil, err
+		}
+		if err := file.Set("global", "base_dir", abs); err != nil {
+			return nil, fmt.Errorf("cannot use data folder %s: %w", abs, err)
+		}
+	}
+	if _, err := conf.Load(file, nil); err != nil {
+		return nil, fmt.Errorf("cannot use the configuration %s: %w", ConfFile(dataDir), err)
+	}
+	return file, nil
+}
+
+// settings are the configuration file's, under the host parameters that the
+// cache has now.
+func (a *Agent) settings(tx *store.Tx) (*conf.Settings, error) {
+	params, err := methods.ParametersOf(tx, a.id.HostID, "opsiclientd.*")
+	if err != nil {
+		return nil, err
+	}
+	s, err := conf.Load(a.file, params)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range s.Refused() {
+		a.cfg.Log.Warn("host parameter refused", "problem", p)
+	}
+	return s, nil
+}

@@ -1,0 +1,212 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/flags"
+	"github.com/fernwerk/fernwerk/internal/agent/plan"
+	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/fleet/sequence"
+)
+
+// push brings local changes to the server. After actions it is tried, too,
+// and no failure if there is no server in reach: the changes wait.
+func (a *Agent) push(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	sent, notes, err := a.config.Push(ctx)
+	switch {
+	case err != nil && t.Always && fleet.CodeOf(err) == fleet.Unavailable:
+		return a.noted(t, timeline.ConfigSync, "no server in reach: the results wait for the next contact"), nil
+	case err != nil:
+		return engine.Outcome{}, err
+	case sent == 0:
+		return engine.Outcome{Text: "nothing to send"}, nil
+	}
+	text := fmt.Sprintf("%d changes sent", sent)
+	for _, n := range notes {
+		text += "; " + n
+	}
+	return a.noted(t, timeline.ConfigSync, text), nil
+}
+
+func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	objects, full, err := a.config.Pull(ctx)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	kind := "changed"
+	if full {
+		kind = "in all"
+	}
+	out := a.noted(t, timeline.ConfigSync, fmt.Sprintf("configuration fetched: %d objects %s", objects, kind))
+	return a.also(out, func(tx *store.Tx) error {
+		// What was ready is checked anew: products may have changed.
+		return flags.Set(tx, flags.ConfigCached, false)
+	}), nil
+}
+
+// cache brings every product of the plan into the product cache. One that
+// fails does not keep the others out.
+func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	rate, err := strconv.ParseInt(t.Args, 10, 64)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	a.limit.SetRate(rate)
+	p, err := a.plan(ctx)
+	if err != nil && len(p.Steps) == 0 {
+		return engine.Outcome{}, err
+	}
+	failures := []error{err}
+	var cached []productcache.Product
+	for _, s := range p.Steps {
+		got, err := a.products.Sync(ctx, fleet.ProductOnDepot{ProductID: s.ProductID, ProductVersion: s.ProductVersion, PackageVersion: s.PackageVersion}, plan.Wanted(p))
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		cached = append(cached, got)
+	}
+	out := a.noted(t, timeline.ProductCaching, fmt.Sprintf("%d of %d products cached", len(cached), len(p.Steps)))
+	out = a.also(out, func(tx *store.Tx) error {
+		for _, c := range cached {
+			c.Synced = tx.Stamp()
+			if err := tx.Put(productcache.Products, productcache.Products.Encode(c)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	out.Err = errors.Join(failures...)
+	return out, nil
+}
+
+func (a *Agent) plan(ctx context.Context) (p sequence.Plan, err error) {
+	verr := a.store.View(ctx, func(tx *store.Tx) error {
+		p, err = plan.Of(tx, a.id.HostID)
+		return nil
+	})
+	return p, errors.Join(verr, err)
+}
+
+// completed marks both caches ready, and makes "sync completed" occur if there
+// is something to do: the follow-up is as durable as the marks.
+func (a *Agent) completed(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	p, err := a.plan(ctx)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	ready := len(p.Steps) > 0
+	text := "nothing to install"
+	if ready {
+		text = fmt.Sprintf("%d products are ready to be installed", len(p.Steps))
+	}
+	out := a.noted(t, timeline.EventProcessing, text)
+	return a.also(out, func(tx *store.Tx) error {
+		if err := errors.Join(flags.Set(tx, flags.ConfigCached, ready), flags.Set(tx, flags.ProductsCached, ready)); err != nil || !ready {
+			return err
+		}
+		_, err := a.occur(tx, conf.SyncCompleted, "")
+		return err
+	}), nil
+}
+
+func (a *Agent) reboot(_ context.Context, t engine.Task) (engine.Outcome, error) {
+	out := a.noted(t, timeline.System, "reboot requested; this version leaves it to the user or the administrator")
+	return a.also(out, func(tx *store.Tx) error { return flags.Set(tx, flags.RebootRequested, true) }), nil
+}
+
+// SentLog remembers which state of a log the server has.
+type SentLog struct {
+	Type   string `col:"type,ident"`
+	Digest string `col:"digest"`
+}
+
+var sentLogs = fleet.LocalClass[SentLog]("sentLog")
+
+// maxLog is the newest part of the log that is sent: opsi's
+// max_log_transfer_size.
+const maxLog = 5 << 20
+
+func (a *Agent) logFile() string { return filepath.Join(a.cfg.DataDir, "log", "instlog.log") }
+
+// sendLog uploads the installation log whole, so that sending twice is as good
+// as once.
+func (a *Agent) sendLog(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	data, err := os.ReadFile(a.logFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return engine.Outcome{Text: "no log"}, nil
+	}
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	data = newest(data, maxLog)
+	sum := sha256.Sum256(data)
+	digest := hex.EncodeToString(sum[:])
+	var known fleet.Row
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		var err error
+		known, err = tx.ByKey(sentLogs, "instlog")
+		return err
+	})
+	if err != nil || known.Str("digest") == digest {
+		return engine.Outcome{Text: "nothing new"}, err
+	}
+	_, err = a.remote.Call(ctx, methods.Actor{}, "log_write", methods.Pos("instlog", string(data), a.id.HostID, false))
+	if err != nil {
+		if t.Always && fleet.CodeOf(err) == fleet.Unavailable {
+			return engine.Outcome{Text: "no server in reach: the log waits for the next contact"}, nil
+		}
+		return engine.Outcome{}, fmt.Errorf("cannot send the log: %w", err)
+	}
+	return engine.Outcome{Text: fmt.Sprintf("%d bytes sent", len(data)), Commit: func(tx *store.Tx) error {
+		return tx.Put(sentLogs, fleet.Row{"type": "instlog", "digest": digest})
+	}}, nil
+}
+
+// newest is the end of a log, from the start of a line, with a word on what is
+// missing.
+func newest(data []byte, most int) []byte {
+	if len(data) <= most {
+		return data
+	}
+	cut := data[len(data)-most:]
+	for i, b := range cut {
+		if b == '\n' {
+			cut = cut[i+1:]
+			break
+		}
+	}
+	return append(fmt.Appendf(nil, "[the first %d bytes are left out]\n", len(data)-len(cut)), cut...)
+}
+
+// noted is an outcome that leaves a line in the timeline.
+func (a *Agent) noted(t engine.Task, category timeline.Category, text string) engine.Outcome {
+	return engine.Outcome{Text: text, Commit: func(tx *store.Tx) error {
+		return timeline.Write(tx, timeline.Entry{Category: category, Text: text, Change: t.Change})
+	}}
+}
+
+// also adds to what an outcome commits.
+func (a *Agent) also(out engine.Outcome, more func(*store.Tx) error) engine.Outcome {
+	first := out.Commit
+	out.Commit = func(tx *store.Tx) error {
+		if err := first(tx); err != nil {
+			return err
+		}
+		return more(tx)
+	}
+	return out
+}
