@@ -14,6 +14,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 )
 
 // A child of this test opens the depot, begins what it is told, and kills itself
@@ -73,16 +74,20 @@ var installSteps = []string{"received", "unpacked", "locked", "preinst", "postin
 // one, tree and rows agreeing, nothing left over, and takes the next package.
 func TestKilledAtEveryStep(t *testing.T) {
 	scripts := pkg{"OPSI/preinst": "#!/bin/sh\nexit 0\n", "OPSI/postinst": "#!/bin/sh\necho x > \"$CLIENT_DATA_DIR/new\"\n"}
+	fresh := newPlace(t)
+	fresh.install(t, "2.0-1", scripts)
+	after := fresh.state(t)
+	package2 := editor("2.0-1", scripts).build(t)
 	type start struct {
 		name    string
-		prepare func(p *place)
+		prepare func(t *testing.T, p *place)
 	}
 	for _, s := range []start{
-		{"first", func(*place) {}},
-		{"upgrade", func(p *place) { p.install(t, "1.0-1", nil) }},
-		{"reinstall", func(p *place) { p.install(t, "2.0-1", scripts) }},
+		{"first", func(*testing.T, *place) {}},
+		{"upgrade", func(t *testing.T, p *place) { p.install(t, "1.0-1", nil) }},
+		{"reinstall", func(t *testing.T, p *place) { p.install(t, "2.0-1", scripts) }},
 		// Somebody changed the published tree by hand: it still comes back as it was.
-		{"drifted", func(p *place) {
+		{"drifted", func(t *testing.T, p *place) {
 			p.install(t, "1.0-1", nil)
 			if err := os.WriteFile(p.path("editor", "setup.fern"), []byte("drift"), 0o644); err != nil {
 				t.Fatal(err)
@@ -98,17 +103,14 @@ func TestKilledAtEveryStep(t *testing.T) {
 					t.Parallel()
 					dir := t.TempDir()
 					p := reopen(t, dir)
-					s.prepare(p)
+					s.prepare(t, p)
 					before := p.state(t)
 					p.close()
-					if err := os.WriteFile(filepath.Join(dir, "editor_2.0-1.opsi"), editor("2.0-1", scripts).build(t), 0o644); err != nil {
+					if err := os.WriteFile(filepath.Join(dir, "editor_2.0-1.opsi"), package2, 0o644); err != nil {
 						t.Fatal(err)
 					}
 					runChild(t, dir, "editor_2.0-1.opsi", step, mode)
 
-					fresh := newPlace(t)
-					fresh.install(t, "2.0-1", scripts)
-					after := fresh.state(t)
 					want := before
 					if step == "committed" || step == "cleaned" {
 						want = after
@@ -177,5 +179,58 @@ func TestRecoverTwice(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, p.state(t)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// An error after the swap is undone at once: the commit fails, the caller does
+// not wait any longer, or the database is gone and the next start has to do it.
+func TestUndo(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(t *testing.T, p *place, dir string, cancel func()) (step string, act func())
+		says  string
+		gone  bool
+	}{
+		{"commit fails", func(t *testing.T, p *place, dir string, _ func()) (string, func()) {
+			return "swapped", func() {
+				db, err := sqlite.Open(filepath.Join(dir, "fernwerk.db"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				_, err = db.Write.Exec(`CREATE TRIGGER "refuse" BEFORE INSERT ON "depotTree" BEGIN SELECT RAISE(ABORT, 'refused'); END`)
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, "refused", false},
+		{"database gone", func(_ *testing.T, p *place, _ string, _ func()) (string, func()) { return "swapped", p.close }, "closed", true},
+		{"caller gone", func(_ *testing.T, _ *place, _ string, cancel func()) (string, func()) { return "preinst", cancel }, "canceled", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			p := reopen(t, dir)
+			p.install(t, "1.0-1", nil)
+			before := p.state(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			at, act := test.spoil(t, p, dir, cancel)
+			p.reached = func(step string) {
+				if step == at {
+					act()
+				}
+			}
+			data := editor("2.0-1", pkg{"OPSI/postinst": "#!/bin/sh\nexit 0\n"}).build(t)
+			_, err := p.Install(ctx, store.Origin{}, "editor_2.0-1.opsi", bytes.NewReader(data), int64(len(data)), Options{})
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("%v", err)
+			}
+			if test.gone {
+				p = reopen(t, dir)
+			}
+			if diff := cmp.Diff(before, p.state(t)); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }

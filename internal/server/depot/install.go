@@ -100,11 +100,7 @@ func (d *Depot) Install(ctx context.Context, origin store.Origin, filename strin
 			func(ctx context.Context) (err error) { replaced, err = in.finish(ctx, t); return err },
 			func() { in.trees[in.intent.Product] = tree{treeRow: in.row, digest: t.digest} })
 	}
-	// Only now: as long as the intent stood, the old tree could be in there.
-	in.clear(in.intent.Staging)
-	in.forget(in.intent.Product, before)
-	in.forget(in.intent.Product, in.intent.Digest)
-	in.reached("cleaned")
+	in.tidy(&in.intent, before, err)
 	if err != nil {
 		return nil, fmt.Errorf("cannot install %s: %w", filename, full(err))
 	}
@@ -164,13 +160,13 @@ func (in *installation) prepare(ctx context.Context, body io.Reader, size int64)
 func (in *installation) index(ctx context.Context) (*published, error) {
 	root, err := os.OpenRoot(in.staged(treeDir))
 	if err != nil {
-		return nil, fmt.Errorf("cannot index the tree: %w", err)
+		return nil, in.unfit(ctx, err)
 	}
 	defer root.Close()
 	list := filesName(in.intent.Product)
 	b, err := chunkstore.Build(ctx, root, list)
 	if err != nil {
-		return nil, fleet.Errorf(fleet.Invalid, "%w", err)
+		return nil, in.unfit(ctx, err)
 	}
 	lines, err := b.Index.Tree.FilesLines(b.MD5)
 	if err != nil {
@@ -190,6 +186,19 @@ func (in *installation) index(ctx context.Context) (*published, error) {
 	in.intent.Digest = hex.EncodeToString(t.digest[:])
 	in.row = in.rowOf(in.control.Product, t, in.Now())
 	return t, nil
+}
+
+// unfit is why a staged tree cannot be indexed. What was unpacked could; so it
+// is what postinst made of it, if there is one.
+func (in *installation) unfit(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !in.scripts["postinst"] {
+		return fmt.Errorf("cannot index the tree: %w", err)
+	}
+	return fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot use the tree that postinst left: %w", err),
+		"postinst may leave folders, files, and links that stay inside CLIENT_DATA_DIR")
 }
 
 // makeDurable flushes all that the commit will rely on, then says that from now

@@ -121,7 +121,7 @@ func (d *Depot) conclude(ctx context.Context, in *intentRow, err error, finish f
 		committed, settleErr := d.settle(ctx, in)
 		if settleErr != nil {
 			d.Log.Error("a change could not be undone; it will be at the next start", "product", in.Product, "err", settleErr)
-			return errors.Join(err, settleErr)
+			return &unsettledError{errors.Join(err, settleErr)}
 		}
 		if !committed {
 			return err
@@ -130,6 +130,24 @@ func (d *Depot) conclude(ctx context.Context, in *intentRow, err error, finish f
 	}
 	done()
 	return nil
+}
+
+// unsettledError says that the intent may still stand: its staging folder, which
+// may hold the only good tree, must stay.
+type unsettledError struct{ error }
+
+func (e *unsettledError) Unwrap() error { return e.error }
+
+// tidy removes what a change leaves behind once it has ended, err being how: its
+// staging folder and the manifests of trees that are gone.
+func (d *Depot) tidy(in *intentRow, before string, err error) {
+	if _, unsettled := errors.AsType[*unsettledError](err); unsettled {
+		return // Recover does it
+	}
+	d.clear(in.Staging)
+	d.forget(in.Product, before)
+	d.forget(in.Product, in.Digest)
+	d.reached("cleaned")
 }
 
 // settle brings an intent to its end: if it still stands, everything becomes as

@@ -39,9 +39,7 @@ func (d *Depot) Remove(ctx context.Context, origin store.Origin, product string,
 			func(ctx context.Context) error { return d.finishRemoval(ctx, origin, in) },
 			func() { delete(d.trees, product) })
 	}
-	d.clear(in.Staging)
-	d.forget(product, before)
-	d.reached("cleaned")
+	d.tidy(in, before, err)
 	if err != nil {
 		return nil, fmt.Errorf("cannot remove %q: %w", product, err)
 	}
