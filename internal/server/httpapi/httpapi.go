@@ -101,9 +101,11 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 // Handler is the table behind its layers.
-func (s *Server) Handler() (http.Handler, error) {
+func (s *Server) Handler() (http.Handler, error) { return s.handler(s.routes()) }
+
+func (s *Server) handler(routes []route) (http.Handler, error) {
 	mux := http.NewServeMux()
-	for _, r := range s.routes() {
+	for _, r := range routes {
 		switch r.access {
 		case public, known, administrators:
 		default:

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -140,7 +141,7 @@ func (l *Logs) tail(file string, size int64) ([]byte, error) {
 }
 
 // Newest cuts a text to at most size bytes, keeping its end from a line start
-// on. A last line longer than size is cut within.
+// on. A last line longer than size is cut between two characters.
 func Newest(data []byte, size int64) []byte {
 	if int64(len(data)) <= size {
 		return data
@@ -151,6 +152,9 @@ func Newest(data []byte, size int64) []byte {
 	}
 	if i := bytes.IndexByte(data[cut:], '\n'); i >= 0 && int64(i) < size-1 {
 		return data[cut+int64(i)+1:]
+	}
+	for cut < int64(len(data)) && !utf8.RuneStart(data[cut]) {
+		cut++
 	}
 	return data[cut:]
 }
