@@ -20,7 +20,7 @@ func (stuck) Chunks(ctx context.Context, _ chunkindex.Request, _ func(io.Reader)
 type slow struct{ io.Reader }
 
 func (s slow) Read(p []byte) (int, error) {
-	time.Sleep(time.Second) // in a synctest bubble
+	<-time.After(time.Second) // in a synctest bubble
 	return s.Reader.Read(p[:1])
 }
 
