@@ -36,6 +36,10 @@ type Identity struct {
 	CA      string `json:"ca"`     // PEM of the server's authority
 }
 
+// KeyPath is the host key alone in a file, for product scripts that talk to the
+// local service.
+func KeyPath(dataDir string) string { return filepath.Join(dataDir, "hostkey") }
+
 // ErrNotJoined says that the machine belongs to no server yet.
 var ErrNotJoined = errors.New("this machine has not joined a server")
 
@@ -66,7 +70,11 @@ func (id Identity) save(dataDir string) error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.WriteFile(Path(dataDir), append(data, '\n'), 0o600); err != nil {
+	// The identity comes last: with it the machine has joined.
+	if err = atomicfile.WriteFile(KeyPath(dataDir), []byte(id.HostKey+"\n"), 0o600); err == nil {
+		err = atomicfile.WriteFile(Path(dataDir), append(data, '\n'), 0o600)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot keep the machine's identity: %w", err)
 	}
 	return nil
