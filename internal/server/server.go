@@ -10,7 +10,8 @@
 //	DIR/ca/          package ca
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
-//	DIR/depot/       the products
+//	DIR/depot/       the products, package depot
+//	DIR/cache/       may be deleted while no server runs
 package server
 
 import (
@@ -20,12 +21,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -38,6 +41,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/config"
+	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
@@ -115,6 +119,12 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.add(hostLogs.Close)
+	products, err := depot.New(depot.Config{
+		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), DepotID: s.id, Store: st, Log: s.cfg.Log, Now: s.cfg.Now, Origin: origin,
+	})
+	if err != nil {
+		return nil, err
+	}
 	backend := methods.New(st, methods.Ports{
 		Logs: hostLogs,
 		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
@@ -123,6 +133,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
 			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log},
+			Chunks:       products.Chunks(),
+			Packages:     products.Packages(),
+			WebDAV:       products.WebDAV(),
 			Authority:    authority.PEM(),
 			Authenticate: accounts.Authenticate,
 			Logout:       accounts.Logout,
@@ -132,6 +145,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Log = s.cfg.Log
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
+	s.group.Add("depot", products)
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
@@ -233,5 +247,14 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	return store.Open(ctx, db, s.cfg.Now, access.Accounts)
+	return store.Open(ctx, db, s.cfg.Now, append(depot.Classes(), access.Accounts, replica.Receipts)...)
+}
+
+// origin says for the journal who sent a request.
+func origin(r *http.Request) store.Origin {
+	actor, err := httpapi.Actor(r)
+	if err != nil {
+		return store.Origin{}
+	}
+	return store.Origin{Actor: string(actor.Role) + " " + actor.ID, Address: actor.Address, Request: actor.Request}
 }

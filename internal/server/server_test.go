@@ -121,7 +121,7 @@ func (r *running) get(t *testing.T, path string) (*http.Response, string) {
 
 // The whole suite of backends, through HTTPS, login and the wire.
 func TestOverRPC(t *testing.T) {
-	r := start(t, server.Config{Data: t.TempDir()})
+	r := start(t, server.Config{Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	backendtest.Run(t, r.client(t, "admin", password))
 }
 
@@ -311,5 +311,49 @@ func TestOnPostgreSQL(t *testing.T) {
 	call(t, r.client(t, "admin", password), "backend_info")
 	if _, err := os.Stat(filepath.Join(r.dir, "fernwerk.db")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("there is a SQLite file: %v", err)
+	}
+}
+
+// The parts hang together: the depot's paths answer who may see them.
+func TestDepotIsMounted(t *testing.T) {
+	r := start(t, server.Config{Data: t.TempDir()})
+	const key = "0123456789abcdef0123456789abcdef"
+	call(t, r.client(t, "admin", password), "host_createOpsiClient", "pc1.example.org", key)
+	c := http.Client{Transport: &http.Transport{TLSClientConfig: r.trust(t)}}
+	defer c.CloseIdleConnections()
+	for _, tt := range []struct {
+		method, path, user, password string
+		status                       int
+	}{
+		{"PROPFIND", "/depot/", "", "", 401},
+		{"PROPFIND", "/depot/", "pc1.example.org", key, 207},
+		{"PROPFIND", "/depot", "pc1.example.org", key, 207},
+		{"PUT", "/depot/x", "pc1.example.org", key, 405},
+		{"GET", "/v1/depot/none/tree", "", "", 401},
+		{"GET", "/v1/depot/none/tree", "pc1.example.org", key, 404},
+		{"GET", "/v1/packages", "pc1.example.org", key, 200},
+		{"PUT", "/v1/packages/x.opsi", "pc1.example.org", key, 403},
+		{"PUT", "/v1/packages/x.opsi", "admin", password, 400},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), tt.method, r.URL()+tt.path, strings.NewReader("no package"))
+		if tt.method == "PROPFIND" || tt.method == "GET" {
+			req.Body, req.ContentLength = http.NoBody, 0
+			req.Header.Set("Depth", "1")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.user != "" {
+			req.SetBasicAuth(tt.user, tt.password)
+		}
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != tt.status {
+			t.Errorf("%s %s as %q: %s, want %d: %.200s", tt.method, tt.path, tt.user, resp.Status, tt.status, body)
+		}
 	}
 }

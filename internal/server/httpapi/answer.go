@@ -26,7 +26,7 @@ var statuses = map[fleet.Code]int{
 	fleet.Unavailable:     http.StatusServiceUnavailable,
 }
 
-// refuse answers an error in JSON: {"error": {"code", "text", "hint"}}.
+// refuse answers an error in JSON: {"error": {"code", "message", "hint"}}.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	code := fleet.CodeOf(err)
 	status, listed := statuses[code]
@@ -48,7 +48,7 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 func fault(code fleet.Code, text, hint string) map[string]any {
-	f := map[string]any{"code": string(code), "text": text}
+	f := map[string]any{"code": string(code), "message": text}
 	if hint != "" {
 		f["hint"] = hint
 	}

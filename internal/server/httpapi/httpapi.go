@@ -43,9 +43,9 @@ const (
 type Parts struct {
 	RPC      http.Handler // /rpc
 	Sync     http.Handler // /v1/sync
-	Depot    http.Handler // /v1/depot/...: trees by chunks
-	Packages http.Handler // /v1/packages: install, list
-	WebDAV   http.Handler // /depot/...: trees as files
+	Chunks   http.Handler // /v1/depot/...: trees by chunks
+	Packages http.Handler // /v1/packages...: list, install, remove
+	WebDAV   http.Handler // /depot/...: trees as files, to be read
 
 	// Authority is the certificate that clients trust, in PEM.
 	Authority []byte

@@ -42,7 +42,7 @@ func everything(log io.Writer) *Server {
 	return &Server{
 		Version: "1.2.3", Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Parts: Parts{
-			RPC: echo, Sync: echo, Depot: echo, Packages: echo, WebDAV: echo, Authority: []byte("-----BEGIN"),
+			RPC: echo, Sync: echo, Chunks: echo, Packages: echo, WebDAV: echo, Authority: []byte("-----BEGIN"),
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()
 				switch {
@@ -133,7 +133,7 @@ func TestRouteWithoutAccessDoesNotStart(t *testing.T) {
 
 func TestPartsThatAreNotThere(t *testing.T) {
 	s := everything(io.Discard)
-	s.Parts.Sync, s.Parts.Depot, s.Parts.WebDAV = nil, nil, nil
+	s.Parts.Sync, s.Parts.Chunks, s.Parts.WebDAV = nil, nil, nil
 	for _, path := range []string{"/v1/sync", "/v1/depot/x/tree", "/depot/x", "/nothing"} {
 		w := ask(t, s, "POST", path, "administrator", nil)
 		var v map[string]map[string]string
@@ -159,13 +159,13 @@ func TestAnswers(t *testing.T) {
 	if w := ask(t, s, "POST", "/v1/sync", "broken", nil); w.Code != 500 || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := ask(t, s, "PUT", "/depot/x", "host", strings.NewReader("x")); w.Code != 413 {
-		t.Errorf("a body where none belongs: %d", w.Code)
+	if w := ask(t, s, "PROPFIND", "/depot/x", "host", strings.NewReader(strings.Repeat("x", maxFind+1))); w.Code != 413 {
+		t.Errorf("a PROPFIND that is too large: %d", w.Code)
 	}
-	if w := ask(t, s, "POST", "/v1/depot/x/chunks", "host", strings.NewReader(strings.Repeat("x", maxAsk+1))); w.Code != 413 {
+	if w := ask(t, s, "POST", "/v1/depot/x/chunks", "host", strings.NewReader(strings.Repeat("x", maxChunks+1))); w.Code != 413 {
 		t.Errorf("a body that is too large: %d", w.Code)
 	}
-	if w := ask(t, s, "POST", "/v1/packages", "administrator", strings.NewReader(strings.Repeat("x", maxAsk+1))); w.Code != 200 {
+	if w := ask(t, s, "PUT", "/v1/packages/x.opsi", "administrator", strings.NewReader(strings.Repeat("x", maxChunks+1))); w.Code != 200 {
 		t.Errorf("a package: %d", w.Code)
 	}
 	s.Parts.Health = func(context.Context) error { return errors.New("disk") }
@@ -182,7 +182,7 @@ func TestForeignPagesAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequest("POST", "https://server/v1/packages", nil)
+	r := httptest.NewRequest("PUT", "https://server/v1/packages/x.opsi", nil)
 	r.SetBasicAuth("administrator", "x")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	w := httptest.NewRecorder()

@@ -34,7 +34,8 @@ const (
 	none      = 0
 	unlimited = -1
 	maxRPC    = 64 << 20
-	maxAsk    = 16 << 20 // a request for chunks names at most all of a product's
+	maxChunks = 16 << 20 // names at most all chunks of a product
+	maxFind   = 64 << 10 // a PROPFIND
 )
 
 // routes is everything that the server answers. A part that is not there has
@@ -49,10 +50,11 @@ func (s *Server) routes() []route {
 		{pattern: "/session/logout", access: public, body: none, handler: s.logout()},
 		{pattern: "GET /healthz", access: public, body: none, handler: s.health()},
 		{pattern: "POST /v1/sync", access: known, body: maxRPC, handler: p.Sync},
-		{pattern: "/v1/depot/", access: known, body: maxAsk, handler: p.Depot},
-		{pattern: "/v1/packages", access: administrators, body: unlimited, handler: p.Packages},
+		{pattern: "/v1/depot/", access: known, body: maxChunks, handler: p.Chunks},
+		{pattern: "GET /v1/packages", access: known, body: none, handler: p.Packages},
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
-		{pattern: "/depot/", access: known, body: none, handler: p.WebDAV},
+		{pattern: "/depot", access: known, body: maxFind, handler: p.WebDAV},
+		{pattern: "/depot/", access: known, body: maxFind, handler: p.WebDAV},
 		{pattern: "/", access: public, body: none, handler: http.HandlerFunc(notFound)},
 	}
 }
