@@ -1,6 +1,7 @@
 // Package depot keeps the products that clients fetch: it installs and removes
-// packages, and serves the trees by WebDAV (opsi clients, any machine with a
-// browser) and by chunks (package chunkstore: agents, other depots).
+// packages, and serves the trees by WebDAV (package dav: opsi clients, any
+// machine with a browser) and by chunks (package chunkstore: agents, other
+// depots).
 //
 // # The folder
 //
@@ -76,6 +77,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 	"github.com/fernwerk/fernwerk/internal/kit/freespace"
 	"github.com/fernwerk/fernwerk/internal/server/depot/chunkstore"
+	"github.com/fernwerk/fernwerk/internal/server/depot/dav"
 )
 
 // Names in the depot's folder that are nobody's product.
@@ -191,6 +193,16 @@ func (d *Depot) indexOne(ctx context.Context, product string) error {
 
 // Chunks answers GET /v1/depot/{product}/tree and POST /v1/depot/{product}/chunks.
 func (d *Depot) Chunks() http.Handler { return d.chunks.Handler() }
+
+// WebDAV serves the folder below /depot, to be read only (package dav).
+func (d *Depot) WebDAV() http.Handler {
+	inner := dav.Handler(d.Dir, d.etag)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d.await(r.Context()) == nil { // else nobody listens any more
+			inner.ServeHTTP(w, r)
+		}
+	})
+}
 
 // open finds a product's tree for package chunkstore.
 func (d *Depot) open(ctx context.Context, product string) (root *os.Root, digest [sha256.Size]byte, err error) {

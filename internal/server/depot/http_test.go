@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -145,82 +144,4 @@ func TestWebDAV_Get(t *testing.T) {
 	if a := ask(t, s, "GET", "/depot/editor/bin/data", nil); a.header.Get("ETag") == sum || a.header.Get("ETag") == "" {
 		t.Errorf("tag of a changed file: %v", a.header)
 	}
-}
-
-func TestWebDAV_ReadOnlyAndConfined(t *testing.T) {
-	p := newPlace(t)
-	p.install(t, "1.0-1", nil)
-	outside := t.TempDir() + "/secret"
-	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(outside, p.path("editor", "evil")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(p.path(stagingDir, "half"), []byte("half"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := serve(t, p)
-	before := p.state(t)
-	for _, method := range []string{"PUT", "POST", "DELETE", "MKCOL", "MOVE", "COPY", "LOCK", "UNLOCK", "PROPPATCH", "PATCH"} {
-		a := ask(t, s, method, "/depot/editor/setup.fern", []byte("x"), "Destination", s.URL+"/depot/editor/b", "Depth", "0")
-		if a.status != 405 || a.header.Get("Allow") != "GET, HEAD, OPTIONS, PROPFIND" {
-			t.Errorf("%s: %+v", method, a)
-		}
-	}
-	if diff := cmp.Diff(before, p.state(t)); diff != "" {
-		t.Error(diff)
-	}
-	for _, path := range []string{"/depot/.staging/half", "/depot/.staging", "/depot/.lock", "/depot/editor/evil", "/depot/editor/%2e%2e/.staging/half",
-		"/depot/editor/..%2f..%2f..%2fetc%2fpasswd", "/depot/editor%5c..%5c.staging", "/depot/nothing", "/depot/editor/a%00b"} {
-		for _, method := range []string{"GET", "HEAD", "PROPFIND"} {
-			if a := ask(t, s, method, path, nil, "Depth", "1"); a.status < 400 && a.status != 301 && a.status != 307 {
-				t.Errorf("%s %s: %+v", method, path, a)
-			}
-		}
-	}
-	if a := ask(t, s, "OPTIONS", "/depot/editor/", nil); a.status != 200 || a.header.Get("DAV") != "1" || a.header.Get("Allow") != "GET, HEAD, OPTIONS, PROPFIND" {
-		t.Errorf("OPTIONS: %+v", a)
-	}
-}
-
-func TestWebDAV_Propfind(t *testing.T) {
-	p := newPlace(t)
-	p.install(t, "1.0-1", nil)
-	s := serve(t, p)
-	hrefs := func(a answer) []string {
-		var out []string
-		for _, m := range regexp.MustCompile(`<D:href>([^<]*)</D:href>`).FindAllStringSubmatch(a.body, -1) {
-			out = append(out, m[1])
-		}
-		return out
-	}
-	for _, test := range []struct {
-		path, depth string
-		want        []string
-	}{
-		{"/depot/", "1", []string{"/depot/", "/depot/editor/"}},
-		{"/depot/editor", "0", []string{"/depot/editor/"}},
-		{"/depot/editor/bin/", "1", []string{"/depot/editor/bin/", "/depot/editor/bin/data", "/depot/editor/bin/run.sh"}},
-		{"/depot/editor/doc/", "1", []string{"/depot/editor/doc/", "/depot/editor/doc/link", "/depot/editor/doc/read%20me.md"}},
-	} {
-		a := ask(t, s, "PROPFIND", test.path, nil, "Depth", test.depth)
-		if got := hrefs(a); a.status != 207 || !cmp.Equal(test.want, got, cmp.Transformer("set", set)) {
-			t.Errorf("%s: %d %q", test.path, a.status, got)
-		}
-	}
-	for _, depth := range []string{"infinity", "", "2"} {
-		a := ask(t, s, "PROPFIND", "/depot/editor", nil, "Depth", depth)
-		if a.status != 403 || !strings.Contains(a.body, "propfind-finite-depth") {
-			t.Errorf("Depth %q: %+v", depth, a)
-		}
-	}
-}
-
-func set(list []string) map[string]bool {
-	m := map[string]bool{}
-	for _, s := range list {
-		m[s] = true
-	}
-	return m
 }
