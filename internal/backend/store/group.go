@@ -165,14 +165,18 @@ func (g *groupTx) run(r *request) {
 	tx := &Tx{ctx: context.Background(), s: g.s, sql: g.tx, now: g.now, write: &writing{origin: r.origin, revision: g.number + 1}}
 	r.err = call(r.fn, tx)
 	if r.err == nil && tx.write.changes > 0 {
-		r.err = tx.closeRevision(g.epoch)
+		r.err = tx.closeRevision()
+	}
+	if r.err == nil {
+		// On PostgreSQL this fails after a failed statement, even if the
+		// function did not mind; the savepoint then can still be rolled back.
+		r.err = tx.exec(`RELEASE SAVEPOINT request`)
 	}
 	if r.err != nil {
 		g.exec(`ROLLBACK TO SAVEPOINT request`)
 		g.exec(`RELEASE SAVEPOINT request`)
 		return
 	}
-	g.exec(`RELEASE SAVEPOINT request`)
 	if tx.write.changes > 0 {
 		g.number++
 		r.pos = Position{Epoch: g.epoch, Revision: g.number, Tag: tx.write.tag}

@@ -64,7 +64,7 @@ func (tx *Tx) journal(c *fleet.Class, before, after fleet.Row) error {
 }
 
 // closeRevision writes the revision under which the journal's rows stand.
-func (tx *Tx) closeRevision(epoch string) error {
+func (tx *Tx) closeRevision() error {
 	w := tx.write
 	w.tag = token()
 	o := w.origin
