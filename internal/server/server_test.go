@@ -209,7 +209,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 	cfg.ID, cfg.AdminPassword = "second.example.org", "ignored"
 	r := start(t, cfg)
 	c := r.client(t, "admin", made)
-	call(t, c, "host_createOpsiClient", "pc1.example.org", "0123456789abcdef0123456789abcdef")
+	call(t, c, "host_createOpsiClient", "pc1.example.org")
 	call(t, c, "log_write", "instlog", "done\n", "pc1.example.org")
 	r.stop()
 
@@ -318,7 +318,7 @@ func TestOnPostgreSQL(t *testing.T) {
 func TestDepotIsMounted(t *testing.T) {
 	r := start(t, server.Config{Data: t.TempDir()})
 	const key = "0123456789abcdef0123456789abcdef"
-	call(t, r.client(t, "admin", password), "host_createOpsiClient", "pc1.example.org", key)
+	call(t, r.client(t, "admin", password), "host_createObjects", fleet.Row{"type": fleet.OpsiClient, "id": "pc1.example.org", "opsiHostKey": key})
 	c := http.Client{Transport: &http.Transport{TLSClientConfig: r.trust(t)}}
 	defer c.CloseIdleConnections()
 	for _, tt := range []struct {
