@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/action"
@@ -67,6 +68,9 @@ type Agent struct {
 	processor action.Processor
 	engine    *engine.Engine
 	control   *control.Service
+
+	mu      sync.Mutex
+	refused string // the host parameters last reported as refused
 }
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -53,8 +54,22 @@ func (a *Agent) settings(tx *store.Tx) (*conf.Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range s.Refused() {
-		a.cfg.Log.Warn("host parameter refused", "problem", p)
-	}
+	a.reportRefused(s.Refused())
 	return s, nil
+}
+
+// reportRefused logs the host parameters that do not count here, when their
+// list changed: the settings are read at every event.
+func (a *Agent) reportRefused(problems []*conf.Problem) {
+	var all []string
+	for _, p := range problems {
+		all = append(all, p.Error())
+	}
+	text := strings.Join(all, "; ")
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if text != a.refused && text != "" {
+		a.cfg.Log.Warn("host parameters that do not count here", "problems", text)
+	}
+	a.refused = text
 }

@@ -130,7 +130,7 @@ func (a *Agent) reboot(_ context.Context, t engine.Task) (engine.Outcome, error)
 
 // SentLog remembers which state of a log the server has.
 type SentLog struct {
-	Type   string `col:"type,ident"`
+	Log    string `col:"log,ident"`
 	Digest string `col:"digest"`
 }
 
@@ -172,7 +172,7 @@ func (a *Agent) sendLog(ctx context.Context, t engine.Task) (engine.Outcome, err
 		return engine.Outcome{}, fmt.Errorf("cannot send the log: %w", err)
 	}
 	return engine.Outcome{Text: fmt.Sprintf("%d bytes sent", len(data)), Commit: func(tx *store.Tx) error {
-		return tx.Put(sentLogs, fleet.Row{"type": "instlog", "digest": digest})
+		return tx.Put(sentLogs, fleet.Row{"log": "instlog", "digest": digest})
 	}}, nil
 }
 

@@ -127,6 +127,9 @@ func NewClass[T any](name string, types ...string) *Class {
 		}
 		col := parseColumn(c, f, tag)
 		col.field = i
+		if col.Name == "ident" || col.Name == "type" && len(types) == 0 {
+			panic(fmt.Sprintf("class %s: the column %s is the wire's own", name, col.Name))
+		}
 		c.Columns = append(c.Columns, col)
 		c.byName[col.Name] = col
 	}

@@ -66,8 +66,11 @@ given up for the host's own key.`,
 			if req.OneTimePassword == "" {
 				req.OneTimePassword = os.Getenv("FERNWERK_ONE_TIME_PASSWORD")
 			}
-			if req.OneTimePassword == "" {
-				return usageError{fmt.Errorf("cannot join without --one-time-password or FERNWERK_ONE_TIME_PASSWORD")}
+			for name, value := range map[string]string{"server": req.Server, "host-id": req.HostID, "ca-fingerprint": req.Fingerprint,
+				"one-time-password": req.OneTimePassword} {
+				if value == "" {
+					return usageError{fmt.Errorf("cannot join without --%s\nsee: fernwerk-agent join --help", name)}
+				}
 			}
 			if err := os.MkdirAll(*dataDir, 0o700); err != nil {
 				return fmt.Errorf("cannot make the agent's data folder: %w", err)
@@ -85,11 +88,6 @@ given up for the host's own key.`,
 	f.StringVar(&req.HostID, "host-id", "", "the host's full name, as the administrator created it")
 	f.StringVar(&req.OneTimePassword, "one-time-password", "", "the password that the host was created with; better in FERNWERK_ONE_TIME_PASSWORD")
 	f.StringVar(&req.Fingerprint, "ca-fingerprint", "", "SHA-256 of the server's certificate authority")
-	for _, name := range []string{"server", "host-id", "ca-fingerprint"} {
-		if err := c.MarkFlagRequired(name); err != nil {
-			panic(err)
-		}
-	}
 	return c
 }
 

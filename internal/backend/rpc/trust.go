@@ -20,7 +20,7 @@ var errUntrusted = errors.New("certificate is not the pinned one")
 // TLSConfig is the trust in one server, by its host name or address.
 //
 //   - caPEM: only certificates of these authorities are taken.
-//   - fingerprint (SHA-256 of a certificate, hex, colons allowed): the chain that
+//   - fingerprint (SHA-256 of a certificate, hex, colons and a leading "SHA256:" allowed): the chain that
 //     the server shows must contain it, as the authority or as the server's own
 //     certificate. With caPEM it must be one of those authorities.
 //   - neither: what the system trusts.
@@ -118,7 +118,11 @@ func parseFingerprint(s string) ([]byte, error) {
 	if s == "" {
 		return nil, nil
 	}
-	pin, err := hex.DecodeString(strings.ReplaceAll(s, ":", ""))
+	digits := s
+	if len(s) > 7 && strings.EqualFold(s[:7], "sha256:") {
+		digits = s[7:]
+	}
+	pin, err := hex.DecodeString(strings.ReplaceAll(digits, ":", ""))
 	if err != nil || len(pin) != sha256.Size {
 		return nil, fmt.Errorf("cannot use fingerprint %q: it is no SHA-256 in hex", s)
 	}
