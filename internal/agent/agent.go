@@ -46,6 +46,7 @@ import (
 type Config struct {
 	DataDir string
 	Control string // host:port of the local service; "" is the configuration's
+	BootID  string // "" is the machine's; a lab starts agents as if they had booted
 	Version string
 	Log     *slog.Logger
 }
@@ -93,8 +94,10 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	if a.lock, err = filelock.Acquire(filepath.Join(cfg.DataDir, "agent.lock")); err != nil {
 		return a, fleet.WithHint(fleet.Errorf(fleet.Locked, "cannot start the agent: %w", err), "only one agent can use %s", cfg.DataDir)
 	}
-	if a.bootID, err = platform.BootID(); err != nil {
-		return a, err
+	if a.bootID = cfg.BootID; a.bootID == "" {
+		if a.bootID, err = platform.BootID(); err != nil {
+			return a, err
+		}
 	}
 	if a.file, err = LoadConf(cfg.DataDir); err != nil {
 		return a, err
