@@ -1,0 +1,67 @@
+// Package event tells when something occurs that the agent is configured to act
+// on, and which event configuration then counts.
+//
+// Sources ([Timer], [Startup], and whoever calls [Occurrences.Fire]: the control
+// interface for on_demand, the caches for sync completed) put an [Occurrence]
+// into one channel. The channel has one owner, the agent's event loop: it makes
+// it, is the only one that receives, and never closes it. It has no buffer, so a
+// loop that is busy with one event holds the sources up: a timer that is due
+// three times during a long installation occurs once after it.
+//
+// For each occurrence the loop asks [Select] for the one configuration that
+// counts in the present state, and gets the reasons why the others do not, for
+// the info page and `host why`.
+//
+// Events are at least once: a source remembers an occurrence after the owner
+// took it, through the small interface that its caller hands in.
+package event
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+)
+
+// Occurrence is something that happened. With a Type it is for the events of
+// that type, with a Name for that event; with a Name alone it was fired by hand,
+// which any event can be.
+type Occurrence struct {
+	Type conf.EventType
+	Name string
+	Time time.Time         // when it happened
+	Info map[string]string // for the log and the info page
+}
+
+func (o Occurrence) String() string {
+	switch {
+	case o.Type == "" && o.Name == "":
+		return "nothing"
+	case o.Type == "":
+		return o.Name + " by hand"
+	case o.Name == "" || o.Name == string(o.Type):
+		return string(o.Type)
+	}
+	return o.Name + " (" + string(o.Type) + ")"
+}
+
+// Occurrences is the channel from the sources to its owner; make it without a
+// buffer.
+type Occurrences chan Occurrence
+
+// Fire hands an occurrence to the owner and waits until it takes it or ctx
+// ends. A missing time is now. The error's code is unavailable.
+func (c Occurrences) Fire(ctx context.Context, o Occurrence) error {
+	if o.Time.IsZero() {
+		o.Time = time.Now()
+	}
+	o.Info = maps.Clone(o.Info)
+	select {
+	case c <- o:
+		return nil
+	case <-ctx.Done():
+		return fleet.Errorf(fleet.Unavailable, "cannot fire event %s: the agent is busy with another one: %w", o, ctx.Err())
+	}
+}
