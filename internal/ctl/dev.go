@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/demo"
+	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
 func (t *tool) devCommand() *cobra.Command {
@@ -58,9 +60,12 @@ func (t *tool) demo(ctx context.Context, o demo.Options) error {
 		return fmt.Errorf("cannot find the programs of the demo: %w", err)
 	}
 	o.Programs, o.Admin = filepath.Dir(self), self
-	o.Out, o.Mode = t.Out, t.progress()
+	o.Out, o.Mode = t.Out, term.ModeFor(t.Out)
 	if t.flags.json {
-		o.Out = t.Err // what is told on the way is no result
+		o.Out, o.Mode = t.Err, term.ModeFor(t.Err) // what is told on the way is no result
+	}
+	if t.flags.quiet {
+		o.Out, o.Mode = io.Discard, term.Silent
 	}
 	figures, err := demo.Run(ctx, o)
 	if t.flags.json {

@@ -29,7 +29,7 @@ configuration folder ($XDG_CONFIG_HOME), readable by you only.`,
 			return t.login(c.Context(), append(given, "")[0], fingerprint)
 		},
 	}
-	c.Flags().StringVar(&fingerprint, "ca-fingerprint", "", "SHA-256 of the server's CA certificate, SHA256:HEX")
+	c.Flags().StringVar(&fingerprint, "ca-fingerprint", "", "SHA-256 of the server's CA certificate, in hexadecimal")
 	return c
 }
 

@@ -74,7 +74,7 @@ func (t *tool) askTrust(host string, shown []byte) (pin string, err error) {
 	print := fingerprintOf(certs[0])
 	if t.person() == nil {
 		return "", fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot trust %s: nobody has said which CA is its own", host),
-			"add --ca FILE with a copy of DIR/ca/ca.pem from the server's data folder, or --ca-fingerprint SHA256:HEX")
+			"add --ca FILE with a copy of DIR/ca/ca.pem from the server's data folder, or --ca-fingerprint SHA256")
 	}
 	fmt.Fprintf(t.Err, "%s shows a CA that is not known here:\n  %s\n  %s\nCompare it with the fingerprint that fernwerkd writes to its log when it starts.\n",
 		host, harmless(certs[0].Subject.String()), print)
@@ -159,10 +159,11 @@ func certificates(data []byte) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-// fingerprintOf names a certificate: SHA256: and 64 hexadecimal digits.
+// fingerprintOf names a certificate: its SHA-256 in hexadecimal, as fernwerkd
+// and fernwerk-agent write it.
 func fingerprintOf(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
-	return "SHA256:" + hex.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:])
 }
 
 // parseFingerprint takes a fingerprint with or without SHA256: before it and
@@ -177,9 +178,9 @@ func parseFingerprint(s string) (string, error) {
 	}
 	digits = strings.ToLower(strings.ReplaceAll(digits, ":", ""))
 	if raw, err := hex.DecodeString(digits); err != nil || len(raw) != sha256.Size {
-		return "", &misuse{fmt.Sprintf("cannot use the fingerprint %q: it is no SHA-256 in hexadecimal", s), "it looks like SHA256:3f2a... with 64 digits"}
+		return "", &misuse{fmt.Sprintf("cannot use the fingerprint %q: it is no SHA-256 in hexadecimal", s), "it has 64 digits; fernwerkd writes it to its log when it starts"}
 	}
-	return "SHA256:" + digits, nil
+	return digits, nil
 }
 
 // authority is the fingerprint of the server's CA, asked of the server over a
