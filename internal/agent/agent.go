@@ -70,6 +70,8 @@ type Agent struct {
 	engine    *engine.Engine
 	control   *control.Service
 
+	reconfigured chan struct{} // a pull may have changed the configuration
+
 	mu      sync.Mutex
 	refused string // the host parameters last reported as refused
 }
@@ -82,7 +84,7 @@ func Classes() []*fleet.Class {
 
 // New opens the agent's data, alone. It connects to nothing.
 func New(ctx context.Context, cfg Config) (a *Agent, err error) {
-	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited)}
+	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			a.Close()

@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
+	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
 
 // Run remembers when an event occurred last: a timer goes on where it was, and
@@ -27,37 +29,9 @@ var runs = fleet.LocalClass[Run]("eventRun")
 
 var origin = store.Origin{Actor: "agent"}
 
-func selectEvent(events []conf.EventConfig, typ conf.EventType, main string, state map[string]bool) (conf.EventConfig, bool) {
-	var best *conf.EventConfig
-	for i, e := range events {
-		if !e.Active || e.Type != typ || main != "" && e.Name != main {
-			continue
-		}
-		if !holds(e.Preconditions, state) {
-			continue
-		}
-		if best == nil || len(e.Preconditions) > len(best.Preconditions) {
-			best = &events[i]
-		}
-	}
-	if best == nil {
-		return conf.EventConfig{}, false
-	}
-	return *best, true
-}
-
-func holds(preconditions, state map[string]bool) bool {
-	for flag, want := range preconditions {
-		if state[flag] != want {
-			return false
-		}
-	}
-	return true
-}
-
-// occur lets an event of a type happen: it selects the configuration whose
+// occur acts on an occurrence: it selects the configuration whose
 // preconditions hold and makes its change. The id is "" if there is nothing to do.
-func (a *Agent) occur(tx *store.Tx, typ conf.EventType, main string) (string, error) {
+func (a *Agent) occur(tx *store.Tx, o event.Occurrence) (string, error) {
 	state, err := flags.All(tx)
 	if err != nil {
 		return "", err
@@ -66,12 +40,12 @@ func (a *Agent) occur(tx *store.Tx, typ conf.EventType, main string) (string, er
 	if err != nil {
 		return "", err
 	}
-	e, ok := selectEvent(settings.Resolve(), typ, main, state)
+	e, ok, reasons := event.Select(settings.Resolve(), o, state)
+	for _, r := range reasons {
+		a.cfg.Log.Debug("event configuration considered", "occurrence", o, "configuration", r.ID, "reason", r.Text)
+	}
 	if !ok {
 		return "", nil
-	}
-	if err := tx.Put(runs, fleet.Row{"event": e.Name, "last": tx.Stamp(), "boot": a.bootID}); err != nil {
-		return "", err
 	}
 	list := steps(e)
 	if len(list) == 0 {
@@ -96,7 +70,7 @@ func (a *Agent) Fire(ctx context.Context, name string) (id string, err error) {
 		if i < 0 {
 			return noEvent(name, events)
 		}
-		id, err = a.occur(tx, events[i].Type, name)
+		id, err = a.occur(tx, event.Occurrence{Name: name, Time: tx.Now()})
 		return err
 	})
 	a.engine.Wake()
@@ -118,26 +92,50 @@ func noEvent(name string, events []conf.EventConfig) error {
 		"the active events are %s", strings.Join(active, ", "))
 }
 
-// watch makes the events occur that come by themselves.
+// watch makes the events occur that come by themselves. A pull may bring other
+// timers; then their source is begun again.
 func (a *Agent) watch(ctx context.Context) error {
+	begun := time.Now()
 	if err := a.started(ctx); err != nil {
 		return err
 	}
-	for {
-		next, name := a.nextTimer(ctx)
-		var due <-chan time.Time
-		if name != "" {
-			t := time.NewTimer(time.Until(next))
-			defer t.Stop()
-			due = t.C
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-due:
-			if _, err := a.Fire(ctx, name); err != nil {
-				a.cfg.Log.Error("timer event failed", "event", name, "error", err)
+	for ctx.Err() == nil {
+		var events []conf.EventConfig
+		err := a.store.View(ctx, func(tx *store.Tx) error {
+			s, err := a.settings(tx)
+			if err == nil {
+				events = s.Resolve()
 			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		out := make(event.Occurrences)
+		if err := a.receive(ctx, out, &event.Timer{Configs: events, Started: begun, Runs: timerRuns{a.store}, Out: out}); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// receive acts on what a source brings until the configuration changed.
+func (a *Agent) receive(ctx context.Context, out event.Occurrences, source run.Service) error {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- source.Serve(ctx) }()
+	defer func() { cancel(); <-ended }()
+	for {
+		select {
+		case o := <-out:
+			if _, err := a.Fire(ctx, o.Name); err != nil {
+				a.cfg.Log.Error("event failed", "event", o.Name, "error", err)
+			}
+		case <-a.reconfigured:
+			return nil
+		case err := <-ended:
+			ended <- err
+			return err
 		}
 	}
 }
@@ -155,37 +153,32 @@ func (a *Agent) started(ctx context.Context) error {
 		if err := flags.Set(tx, flags.RebootRequested, false); err != nil {
 			return err
 		}
-		_, err = a.occur(tx, conf.DaemonStartup, "")
+		_, err = a.occur(tx, event.Occurrence{Type: conf.DaemonStartup, Time: tx.Now()})
 		return err
 	})
 	a.engine.Wake()
 	return err
 }
 
-func (a *Agent) nextTimer(ctx context.Context) (at time.Time, name string) {
-	var events []conf.EventConfig
-	a.store.View(ctx, func(tx *store.Tx) error {
-		s, err := a.settings(tx)
-		if err == nil {
-			events = s.Resolve()
+// timerRuns keeps when the timers occurred last.
+type timerRuns struct{ store *store.Store }
+
+// LastRun implements [event.Runs].
+func (r timerRuns) LastRun(ctx context.Context, name string) (at time.Time, err error) {
+	err = r.store.View(ctx, func(tx *store.Tx) error {
+		row, err := tx.ByKey(runs, runs.Key(fleet.Row{"event": name}))
+		if err != nil || row.Str("last") == "" {
+			return err
 		}
+		at, err = time.Parse(time.DateTime, row.Str("last"))
 		return err
 	})
-	for _, e := range events {
-		if e.Type != conf.Timer || !e.Active || len(e.Preconditions) > 0 {
-			continue
-		}
-		next := time.Now().Add(e.StartInterval)
-		a.store.View(ctx, func(tx *store.Tx) error {
-			r, err := tx.ByKey(runs, e.Name)
-			if last, perr := time.Parse(time.DateTime, r.Str("last")); err == nil && perr == nil {
-				next = last.Add(e.Interval)
-			}
-			return err
-		})
-		if name == "" || next.Before(at) {
-			at, name = next, e.Name
-		}
-	}
-	return at, name
+	return at, err
+}
+
+// SetLastRun implements [event.Runs].
+func (r timerRuns) SetLastRun(ctx context.Context, name string, at time.Time) error {
+	return r.store.Update(ctx, origin, func(tx *store.Tx) error {
+		return tx.Put(runs, fleet.Row{"event": name, "last": at.UTC().Format(time.DateTime)})
+	})
 }

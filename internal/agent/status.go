@@ -8,9 +8,9 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
-	"github.com/fernwerk/fernwerk/internal/agent/plan"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 )
 
@@ -79,7 +79,7 @@ func (a *Agent) addCache(tx *store.Tx, st *control.Status) error {
 	if err != nil {
 		return err
 	}
-	p, _ := plan.Of(tx, a.id.HostID) // what waits in a circle is no product to cache
+	p, _ := methods.Plan(tx, a.id.HostID) // what waits in a circle is no product to cache
 	progress := a.products.Progress()
 	for _, h := range held {
 		ps := control.ProductStatus{ProductID: h.ID, ProductVersion: h.ProductVersion, PackageVersion: h.PackageVersion,
@@ -110,14 +110,25 @@ func (a *Agent) addCache(tx *store.Tx, st *control.Status) error {
 }
 
 // Change implements [control.Agent].
-func (a *Agent) Change(ctx context.Context, id string) (engine.Change, []engine.Task, error) {
-	return a.engine.Get(ctx, id)
+func (a *Agent) Change(ctx context.Context, id string) (control.ChangeDetail, error) {
+	c, tasks, err := a.engine.Get(ctx, id)
+	if err != nil {
+		return control.ChangeDetail{}, err
+	}
+	d := control.ChangeDetail{ChangeStatus: control.ChangeStatus{ID: c.ID, Event: c.Event, Status: string(c.Status), Text: c.Text}}
+	for _, t := range tasks {
+		d.Tasks = append(d.Tasks, control.TaskStatus{Kind: t.Kind, Args: t.Args, Status: string(t.Status), Attempts: t.Attempts, Text: t.Text})
+	}
+	return d, nil
 }
 
 // Timeline implements [control.Agent].
-func (a *Agent) Timeline(ctx context.Context, limit int) (list []timeline.Entry, err error) {
+func (a *Agent) Timeline(ctx context.Context, limit int) (list []control.Line, err error) {
 	err = a.store.View(ctx, func(tx *store.Tx) error {
-		list, err = timeline.Read(tx, limit)
+		entries, err := timeline.Read(tx, limit)
+		for _, e := range entries {
+			list = append(list, control.Line{At: e.At, Category: string(e.Category), Text: e.Text, Change: e.Change, ProductID: string(e.Product)})
+		}
 		return err
 	})
 	return list, err

@@ -11,8 +11,8 @@ import (
 	"strconv"
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
-	"github.com/fernwerk/fernwerk/internal/agent/plan"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
@@ -50,6 +50,10 @@ func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error)
 	if full {
 		kind = "in all"
 	}
+	select {
+	case a.reconfigured <- struct{}{}: // timers may have come or gone
+	default:
+	}
 	out := a.noted(t, timeline.ConfigSync, fmt.Sprintf("configuration fetched: %d objects %s", objects, kind))
 	return a.also(out, func(tx *store.Tx) error {
 		// What was ready is checked anew: products may have changed.
@@ -72,7 +76,7 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 	failures := []error{err}
 	var cached []productcache.Product
 	for _, s := range p.Steps {
-		got, err := a.products.Sync(ctx, fleet.ProductOnDepot{ProductID: s.ProductID, ProductVersion: s.ProductVersion, PackageVersion: s.PackageVersion}, plan.Wanted(p))
+		got, err := a.products.Sync(ctx, fleet.ProductOnDepot{ProductID: s.ProductID, ProductVersion: s.ProductVersion, PackageVersion: s.PackageVersion}, wanted(p))
 		if err != nil {
 			failures = append(failures, err)
 			continue
@@ -95,10 +99,19 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 
 func (a *Agent) plan(ctx context.Context) (p sequence.Plan, err error) {
 	verr := a.store.View(ctx, func(tx *store.Tx) error {
-		p, err = plan.Of(tx, a.id.HostID)
+		p, err = methods.Plan(tx, a.id.HostID)
 		return nil
 	})
 	return p, errors.Join(verr, err)
+}
+
+// wanted are the products of a plan.
+func wanted(p sequence.Plan) []string {
+	ids := make([]string, len(p.Steps))
+	for i, s := range p.Steps {
+		ids[i] = string(s.ProductID)
+	}
+	return ids
 }
 
 // completed marks both caches ready, and makes "sync completed" occur if there
@@ -118,7 +131,7 @@ func (a *Agent) completed(ctx context.Context, t engine.Task) (engine.Outcome, e
 		if err := errors.Join(flags.Set(tx, flags.ConfigCached, ready), flags.Set(tx, flags.ProductsCached, ready)); err != nil || !ready {
 			return err
 		}
-		_, err := a.occur(tx, conf.SyncCompleted, "")
+		_, err := a.occur(tx, event.Occurrence{Type: conf.SyncCompleted, Time: tx.Now()})
 		return err
 	}), nil
 }

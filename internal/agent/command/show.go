@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/agent/control"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
@@ -20,7 +21,7 @@ func statusCommand(dataDir *string) *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "Shows what the agent is doing and what it holds", Args: arguments(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := control.Dial(*dataDir)
+			client, err := dial(*dataDir)
 			if err != nil {
 				return err
 			}
@@ -37,6 +38,15 @@ func statusCommand(dataDir *string) *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// dial reaches the agent of a data folder as the machine's host.
+func dial(dataDir string) (*control.Client, error) {
+	id, err := identity.Load(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	return control.Dial(dataDir, id.HostID, id.HostKey)
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -81,7 +91,7 @@ func fireCommand(dataDir *string) *cobra.Command {
 		Use: "fire EVENT", Short: "Makes an event occur", Args: arguments(1),
 		Example: "  fernwerk-agent fire timer --wait",
 		RunE: func(c *cobra.Command, args []string) error {
-			client, err := control.Dial(*dataDir)
+			client, err := dial(*dataDir)
 			if err != nil {
 				return err
 			}
@@ -114,16 +124,15 @@ func follow(c *cobra.Command, client *control.Client, id string, asJSON bool) er
 		if err != nil {
 			return err
 		}
-		status := d.Change.Str("status")
-		if status == "done" || status == "failed" {
+		if d.Ended() {
 			if asJSON {
 				return writeJSON(c.OutOrStdout(), d)
 			}
 			for _, t := range d.Tasks {
-				fmt.Fprintf(c.OutOrStdout(), "%-26s %-8s %s\n", t.Str("kind"), t.Str("status"), term.Clean(t.Str("text")))
+				fmt.Fprintf(c.OutOrStdout(), "%-26s %-8s %s\n", t.Kind, t.Status, term.Clean(t.Text))
 			}
-			if status == "failed" {
-				return fmt.Errorf("event %s failed: %s", d.Change.Str("event"), d.Change.Str("text"))
+			if d.Status == "failed" {
+				return fmt.Errorf("event %s failed: %s", d.Event, d.Text)
 			}
 			return nil
 		}

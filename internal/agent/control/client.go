@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -16,12 +15,8 @@ import (
 // machine.
 type Client struct{ rpc *rpc.Client }
 
-// Dial makes a client; it connects with the first call.
-func Dial(dataDir string) (*Client, error) {
-	id, err := identity.Load(dataDir)
-	if err != nil {
-		return nil, err
-	}
+// Dial makes a client, as the machine's host; it connects with the first call.
+func Dial(dataDir, hostID, hostKey string) (*Client, error) {
 	address, err := Address(dataDir)
 	if err != nil {
 		return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot reach the agent: %w", err), "start it with: fernwerk-agent run")
@@ -34,8 +29,8 @@ func Dial(dataDir string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := rpc.NewClient(rpc.Options{URL: "https://" + address + "/opsiclientd", User: id.HostID, TLS: cfg, UserAgent: "fernwerk-agent",
-		Password: func(context.Context) (string, error) { return id.HostKey, nil }})
+	client, err := rpc.NewClient(rpc.Options{URL: "https://" + address + "/opsiclientd", User: hostID, TLS: cfg, UserAgent: "fernwerk-agent",
+		Password: func(context.Context) (string, error) { return hostKey, nil }})
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +59,6 @@ func (c *Client) Fire(ctx context.Context, event string) (change string, err err
 func (c *Client) Status(ctx context.Context) (st Status, err error) {
 	err = c.ask(ctx, &st, "agent_status")
 	return st, err
-}
-
-// ChangeDetail is a change with its tasks.
-type ChangeDetail struct {
-	Change fleet.Row   `json:"change"`
-	Tasks  []fleet.Row `json:"tasks"`
 }
 
 // Change asks for one change.

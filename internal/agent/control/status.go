@@ -3,8 +3,6 @@ package control
 import (
 	"context"
 
-	"github.com/fernwerk/fernwerk/internal/agent/engine"
-	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -15,8 +13,8 @@ type Agent interface {
 	// started, "" if its configuration asks for nothing.
 	Fire(ctx context.Context, event string) (change string, err error)
 	Status(ctx context.Context) (Status, error)
-	Change(ctx context.Context, id string) (engine.Change, []engine.Task, error)
-	Timeline(ctx context.Context, limit int) ([]timeline.Entry, error)
+	Change(ctx context.Context, id string) (ChangeDetail, error)
+	Timeline(ctx context.Context, limit int) ([]Line, error)
 }
 
 // Status is the agent at a glance.
@@ -65,6 +63,33 @@ type ChangeStatus struct {
 	Text   string `json:"text"`
 }
 
+// ChangeDetail is a change with its steps.
+type ChangeDetail struct {
+	ChangeStatus
+	Tasks []TaskStatus `json:"tasks"`
+}
+
+// Ended tells whether nothing more will happen to it.
+func (c ChangeStatus) Ended() bool { return c.Status == "done" || c.Status == "failed" }
+
+// TaskStatus is one step of a change.
+type TaskStatus struct {
+	Kind     string `json:"kind"`
+	Args     string `json:"args"`
+	Status   string `json:"status"`
+	Attempts int64  `json:"attempts"`
+	Text     string `json:"text"`
+}
+
+// Line is one line of the timeline.
+type Line struct {
+	At        string `json:"at"`
+	Category  string `json:"category"`
+	Text      string `json:"text"`
+	Change    string `json:"change"`
+	ProductID string `json:"productId"`
+}
+
 // methodTable answers the control interface.
 type methodTable struct{ agent Agent }
 
@@ -89,8 +114,7 @@ func (t *methodTable) Call(ctx context.Context, _ methods.Actor, method string, 
 	case "agent_status":
 		return methods.Plain(t.agent.Status(ctx))
 	case "agent_change":
-		c, tasks, err := t.agent.Change(ctx, arg(0, "id"))
-		return methods.Plain(map[string]any{"change": engine.Changes.Encode(c), "tasks": taskRows(tasks)}, err)
+		return methods.Plain(t.agent.Change(ctx, arg(0, "id")))
 	case "timeline_getEvents":
 		return methods.Plain(t.agent.Timeline(ctx, 200))
 	case "isEventRunning", "isInstallationPending", "getState":
@@ -111,12 +135,4 @@ func (t *methodTable) state(ctx context.Context, method, name string) (any, erro
 		name = "installation_pending"
 	}
 	return st.Flags[name], nil
-}
-
-func taskRows(tasks []engine.Task) []fleet.Row {
-	rows := make([]fleet.Row, len(tasks))
-	for i, t := range tasks {
-		rows[i] = engine.Tasks.Encode(t)
-	}
-	return rows
 }

@@ -1,9 +1,11 @@
 // Package event tells when something occurs that the agent is configured to act
 // on, and which event configuration then counts.
 //
-// Sources ([Timer], [Startup], and whoever calls [Occurrences.Fire]: the control
-// interface for on_demand, the caches for sync completed) put an [Occurrence]
-// into one channel. The channel has one owner, the agent's event loop: it makes
+// A source such as [Timer] puts an [Occurrence] into a channel. What must not be
+// lost, the machine's start and sync completed, does not pass through it: the
+// agent selects and begins it in the transaction that notes it.
+//
+// The channel has one owner, the agent's event loop: it makes
 // it, is the only one that receives, and never closes it. It has no buffer, so a
 // loop that is busy with one event holds the sources up: a timer that is due
 // three times during a long installation occurs once after it.

@@ -21,7 +21,6 @@ import (
 type memory struct {
 	mu   sync.Mutex
 	runs map[string]time.Time
-	boot string
 	err  error // of every write
 }
 
@@ -38,13 +37,6 @@ func (m *memory) SetLastRun(_ context.Context, event string, at time.Time) error
 		m.runs = map[string]time.Time{}
 	}
 	m.runs[event] = at
-	return m.err
-}
-
-func (m *memory) LastBoot(context.Context) (string, error) { return m.boot, nil }
-
-func (m *memory) SetLastBoot(_ context.Context, id string) error {
-	m.boot = id
 	return m.err
 }
 
@@ -179,43 +171,6 @@ func TestTimer_WithoutTimersWaits(t *testing.T) {
 		timer := &event.Timer{Started: time.Now(), Runs: &memory{}, Out: make(event.Occurrences)}
 		if got := watch(t, timer.Serve, timer.Out, time.Hour, 0); got != nil {
 			t.Errorf("occurred: %v", got)
-		}
-	})
-}
-
-func TestStartup_OncePerBoot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &memory{}
-		for _, tt := range []struct {
-			boot string
-			want []string
-		}{
-			{"one", []string{"0 daemon startup"}},
-			{"one", nil}, // the agent restarted, the machine did not
-			{"two", []string{"0 daemon startup"}},
-			{"", []string{"0 daemon startup"}}, // unknown: every start counts
-			{"", []string{"0 daemon startup"}},
-		} {
-			s := &event.Startup{BootID: tt.boot, Boots: m, Out: make(event.Occurrences)}
-			if diff := cmp.Diff(tt.want, watch(t, s.Serve, s.Out, time.Hour, 0)); diff != "" {
-				t.Errorf("boot %q (-want +got):\n%s", tt.boot, diff)
-			}
-		}
-	})
-}
-
-// Nobody took the occurrence before the agent ended: it is not lost.
-func TestStartup_AtLeastOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &memory{}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		s := &event.Startup{BootID: "one", Boots: m, Out: make(event.Occurrences)}
-		if err := s.Serve(ctx); !errors.Is(err, context.DeadlineExceeded) || m.boot != "" {
-			t.Errorf("Serve returned %v and remembered %q", err, m.boot)
-		}
-		if got := watch(t, s.Serve, s.Out, time.Second, 0); len(got) != 1 {
-			t.Errorf("then occurred: %v", got)
 		}
 	})
 }

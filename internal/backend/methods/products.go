@@ -23,8 +23,10 @@ func productMethods() []*Method {
 	}
 }
 
-// order plans a client's actions on its depot.
-func order(tx *store.Tx, client string) (sequence.Plan, error) {
+// Plan is the order of a client's actions, with those that dependencies add, by
+// the versions on its depot. An error of sequence (products that wait for each
+// other) comes with the part that can be done.
+func Plan(tx *store.Tx, client string) (sequence.Plan, error) {
 	depot, err := DepotOf(tx, client)
 	if err != nil {
 		return sequence.Plan{}, err
@@ -69,7 +71,7 @@ func objectsWithSequence(c *Call) (any, error) {
 			byClient[id] = append(byClient[id], r)
 		}
 		for _, id := range clients {
-			plan, err := order(tx, id)
+			plan, err := Plan(tx, id)
 			if err != nil {
 				return fleet.Errorf(fleet.Conflict, "cannot order the actions of %s: %w", id, err)
 			}
@@ -131,7 +133,7 @@ func requestAction(c *Call) (any, error) {
 		if err := request(tx, row); err != nil {
 			return err
 		}
-		plan, err := order(tx, client)
+		plan, err := Plan(tx, client)
 		if err != nil {
 			return fleet.Errorf(fleet.Conflict, "cannot request %s of %s for %s: %w", action, product, client, err)
 		}
