@@ -109,6 +109,9 @@ func (o *options) config() (config.Config, error) {
 	return cfg, cfg.Check()
 }
 
+// adminPassword names the variable with the first administrator's password.
+const adminPassword = "FERNWERK_ADMIN_PASSWORD"
+
 func serve(version string) *cobra.Command {
 	var o options
 	c := &cobra.Command{
@@ -125,7 +128,8 @@ answers, it prints one line: ready https://HOST:PORT`,
 				return err
 			}
 			cfg.Version = version
-			cfg.AdminPassword = os.Getenv("FERNWERK_ADMIN_PASSWORD")
+			cfg.AdminPassword = os.Getenv(adminPassword)
+			os.Unsetenv(adminPassword) // no business of the scripts in packages
 			cfg.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: cfg.LogLevel}))
 			return run(c.Context(), cfg, c.OutOrStdout())
 		},

@@ -1,31 +1,18 @@
 package setup
 
-import (
-	"net/url"
-
-	"github.com/fernwerk/fernwerk/internal/fleet"
-)
+import "github.com/fernwerk/fernwerk/internal/fleet"
 
 // serverURL is the parameter by which clients learn where their server is.
 const serverURL = "clientconfig.configserver.url"
 
 func one(v any) []any { return []any{v} }
 
-// addressOf is HOST:PORT of a URL.
-func addressOf(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return u.Host
-}
-
 // parameters are the host parameters that opsi makes at its setup and clients
 // ask for, with its defaults; the depot's protocol is WebDAV, as opsi has it
 // where there is no file server beside it.
 func parameters(self Self) []fleet.Config {
 	return []fleet.Config{
-		text(serverURL, "Where clients find their config server.", "https://"+self.Reach+"/rpc"),
+		text(serverURL, "Where clients find their config server.", rpc(self.Reach)),
 		text("clientconfig.depot.id", "The depot that serves a client.", self.ID),
 		flag("clientconfig.depot.dynamic", "Whether a client chooses among the depots that have what it needs.", false),
 		choice("clientconfig.depot.selection_mode", "How a client chooses its depot.", "network_address",

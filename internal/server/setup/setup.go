@@ -12,6 +12,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -90,16 +91,14 @@ func move(tx *store.Tx, own fleet.Host, reach string) error {
 	if err != nil || len(configs) == 0 {
 		return err
 	}
-	for _, v := range configs[0].DefaultValues {
-		if url, ok := v.(string); !ok || webdav(addressOf(url)) != own.DepotWebdavURL {
-			return nil
-		}
-	}
-	moved := one("https://" + reach + "/rpc")
-	if slices.Equal(configs[0].DefaultValues, moved) {
+	former := strings.TrimSuffix(strings.TrimPrefix(own.DepotWebdavURL, "webdavs://"), "/depot")
+	if !slices.Equal(configs[0].DefaultValues, one(rpc(former))) {
 		return nil
 	}
-	return tx.Patch(fleet.Configs, fleet.Row{"type": configs[0].Type, "id": serverURL, "defaultValues": moved, "possibleValues": moved})
+	return tx.Patch(fleet.Configs, fleet.Row{
+		"type": configs[0].Type, "id": serverURL, "defaultValues": one(rpc(reach)), "possibleValues": one(rpc(reach)),
+	})
 }
 
+func rpc(reach string) string    { return "https://" + reach + "/rpc" }
 func webdav(reach string) string { return "webdavs://" + reach + "/depot" }
