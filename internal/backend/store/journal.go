@@ -92,9 +92,8 @@ func (tx *Tx) Knows(p Position) (bool, error) {
 		return false, err
 	}
 	if p.Revision == 0 {
-		var n int64
-		err := tx.sql.QueryRowContext(tx.ctx, `SELECT COUNT(*) FROM "revision" WHERE "number" = 1`).Scan(&n)
-		return err == nil && (n == 1 || here.Revision == 0), err
+		first, err := tx.Journal(0, "", 1)
+		return err == nil && (here.Revision == 0 || len(first) == 1 && first[0].Revision == 1), err
 	}
 	tag, err := tx.tag(p.Revision)
 	return err == nil && tag != "" && tag == p.Tag, err
@@ -237,6 +236,9 @@ func Redo(before fleet.Row, ch Change) fleet.Row {
 	case "insert":
 		return ch.After
 	case "delete":
+		return nil
+	}
+	if before == nil {
 		return nil
 	}
 	after := before.Clone()

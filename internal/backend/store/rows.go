@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -19,6 +20,10 @@ func (tx *Tx) Select(c *fleet.Class, f fleet.Filter) ([]fleet.Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	return tx.selectTerms(c, terms)
+}
+
+func (tx *Tx) selectTerms(c *fleet.Class, terms []fleet.Term) ([]fleet.Row, error) {
 	where, args, inGo := tx.where(c, terms)
 	if len(args) > maxTerms {
 		return nil, fleet.Errorf(fleet.TooLarge, "cannot filter %s by %d values: the limit is %d", c.Name, len(args), maxTerms)
@@ -92,46 +97,47 @@ func (tx *Tx) where(c *fleet.Class, terms []fleet.Term) (cond string, args []any
 			inGo = true
 			continue
 		}
-		var ors []string
-		name, value := quote(t.Name), scalar
 		if t.Column != nil && t.Column.Kind == fleet.List {
+			any, values := tx.anyOf(`"value"`, element, t)
+			ors := []string{fmt.Sprintf(`"key" IN (SELECT "key" FROM "element" WHERE "class" = ? AND "attribute" = ? AND (%s))`, any)}
 			if t.Null {
-				ors = append(ors, name+` = '[]'`)
+				ors = append(ors, quote(t.Name)+` = '[]'`)
 			}
-			name, value = `"value"`, element
-		} else if t.Null {
-			ors = append(ors, fmt.Sprintf("%s IS NULL", name))
-			if t.Column == nil || t.Column.Kind == fleet.String || t.Column.Kind == fleet.Time {
-				ors = append(ors, fmt.Sprintf("%s = ''", name))
-			}
+			ands = append(ands, "("+strings.Join(ors, " OR ")+")")
+			args = append(append(args, c.Name, t.Name), values...)
+			continue
 		}
-		var any []string
-		if len(t.Exact) > 0 {
-			any = append(any, fmt.Sprintf("%s IN (?%s)", name, strings.Repeat(", ?", len(t.Exact)-1)))
-		}
-		for range t.Globs {
-			any = append(any, name+" "+tx.s.db.Dialect.GlobOp())
-		}
-		if t.Column != nil && t.Column.Kind == fleet.List {
-			if len(any) > 0 {
-				ors = append(ors, fmt.Sprintf(`"key" IN (SELECT "key" FROM "element" WHERE "class" = ? AND "attribute" = ? AND (%s))`, strings.Join(any, " OR ")))
-				args = append(args, c.Name, t.Name)
-			}
-		} else {
-			ors = append(ors, any...)
-		}
-		for _, v := range t.Exact {
-			args = append(args, value(v))
-		}
-		for _, g := range t.Globs {
-			args = append(args, tx.s.db.Dialect.Glob(value(g).(string)))
-		}
-		ands = append(ands, "("+strings.Join(ors, " OR ")+")")
+		any, values := tx.anyOf(quote(t.Name), scalar, t)
+		ands, args = append(ands, "("+any+")"), append(args, values...)
 	}
 	if len(ands) == 0 {
 		return "", nil, inGo
 	}
 	return " WHERE " + strings.Join(ands, " AND "), args, inGo
+}
+
+// anyOf is the condition that what an SQL expression holds is one of a term's
+// values. An empty text is no value: no pattern matches it.
+func (tx *Tx) anyOf(expr string, held func(any) any, t fleet.Term) (cond string, args []any) {
+	var ors []string
+	if t.Null {
+		ors = append(ors, expr+" IS NULL")
+	}
+	exact := t.Exact
+	if isText := t.Column == nil || t.Column.Kind != fleet.Bool && t.Column.Kind != fleet.Int; t.Null && isText {
+		exact = append(slices.Clone(exact), "")
+	}
+	if len(exact) > 0 {
+		ors = append(ors, fmt.Sprintf("%s IN (?%s)", expr, strings.Repeat(", ?", len(exact)-1)))
+	}
+	for _, v := range exact {
+		args = append(args, held(v))
+	}
+	for _, g := range t.Globs {
+		ors = append(ors, fmt.Sprintf("%s %s AND %s <> ?", expr, tx.s.db.Dialect.GlobOp(), expr))
+		args = append(args, tx.s.db.Dialect.Glob(held(g).(string)), held(""))
+	}
+	return strings.Join(ors, " OR "), args
 }
 
 // scalar is a canonical scalar as its column holds it.

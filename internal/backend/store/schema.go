@@ -16,10 +16,12 @@ import (
 // else does, and an older program refuses the database.
 const format = 1
 
-// base holds what does not come from classes. Text primary keys and BIGINT
+// head is the one row that all writers take turns on.
+const head = `CREATE TABLE IF NOT EXISTS "head" ("id" BIGINT PRIMARY KEY, "format" BIGINT NOT NULL, "epoch" TEXT NOT NULL, "number" BIGINT NOT NULL)`
+
+// base holds what else does not come from classes. Text primary keys and BIGINT
 // mean the same on both engines.
 var base = []string{
-	`CREATE TABLE IF NOT EXISTS "head" ("id" BIGINT PRIMARY KEY, "format" BIGINT NOT NULL, "epoch" TEXT NOT NULL, "number" BIGINT NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS "revision" ("number" BIGINT PRIMARY KEY, "tag" TEXT NOT NULL, "at" BIGINT NOT NULL,
 		"source" TEXT NOT NULL, "actor" TEXT NOT NULL, "address" TEXT NOT NULL, "request" TEXT NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS "change" ("revision" BIGINT NOT NULL, "n" BIGINT NOT NULL, "class" TEXT NOT NULL, "key" TEXT NOT NULL,
@@ -62,6 +64,26 @@ func (t *table) columnType(name string) string {
 	return "TEXT"
 }
 
+// definition is a column as it is made. Its default is for rows of a program
+// that does not know the column.
+func (t *table) definition(name string) string {
+	def := quote(name) + " " + t.columnType(name)
+	col := t.class.Column(name)
+	switch {
+	case col == nil:
+	case col.Kind == fleet.List:
+		def += ` DEFAULT '[]'`
+	case col.Default != nil:
+		switch v := scalar(col.Default).(type) {
+		case string:
+			def += " DEFAULT '" + strings.ReplaceAll(v, "'", "''") + "'"
+		case int64:
+			def += fmt.Sprintf(" DEFAULT %d", v)
+		}
+	}
+	return def
+}
+
 // prepare makes what is missing, in one transaction.
 func (s *Store) prepare(ctx context.Context) error {
 	tx, err := s.db.Write.BeginTx(ctx, nil)
@@ -75,13 +97,16 @@ func (s *Store) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if _, err := tx.ExecContext(ctx, head); err != nil {
+		return err
+	}
+	if err := s.checkFormat(ctx, tx); err != nil {
+		return err
+	}
 	for _, stmt := range base {
 		if _, err := tx.ExecContext(ctx, stmt); err != nil {
 			return err
 		}
-	}
-	if err := s.checkFormat(ctx, tx); err != nil {
-		return err
 	}
 	for _, t := range s.order {
 		if err := s.prepareTable(ctx, tx, t); err != nil {
@@ -91,14 +116,21 @@ func (s *Store) prepare(ctx context.Context) error {
 	return tx.Commit()
 }
 
+// checkFormat refuses the database of a newer program, before anything in it is
+// changed, and takes the writers' turn: another server may be writing, and the
+// locks of new tables and indexes would meet its own halfway.
 func (s *Store) checkFormat(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, s.db.Dialect.Rebind(
 		`INSERT INTO "head" ("id", "format", "epoch", "number") VALUES (1, ?, ?, 0) ON CONFLICT ("id") DO NOTHING`), format, token())
 	if err != nil {
 		return err
 	}
+	query := `SELECT "format" FROM "head" WHERE "id" = 1`
+	if s.db.Dialect == sqldb.PostgreSQL {
+		query += " FOR UPDATE"
+	}
 	var found int
-	if err := tx.QueryRowContext(ctx, `SELECT "format" FROM "head" WHERE "id" = 1`).Scan(&found); err != nil {
+	if err := tx.QueryRowContext(ctx, query).Scan(&found); err != nil {
 		return err
 	}
 	if found > format {
@@ -111,7 +143,7 @@ func (s *Store) checkFormat(ctx context.Context, tx *sql.Tx) error {
 func (s *Store) prepareTable(ctx context.Context, tx *sql.Tx, t *table) error {
 	defs := []string{`"key" TEXT PRIMARY KEY`}
 	for _, name := range t.columns {
-		defs = append(defs, quote(name)+" "+t.columnType(name))
+		defs = append(defs, t.definition(name))
 	}
 	stmt := fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s)", quote(t.class.Name), strings.Join(defs, ", "))
 	if _, err := tx.ExecContext(ctx, stmt); err != nil {
@@ -125,7 +157,7 @@ func (s *Store) prepareTable(ctx context.Context, tx *sql.Tx, t *table) error {
 		if slices.Contains(have, name) {
 			continue
 		}
-		stmt := fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", quote(t.class.Name), quote(name), t.columnType(name))
+		stmt := fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s", quote(t.class.Name), t.definition(name))
 		if _, err := tx.ExecContext(ctx, stmt); err != nil {
 			return err
 		}
@@ -145,7 +177,7 @@ func (s *Store) prepareOwner(ctx context.Context, tx *sql.Tx, t *table, o fleet.
 	if owner == nil {
 		return fmt.Errorf("its owner %s is not a class of this store", o.Class)
 	}
-	owner.owned = append(owner.owned, ownership{owner: t.class.Name, pairs: o.Columns})
+	owner.owned = append(owner.owned, ownership{class: t.class.Name, pairs: o.Columns})
 	var cols []string
 	for own := range o.Columns {
 		cols = append(cols, own)

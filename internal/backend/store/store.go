@@ -88,8 +88,8 @@ type table struct {
 }
 
 type ownership struct {
-	owner string // class name
-	pairs map[string]string
+	class string            // of the rows that are owned
+	pairs map[string]string // their column -> the owner's
 }
 
 // columnType is what the database sees besides the class's own columns.

@@ -71,9 +71,14 @@ func (tx *Tx) Put(c *fleet.Class, r fleet.Row) error {
 }
 
 // Patch changes the columns that r holds of an existing row. A column that is
-// nil there is emptied. Without the row the error is NotFound.
+// nil there is emptied. Without the row the error is NotFound. The type stays:
+// it decides which columns there are.
 func (tx *Tx) Patch(c *fleet.Class, r fleet.Row) error {
-	row, err := c.Check(r, fleet.Updating)
+	typed, err := tx.typed(c, r)
+	if err != nil {
+		return err
+	}
+	row, err := c.Check(typed, fleet.Updating)
 	if err != nil {
 		return err
 	}
@@ -84,6 +89,9 @@ func (tx *Tx) Patch(c *fleet.Class, r fleet.Row) error {
 	if before == nil {
 		return fleet.Errorf(fleet.NotFound, "cannot change %s %q: there is none", c.Name, c.IdentString(row))
 	}
+	if before["type"] != row["type"] {
+		return fleet.Errorf(fleet.Conflict, "cannot change %s %q: it is a %s, not a %s", c.Name, c.IdentString(row), before["type"], row["type"])
+	}
 	after := before.Clone()
 	for name, v := range row {
 		if v == nil && isList(c, name) {
@@ -92,6 +100,28 @@ func (tx *Tx) Patch(c *fleet.Class, r fleet.Row) error {
 		after[name] = v
 	}
 	return tx.put(c, before, after)
+}
+
+// typed adds the type of the existing row to one that comes without it.
+func (tx *Tx) typed(c *fleet.Class, r fleet.Row) (fleet.Row, error) {
+	if len(c.Types) == 0 || r["type"] != nil {
+		return r, nil
+	}
+	ident := fleet.Row{}
+	for _, col := range c.Ident() {
+		ident[col.Name] = r[col.Name]
+	}
+	ident, err := c.Check(ident, fleet.Updating)
+	if err != nil {
+		return nil, err
+	}
+	before, err := tx.find(c, c.Key(ident))
+	if err != nil || before == nil {
+		return r, err
+	}
+	r = r.Clone()
+	r["type"] = before["type"]
+	return r, nil
 }
 
 func isList(c *fleet.Class, name string) bool {
@@ -106,16 +136,16 @@ func (tx *Tx) put(c *fleet.Class, before, after fleet.Row) error {
 	if tx.write == nil {
 		panic("store: write in a View")
 	}
+	local := tx.write.origin.Source == Local
+	if local {
+		keepStamps(c, before, after)
+	}
 	changed, steady := difference(c, before, after)
 	if before != nil && !changed {
 		return nil
 	}
-	if tx.write.origin.Source == Local {
-		for _, col := range c.Columns {
-			if col.Stamp == "write" || col.Stamp == "create" && before == nil && after[col.Name] == nil {
-				after[col.Name] = tx.Stamp()
-			}
-		}
+	if local {
+		tx.stamp(c, before, after)
 	}
 	if err := tx.upsert(c, after); err != nil {
 		return err
@@ -124,6 +154,26 @@ func (tx *Tx) put(c *fleet.Class, before, after fleet.Row) error {
 		return nil // bookkeeping and volatile columns are not history
 	}
 	return tx.journal(c, before, after)
+}
+
+// keepStamps fills in the stamps that a writer did not give: it never does.
+func keepStamps(c *fleet.Class, before, after fleet.Row) {
+	for _, col := range c.Columns {
+		if col.Stamp != "" && col.Has(c.Type(after)) && before[col.Name] != nil && after[col.Name] == nil {
+			after[col.Name] = before[col.Name]
+		}
+	}
+}
+
+func (tx *Tx) stamp(c *fleet.Class, before, after fleet.Row) {
+	for _, col := range c.Columns {
+		if !col.Has(c.Type(after)) {
+			continue
+		}
+		if col.Stamp == "write" || col.Stamp == "create" && before == nil && after[col.Name] == nil {
+			after[col.Name] = tx.Stamp()
+		}
+	}
 }
 
 // difference tells whether anything differs, and whether a column that is not
@@ -181,15 +231,23 @@ func (tx *Tx) remove(c *fleet.Class, r fleet.Row) error {
 		panic("store: delete in a View")
 	}
 	for _, o := range tx.table(c).owned {
-		f := fleet.Filter{}
+		class := tx.s.tables[o.class].class
+		var terms []fleet.Term // exact: an id may hold a "*"
 		for own, theirs := range o.pairs {
-			f[own] = r[theirs]
+			v := r[theirs]
 			if theirs == typeColumn {
-				f[own] = c.Type(r)
+				v = c.Type(r)
 			}
+			terms = append(terms, fleet.Term{Column: class.Column(own), Name: own, Exact: []any{v}})
 		}
-		if _, err := tx.Delete(tx.s.tables[o.owner].class, f); err != nil {
+		owned, err := tx.selectTerms(class, terms)
+		if err != nil {
 			return err
+		}
+		for _, child := range owned {
+			if err := tx.remove(class, child); err != nil {
+				return err
+			}
 		}
 	}
 	key := c.Key(r)
