@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -54,7 +55,7 @@ func (t *tool) packageBuild(ctx context.Context, dir, out string) error {
 	if err != nil {
 		return err
 	}
-	name := control.Name().String()
+	name := archive.NameOf(control).String()
 	if out == "" {
 		out = name
 	} else if info, err := os.Stat(out); err == nil && info.IsDir() {
@@ -82,7 +83,7 @@ func (t *tool) packageBuild(ctx context.Context, dir, out string) error {
 }
 
 // survey reads the control data, and sums what there is to pack.
-func survey(source fs.FS) (*archive.Control, int64, error) {
+func survey(source fs.FS) (*control.Control, int64, error) {
 	files := map[string][]byte{}
 	var total int64
 	err := fs.WalkDir(source, ".", func(path string, d fs.DirEntry, err error) error {
@@ -106,7 +107,7 @@ func survey(source fs.FS) (*archive.Control, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	control, err := archive.ReadControl(files)
+	control, err := control.Read(files)
 	return control, total, err
 }
 

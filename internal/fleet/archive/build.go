@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"io"
 	"io/fs"
 	"path"
@@ -34,7 +35,7 @@ type Options struct {
 
 // Built says what was packed.
 type Built struct {
-	Control  *Control
+	Control  *control.Control
 	Manifest *manifest.Manifest // of CLIENT_DATA
 }
 
@@ -127,7 +128,7 @@ func (b *builder) build(w io.Writer) (*Built, error) {
 }
 
 // control reads the control data of the source.
-func (b *builder) control() (*Control, error) {
+func (b *builder) control() (*control.Control, error) {
 	files := map[string][]byte{}
 	for _, name := range []string{"control", "control.toml", "changelog.txt", "changelog"} {
 		data, err := fs.ReadFile(b.src, path.Join(string(Opsi), name))
@@ -139,7 +140,7 @@ func (b *builder) control() (*Control, error) {
 		}
 		files[name] = data
 	}
-	return ReadControl(files)
+	return control.Read(files)
 }
 
 // member copies a packed layer into the package.

@@ -28,6 +28,16 @@ func options(t testing.TB) archive.Options {
 	return archive.Options{Temp: func() (archive.Temp, error) { return os.CreateTemp(dir, "layer") }}
 }
 
+// read returns a control file of package control's test data.
+func read(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "control", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // source is a real product folder with names that no one would choose.
 func source(t testing.TB) string {
 	t.Helper()
@@ -139,7 +149,7 @@ func TestBuild_Unpack(t *testing.T) {
 	if d := manifest.Compare(built.Manifest, m); !d.Equal() || p.Manifest.Digest() != m.Digest() {
 		t.Errorf("the manifests of build, package and content differ: %+v", d)
 	}
-	if p.Control.Product.ID != "fern-browser" || built.Control.Name().String() != "fern-browser_128.3.1esr-2.opsi" {
+	if p.Control.Product.ID != "fern-browser" || archive.NameOf(built.Control).String() != "fern-browser_128.3.1esr-2.opsi" {
 		t.Errorf("control %+v", p.Control)
 	}
 	if string(p.Files["preinst"]) != "#!/bin/sh\nexit 0\n" {

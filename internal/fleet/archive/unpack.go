@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"io"
 
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
@@ -13,7 +14,7 @@ import (
 
 // Package is an opened package.
 type Package struct {
-	Control  *Control
+	Control  *control.Control
 	Manifest *manifest.Manifest // the carried one; nil in packages built by opsi
 	Files    map[string][]byte  // the OPSI layer by path: preinst, postinst, ...
 
@@ -59,7 +60,7 @@ func (p *Package) open(size int64) error {
 	if err != nil {
 		return err
 	}
-	if p.Control, err = ReadControl(p.Files); err != nil {
+	if p.Control, err = control.Read(p.Files); err != nil {
 		return err
 	}
 	// Another tool may keep a file of this name; ours is known by its start.

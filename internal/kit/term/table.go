@@ -2,37 +2,36 @@ package term
 
 import (
 	"io"
-
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
+	"strings"
+	"text/tabwriter"
 )
 
 // Table writes rows under a header, columns parted by two blanks and without
 // lines, so that it can be read, copied and cut by awk. Every cell passes
-// [Clean]. No rows write nothing.
+// [Clean]. No rows write nothing. Columns are as wide as their text has
+// characters: scripts with wide characters do not line up.
 func Table(w io.Writer, header []string, rows [][]string) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	style.Format.Header = text.FormatDefault
-	t.SetStyle(style)
-	t.SuppressTrailingSpaces()
-	t.AppendHeader(row(header))
-	for _, cells := range rows {
-		t.AppendRow(row(cells))
+	var text strings.Builder
+	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, cells := range append([][]string{header}, rows...) {
+		for i, cell := range cells {
+			if i > 0 {
+				io.WriteString(t, "\t")
+			}
+			io.WriteString(t, Clean(cell))
+		}
+		io.WriteString(t, "\n")
 	}
-	_, err := io.WriteString(w, t.Render()+"\n")
-	return err
-}
-
-func row(cells []string) table.Row {
-	r := make(table.Row, len(cells))
-	for i, cell := range cells {
-		r[i] = Clean(cell)
+	if err := t.Flush(); err != nil {
+		return err
 	}
-	return r
+	for line := range strings.Lines(text.String()) {
+		if _, err := io.WriteString(w, strings.TrimRight(line, " \n")+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -71,7 +71,7 @@ func TestTable(t *testing.T) {
 	want := `Host             State
 pc1.example.org  ok
 evil\x1b[2J\n
-日本             x
+日本               x
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)

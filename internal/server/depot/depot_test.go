@@ -89,7 +89,7 @@ func (p *place) put(t testing.TB, c *fleet.Class, rows ...any) {
 // pkg is the source of a package.
 type pkg map[string]string
 
-const control = `[Package]
+const controlText = `[Package]
 version: %[2]s
 depends: %[3]s
 [Product]
@@ -119,7 +119,7 @@ requirementType: before
 func editor(version string, more pkg) pkg {
 	pv, kv, _ := strings.Cut(version, "-")
 	p := pkg{
-		"OPSI/control":               fmt.Sprintf(control, pv, kv, ""),
+		"OPSI/control":               fmt.Sprintf(controlText, pv, kv, ""),
 		"CLIENT_DATA/setup.fern":     "install " + version + "\n",
 		"CLIENT_DATA/bin/run.sh":     "#!/bin/sh\necho " + version + "\n",
 		"CLIENT_DATA/bin/data":       strings.Repeat("data of "+version+"\n", 5000),

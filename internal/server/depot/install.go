@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"io"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ type installation struct {
 	opts    Options
 	name    archive.Name
 	intent  intentRow
-	control *archive.Control
+	control *control.Control
 	carried *manifest.Manifest // of CLIENT_DATA as it was packed
 	row     treeRow            // for the commit
 	scripts map[string]bool

@@ -1,13 +1,13 @@
 package depot
 
 import (
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"slices"
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/fleet/archive"
 )
 
 // requirements checks that the packages which this one needs are on the depot.
@@ -28,12 +28,12 @@ func (in *installation) requirements(tx *store.Tx) error {
 	return nil
 }
 
-func satisfies(r fleet.ProductOnDepot, need archive.Depend) bool {
+func satisfies(r fleet.ProductOnDepot, need control.Depend) bool {
 	have := r.ProductVersion
 	if strings.Contains(need.Version, "-") {
 		have += "-" + r.PackageVersion
 	}
-	order := archive.CompareVersions(have, need.Version)
+	order := fleet.CompareVersions(have, need.Version)
 	switch need.Condition {
 	case "<":
 		return order < 0

@@ -54,7 +54,7 @@ func raw(t testing.TB, opsi, data []entry) []byte {
 // As opsi-makepackage leaves them: no manifest, no entries for folders.
 func TestInstall_OpsiPackage(t *testing.T) {
 	p := newPlace(t)
-	data := raw(t, []entry{{name: "control", text: fmt.Sprintf(control, "1.0", "1", "")}}, []entry{{name: "./a/b/c", text: "x"}})
+	data := raw(t, []entry{{name: "control", text: fmt.Sprintf(controlText, "1.0", "1", "")}}, []entry{{name: "./a/b/c", text: "x"}})
 	r, err := p.Install(t.Context(), store.Origin{}, "editor_1.0-1.opsi", bytes.NewReader(data), -1, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestInstall_OpsiPackage(t *testing.T) {
 // Whatever is wrong, the error says what and what to do, and nothing changes.
 func TestInstall_Refuses(t *testing.T) {
 	const good = "editor_2.0-1.opsi"
-	ctl := []entry{{name: "control", text: fmt.Sprintf(control, "2.0", "1", "")}}
+	ctl := []entry{{name: "control", text: fmt.Sprintf(controlText, "2.0", "1", "")}}
 	whole := func(more pkg) func(testing.TB) []byte {
 		return func(t testing.TB) []byte { return editor("2.0-1", more).build(t) }
 	}
@@ -114,7 +114,7 @@ func TestInstall_Refuses(t *testing.T) {
 		{"postinst makes a pipe", good, whole(pkg{"OPSI/postinst": "#!/bin/sh\nmkfifo \"$CLIENT_DATA_DIR/p\"\n"}), fleet.Invalid, "neither folder, file nor link"},
 		{"script is no program", good, whole(pkg{"OPSI/postinst": "just text\n"}), fleet.Invalid, "postinst failed"},
 		{"files for the server", good, whole(pkg{"SERVER_DATA/etc/x": "x"}), fleet.NotHere, "SERVER_DATA"},
-		{"needs another package", good, whole(pkg{"OPSI/control": fmt.Sprintf(control, "2.0", "1", "runtime (>= 1.2-3)")}), fleet.Conflict, "needs the package runtime (>= 1.2-3)"},
+		{"needs another package", good, whole(pkg{"OPSI/control": fmt.Sprintf(controlText, "2.0", "1", "runtime (>= 1.2-3)")}), fleet.Conflict, "needs the package runtime (>= 1.2-3)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)

@@ -18,7 +18,7 @@ import (
 // a first version and over themselves.
 func BenchmarkInstall(b *testing.B) {
 	src := productOf{os.DirFS(filepath.Join(runtime.GOROOT(), "src")), fstest.MapFS{
-		"OPSI/control": {Data: fmt.Appendf(nil, control, "1.0", "1", "")},
+		"OPSI/control": {Data: fmt.Appendf(nil, controlText, "1.0", "1", "")},
 	}}
 	var pack bytes.Buffer
 	built, err := archive.Build(b.Context(), &pack, src, archive.Options{Temp: func() (archive.Temp, error) {

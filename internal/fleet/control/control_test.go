@@ -1,4 +1,4 @@
-package archive_test
+package control_test
 
 import (
 	"os"
@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/fleet/archive"
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 )
 
 // read returns a file of testdata.
@@ -25,10 +25,10 @@ func read(t testing.TB, name string) []byte {
 }
 
 // browser is what testdata/control and testdata/control.toml both say.
-func browser() *archive.Control {
+func browser() *control.Control {
 	id := fleet.ProductID("fern-browser")
-	return &archive.Control{
-		Depends: []archive.Depend{{Package: "base"}, {Package: "opsi-script", Condition: ">=", Version: "4.12.8.6-1"}},
+	return &control.Control{
+		Depends: []control.Depend{{Package: "base"}, {Package: "opsi-script", Condition: ">=", Version: "4.12.8.6-1"}},
 		Product: fleet.Product{
 			Type: fleet.LocalbootProduct, ID: id, ProductVersion: "128.3.1esr", PackageVersion: "2",
 			Name:            "Fern Browser",
@@ -61,14 +61,14 @@ func browser() *archive.Control {
 }
 
 func TestControl_BothSpellings(t *testing.T) {
-	legacy, err := archive.ParseLegacy(read(t, "control"))
+	legacy, err := control.ParseLegacy(read(t, "control"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(browser(), legacy, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("control (-want +got):\n%s", diff)
 	}
-	toml, err := archive.ReadControl(map[string][]byte{
+	toml, err := control.Read(map[string][]byte{
 		"control.toml": read(t, "control.toml"), "control": read(t, "control"), "changelog.txt": []byte(browser().Product.Changelog + "\n"),
 	})
 	if err != nil {
@@ -76,9 +76,6 @@ func TestControl_BothSpellings(t *testing.T) {
 	}
 	if diff := cmp.Diff(browser(), toml, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("control.toml (-want +got):\n%s", diff)
-	}
-	if got := toml.Name().String(); got != "fern-browser_128.3.1esr-2.opsi" {
-		t.Errorf("name %s", got)
 	}
 	// The files are in the printer's own form.
 	text, err := legacy.Legacy()
@@ -100,7 +97,7 @@ func TestParseLegacy_Loose(t *testing.T) {
 		"description:\r\n\tone\r\n\r\n\ttwo\r\nversion: 1.0\r\npriority:\r\nlicenserequired: no\r\nproductClasses: a,\r\n b\r\n# the end\r\n" +
 		"[ProductProperty]\r\nname: Mixed_Case\r\nvalues: one, two, 3\r\ndefault: 3\r\n[ProductProperty]\r\ntype: bool\r\nname: b\r\ndefault: True\r\n" +
 		"[ProductDependency]\r\naction: setup\r\nrequiredProduct: x\r\nrequiredStatus: not installed"
-	c, err := archive.ParseLegacy([]byte(text))
+	c, err := control.ParseLegacy([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +159,7 @@ func TestParseLegacy_Refuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := archive.ParseLegacy([]byte(tt.text))
+			_, err := control.ParseLegacy([]byte(tt.text))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -184,7 +181,7 @@ func TestParseTOML_Refuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := archive.ParseTOML([]byte(tt.text))
+			_, err := control.ParseTOML([]byte(tt.text))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -192,56 +189,30 @@ func TestParseTOML_Refuses(t *testing.T) {
 	}
 }
 
-func TestReadControl_OlderFileRaised(t *testing.T) {
+func TestRead_OlderFileRaised(t *testing.T) {
 	files := map[string][]byte{"control.toml": []byte(tomlStart), "control": []byte(strings.Replace(legacyStart, "1.0", "1.1", 1))}
-	_, err := archive.ReadControl(files)
+	_, err := control.Read(files)
 	if err == nil || !strings.Contains(err.Error(), "1.1-1") || fleet.HintOf(err) == "" {
 		t.Errorf("error %v (hint %q), want a refusal with a hint", err, fleet.HintOf(err))
 	}
-	if _, err := archive.ReadControl(nil); err == nil {
+	if _, err := control.Read(nil); err == nil {
 		t.Error("a package without control data was read")
 	}
 }
 
 func TestDepends_AsWordsInTOML(t *testing.T) {
-	c, err := archive.ParseTOML([]byte(strings.Replace(tomlStart, "[Product]", "depends = [\"a\", \"b (> 1.0)\"]\n[Product]", 1)))
+	c, err := control.ParseTOML([]byte(strings.Replace(tomlStart, "[Product]", "depends = [\"a\", \"b (> 1.0)\"]\n[Product]", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []archive.Depend{{Package: "a"}, {Package: "b", Condition: ">", Version: "1.0"}}
+	want := []control.Depend{{Package: "a"}, {Package: "b", Condition: ">", Version: "1.0"}}
 	if diff := cmp.Diff(want, c.Depends); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestCompareVersions(t *testing.T) {
-	ordered := []string{"0-1", "1-1", "1-2", "1.0-1", "1.2-1", "1.2-10", "1.10-1", "1.10a-1", "1.10b-1", "2-1", "128.3.1esr-1"}
-	for i, a := range ordered {
-		for j, b := range ordered {
-			if got, want := archive.CompareVersions(a, b), min(1, max(-1, i-j)); got != want {
-				t.Errorf("CompareVersions(%s, %s) = %d, want %d", a, b, got, want)
-			}
-		}
-	}
-	if archive.CompareVersions("1.02-1", "1.2-1") != 0 {
-		t.Error("leading zeros count")
-	}
-}
-
-func TestParseName(t *testing.T) {
-	n, err := archive.ParseName("dfn_openvpn_2.4.8-4.opsi")
-	if want := (archive.Name{ProductID: "dfn_openvpn", ProductVersion: "2.4.8", PackageVersion: "4"}); err != nil || n != want {
-		t.Errorf("got %+v, %v", n, err)
-	}
-	for _, bad := range []string{"", "x.opsi", "x_1.opsi", "x_1-.opsi", "X_1-1.opsi", "x_1-1~custom.opsi", "x_1-1.tar", "../x_1-1.opsi", "x_1-1.opsi\n"} {
-		if n, err := archive.ParseName(bad); err == nil {
-			t.Errorf("ParseName(%q) = %+v", bad, n)
-		}
-	}
-}
-
 // anyControl draws control data in canonical form, by reading it once.
-func anyControl(t *rapid.T) *archive.Control {
+func anyControl(t *rapid.T) *control.Control {
 	c := browser()
 	words := rapid.StringMatching(`[ -~\n\täß€;#:\[\]{}"'\\,]{0,40}`)
 	c.Product.Name = strings.TrimSpace(strings.NewReplacer("\n", "", "\t", "").Replace(words.Draw(t, "name")))
@@ -264,7 +235,7 @@ func anyControl(t *rapid.T) *archive.Control {
 func TestControl_PrintsAndParsesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		drawn := anyControl(t)
-		c, err := archive.ReadControl(map[string][]byte{"control.toml": drawn.TOML(), "changelog.txt": []byte(drawn.Product.Changelog)})
+		c, err := control.Read(map[string][]byte{"control.toml": drawn.TOML(), "changelog.txt": []byte(drawn.Product.Changelog)})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, drawn.TOML())
 		}
@@ -272,7 +243,7 @@ func TestControl_PrintsAndParsesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := archive.ParseLegacy(text)
+		back, err := control.ParseLegacy(text)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
@@ -286,7 +257,7 @@ func FuzzParseLegacy(f *testing.F) {
 	f.Add(read(f, "control"))
 	f.Add([]byte(legacyStart))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := archive.ParseLegacy(data)
+		c, err := control.ParseLegacy(data)
 		if err != nil {
 			return
 		}
@@ -294,7 +265,7 @@ func FuzzParseLegacy(f *testing.F) {
 		if err != nil {
 			t.Fatalf("read, but cannot be printed: %v", err)
 		}
-		again, err := archive.ParseLegacy(text)
+		again, err := control.ParseLegacy(text)
 		if err != nil {
 			t.Fatalf("printed, but cannot be read: %v\n%s", err, text)
 		}
@@ -308,11 +279,11 @@ func FuzzParseTOML(f *testing.F) {
 	f.Add(read(f, "control.toml"))
 	f.Add([]byte(tomlStart))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := archive.ParseTOML(data)
+		c, err := control.ParseTOML(data)
 		if err != nil {
 			return
 		}
-		again, err := archive.ParseTOML(c.TOML())
+		again, err := control.ParseTOML(c.TOML())
 		if err != nil {
 			t.Fatalf("printed, but cannot be read: %v\n%s", err, c.TOML())
 		}

@@ -1,4 +1,12 @@
-package archive
+// Package control is a product's control data, as a package carries it in its
+// OPSI folder: what the product is called, which scripts do what, what it
+// depends on and what it may be asked.
+//
+// Two spellings say the same: the old "control" of sections and indented lines,
+// and "control.toml". Both are read strictly, unknown keys are refused with the
+// nearest right one, and both can be printed. What comes out are the fleet's
+// own structs, checked.
+package control
 
 import (
 	"errors"
@@ -33,19 +41,14 @@ func (d Depend) String() string {
 	return fmt.Sprintf("%s (%s %s)", d.Package, d.Condition, d.Version)
 }
 
-// Name is the file name that the package should have.
-func (c *Control) Name() Name {
-	return Name{c.Product.ID, c.Product.ProductVersion, c.Product.PackageVersion}
-}
-
 // Version is "<productVersion>-<packageVersion>".
 func (c *Control) Version() string { return c.Product.ProductVersion + "-" + c.Product.PackageVersion }
 
-// ReadControl picks the control data among the files of the OPSI layer:
+// Read picks the control data among the files of the OPSI layer:
 // control.toml if there is one, else control. The older file may lag behind;
 // if it states a higher version, somebody has raised the wrong one, which is
 // refused. The TOML form has no changelog, it stands in changelog.txt.
-func ReadControl(files map[string][]byte) (*Control, error) {
+func Read(files map[string][]byte) (*Control, error) {
 	legacy, isLegacy := files["control"]
 	toml, isTOML := files["control.toml"]
 	switch {
@@ -59,7 +62,7 @@ func ReadControl(files map[string][]byte) (*Control, error) {
 			if err != nil {
 				return nil, fmt.Errorf("cannot read OPSI/control beside control.toml: %w", err)
 			}
-			if CompareVersions(old.Version(), c.Version()) > 0 {
+			if fleet.CompareVersions(old.Version(), c.Version()) > 0 {
 				return nil, fleet.WithHint(
 					fmt.Errorf("cannot use OPSI/control.toml: it states version %s, the older OPSI/control %s", c.Version(), old.Version()),
 					"raise the version in control.toml, or delete OPSI/control")

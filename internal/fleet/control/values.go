@@ -1,4 +1,4 @@
-package archive
+package control
 
 import (
 	"encoding/json"
