@@ -17,3 +17,8 @@ func TestParseName(t *testing.T) {
 		}
 	}
 }
+
+const (
+	legacyStart = "[Package]\nversion: 1\n[Product]\ntype: localboot\nid: tool\nversion: 1.0\n"
+	tomlStart   = "[Package]\nversion = \"1\"\n[Product]\ntype = \"LocalbootProduct\"\nid = \"tool\"\nversion = \"1.0\"\n"
+)
