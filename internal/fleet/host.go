@@ -2,15 +2,15 @@ package fleet
 
 // Host is a managed machine (OpsiClient), a depot server or the config server.
 type Host struct {
-	Type            string
-	ID              HostID `col:"id,ident,lower,valid=host"`
+	Type string
+	ID   HostID `col:"id,ident,lower,valid=host"`
+	// HostKey authenticates the host to /rpc and WebDAV, as opsi clients do.
+	HostKey         string `col:"opsiHostKey,lower,secret,valid=hostkey"`
 	Description     string `col:"description,private,default="`
 	Notes           string `col:"notes,private,default="`
 	HardwareAddress string `col:"hardwareAddress,lower,private,valid=mac"`
 	IPAddress       string `col:"ipAddress,lower,valid=ip,volatile"`
 	InventoryNumber string `col:"inventoryNumber,private,default="`
-	// HostKey authenticates the host to /rpc and WebDAV, as opsi clients do.
-	HostKey string `col:"opsiHostKey,lower,secret,valid=hostkey"`
 
 	// Clients only.
 	OneTimePassword string `col:"oneTimePassword,secret,types=OpsiClient"`
