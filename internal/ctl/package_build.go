@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
@@ -47,7 +47,7 @@ func (t *tool) packageBuild(ctx context.Context, dir, out string) error {
 	}
 	defer root.Close()
 	source := root.FS()
-	control, total, err := survey(source)
+	described, total, err := survey(source)
 	if err != nil {
 		return fmt.Errorf("cannot build a package of %s: %w", dir, err)
 	}
@@ -55,7 +55,7 @@ func (t *tool) packageBuild(ctx context.Context, dir, out string) error {
 	if err != nil {
 		return err
 	}
-	name := archive.NameOf(control).String()
+	name := archive.NameOf(described).String()
 	if out == "" {
 		out = name
 	} else if info, err := os.Stat(out); err == nil && info.IsDir() {
@@ -73,6 +73,7 @@ func (t *tool) packageBuild(ctx context.Context, dir, out string) error {
 		Progress: func(done int64) { bar.Set(done, max(total, done)) },
 	})
 	if err != nil {
+		bar.Println("build " + name + " failed") // the bar is gone
 		return err
 	}
 	if err := file.Commit(); err != nil {
@@ -107,8 +108,8 @@ func survey(source fs.FS) (*control.Control, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	control, err := control.Read(files)
-	return control, total, err
+	described, err := control.Read(files)
+	return described, total, err
 }
 
 // epoch is SOURCE_DATE_EPOCH (reproducible-builds.org), or no time.

@@ -92,7 +92,8 @@ func (t *tool) upload(ctx context.Context, conn *connection, path string) (map[s
 	body := &counted{f, func(n int) { bar.Add(int64(n)) }}
 	var report map[string]any
 	if err := conn.packages(ctx, "PUT", name, body, info.Size(), &report); err != nil {
-		return nil, fleet.WithHint(fleet.Errorf(fleet.CodeOf(err), "cannot install %s: %w", name, err), "%s", fleet.HintOf(err))
+		bar.Println("upload " + name + " failed") // the bar is gone
+		return nil, err                           // the server names the package
 	}
 	bar.Close()
 	report["file"] = path

@@ -16,7 +16,7 @@ import (
 // person is the terminal that somebody sits at, or nil.
 func (t *tool) person() *os.File {
 	f, ok := t.In.(*os.File)
-	if !ok || !xterm.IsTerminal(int(f.Fd())) || !term.IsTerminal(t.Err) {
+	if !ok || !xterm.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	return f

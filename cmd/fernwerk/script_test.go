@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fernwerk/fernwerk/internal/kit/run"
+	"github.com/fernwerk/fernwerk/internal/server/command"
+)
+
+// TestMain makes both programs commands of the scripts, from this binary.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"fernwerk":  main,
+		"fernwerkd": func() { run.Main(func(ctx context.Context) error { return command.Run(ctx, "test") }) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			listener, err := net.Listen("tcp", "127.0.0.1:0") // a free port for the script's server
+			if err != nil {
+				return err
+			}
+			defer listener.Close()
+			env.Setenv("ADDR", listener.Addr().String())
+			env.Setenv("XDG_CONFIG_HOME", env.Getenv("WORK")+"/config")
+			return os.MkdirAll(env.Getenv("TMPDIR"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"listen": listen,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// exits CODE PROGRAM ARGS... runs a program and wants an exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, not %d", got, want)
+	}
+}
+
+// listen ADDR waits until somebody listens there.
+func listen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: listen ADDR")
+	}
+	ts.Check(await(args[0], time.After(time.Minute)))
+}
+
+func await(addr string, limit <-chan time.Time) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			return fmt.Errorf("nobody listens at %s", addr)
+		}
+	}
+}
