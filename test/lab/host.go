@@ -1,0 +1,371 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fernwerk/fernwerk/internal/agent"
+	"github.com/fernwerk/fernwerk/internal/agent/control"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/slowline"
+)
+
+// Host is a machine with an agent that has joined the lab's server.
+type Host struct {
+	ID  string
+	Dir string // the agent's data folder
+
+	lab    *Lab
+	agent  *agent.Agent
+	boot   int
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// Option is a wish for a new host.
+type Option func(*wishes)
+
+type wishes struct{ url, conf string }
+
+// Through lets the host reach the server over a line.
+func Through(p *slowline.Proxy) Option {
+	return func(w *wishes) { w.url = "https://" + p.Addr().String() }
+}
+
+// Conf is the host's agent.conf.
+func Conf(text string) Option { return func(w *wishes) { w.conf = text } }
+
+// timers keeps the timer, which the lab makes active, from occurring while a
+// test runs: firing it is what it would do.
+const timers = "[event_timer]\nstart_interval = 86400\ninterval = 86400\n"
+
+// Host makes a host, lets its machine join and starts its agent. The first
+// synchronisation has ended when it returns.
+func (l *Lab) Host(name string, options ...Option) *Host {
+	l.t.Helper()
+	h := l.Joined(name, options...)
+	h.Start()
+	return h
+}
+
+// Joined makes a host and lets its machine join, without starting the agent.
+func (l *Lab) Joined(name string, options ...Option) *Host {
+	l.t.Helper()
+	w := wishes{url: l.Server.URL(), conf: timers}
+	for _, o := range options {
+		o(&w)
+	}
+	h := &Host{ID: name + ".example.org", Dir: filepath.Join(l.t.TempDir(), name), lab: l}
+	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
+		l.t.Fatal(err)
+	}
+	h.Configure(w.conf)
+	const once = "once only"
+	l.Call("host_createObjects", fleet.Row{"type": fleet.OpsiClient, "id": h.ID, "oneTimePassword": once})
+	h.Set("opsiclientd.event_timer.active", true)
+	_, err := identity.Join(l.t.Context(), h.Dir, identity.JoinRequest{Server: w.url, HostID: h.ID, OneTimePassword: once, Fingerprint: l.Server.fingerprint()})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(h.Stop)
+	return h
+}
+
+// Configure writes agent.conf, which counts from the next start on.
+func (h *Host) Configure(conf string) {
+	h.lab.t.Helper()
+	if err := os.WriteFile(agent.ConfFile(h.Dir), []byte(conf), 0o600); err != nil {
+		h.lab.t.Fatal(err)
+	}
+}
+
+// Start starts the agent as after a boot, and waits until it has done what that
+// asks for. It returns that change.
+func (h *Host) Start() Change {
+	h.lab.t.Helper()
+	h.boot++
+	last := ""
+	h.begin(func(st control.Status) {
+		if len(st.Changes) > 0 {
+			last = st.Changes[0].ID
+		}
+	})
+	var started string
+	h.Await("the start's event", func(st control.Status) bool {
+		for _, c := range st.Changes {
+			if c.ID > last && strings.HasPrefix(c.Event, "opsiclientd_start") {
+				started = c.ID
+			}
+		}
+		return started != "" && idle(st)
+	})
+	return h.change(started)
+}
+
+// Resume starts the agent without a boot, as after a crash of it alone.
+func (h *Host) Resume() {
+	h.lab.t.Helper()
+	h.begin(func(control.Status) {})
+}
+
+func (h *Host) begin(look func(control.Status)) {
+	h.lab.t.Helper()
+	a, err := agent.New(context.WithoutCancel(h.lab.t.Context()), agent.Config{DataDir: h.Dir, Control: "127.0.0.1:0",
+		BootID: fmt.Sprintf("boot %d", h.boot), Version: "lab", Log: h.lab.Log.logger(h.ID)})
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	h.agent = a
+	look(h.Status())
+	ctx, cancel := context.WithCancel(context.Background())
+	h.cancel, h.done = cancel, make(chan error, 1)
+	go func() { h.done <- a.Serve(ctx) }()
+}
+
+// Stop ends the agent where it is, if it runs.
+func (h *Host) Stop() {
+	if h.cancel == nil {
+		return
+	}
+	h.cancel()
+	if err := <-h.done; err != nil {
+		h.lab.t.Errorf("%s: the agent stopped with %v", h.ID, err)
+	}
+	h.cancel = nil
+}
+
+// Boot restarts the machine.
+func (h *Host) Boot() Change {
+	h.lab.t.Helper()
+	h.Stop()
+	return h.Start()
+}
+
+// Running tells whether the agent runs still.
+func (h *Host) Running() bool { return h.cancel != nil && len(h.done) == 0 }
+
+// Status is the agent's.
+func (h *Host) Status() control.Status {
+	h.lab.t.Helper()
+	st, err := h.agent.Status(context.WithoutCancel(h.lab.t.Context()))
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	return st
+}
+
+// Await waits for a state of the agent.
+func (h *Host) Await(what string, cond func(control.Status) bool) {
+	h.lab.t.Helper()
+	Await(h.lab.t, h.ID+": "+what, func() bool {
+		if !h.Running() {
+			h.lab.t.Fatalf("%s: the agent ended by itself", h.ID)
+		}
+		return cond(h.Status())
+	})
+}
+
+func idle(st control.Status) bool { return st.Running == "" && st.Waiting == 0 }
+
+// Begin makes an event occur, and returns its change's id at once.
+func (h *Host) Begin(event string) string {
+	h.lab.t.Helper()
+	id, err := h.agent.Fire(h.lab.t.Context(), event)
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	return id
+}
+
+// Fire makes an event occur and waits for the end of its change, and of what
+// followed from it.
+func (h *Host) Fire(event string) Change {
+	h.lab.t.Helper()
+	id := h.Begin(event)
+	if id == "" {
+		h.lab.t.Fatalf("event %s asks for nothing", event)
+	}
+	return h.Ended(id)
+}
+
+// Ended waits for the end of a change, and of what followed from it.
+func (h *Host) Ended(id string) Change {
+	h.lab.t.Helper()
+	h.Await("the end of change "+id, func(st control.Status) bool { return idle(st) && h.change(id).Ended() })
+	return h.change(id)
+}
+
+// Change is a change as the agent tells of it.
+type Change struct{ control.ChangeDetail }
+
+func (h *Host) change(id string) Change {
+	h.lab.t.Helper()
+	d, err := h.agent.Change(context.WithoutCancel(h.lab.t.Context()), id)
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	return Change{d}
+}
+
+// Events are those of the newest changes, oldest first.
+func (h *Host) Events() (list []string) {
+	h.lab.t.Helper()
+	for _, c := range h.Status().Changes {
+		list = append([]string{c.Event}, list...)
+	}
+	return list
+}
+
+// Texts are what the tasks of a kind say, one a line.
+func (c Change) Texts(kind string) string {
+	var list []string
+	for _, t := range c.Tasks {
+		if t.Kind == kind {
+			list = append(list, t.Status+": "+t.Text)
+		}
+	}
+	return strings.Join(list, "\n")
+}
+
+// OK fails the test unless the change succeeded.
+func (c Change) OK(t testing.TB) Change {
+	t.Helper()
+	if c.Status != "done" {
+		t.Fatalf("%s ended as %s: %s", c.Event, c.Status, c.Text)
+	}
+	return c
+}
+
+// Request sets an action request on the server, with what it depends on.
+func (h *Host) Request(product, action string) {
+	h.lab.t.Helper()
+	h.lab.Call("setProductActionRequestWithDependencies", product, h.ID, action)
+}
+
+// Set sets a host parameter on the server.
+func (h *Host) Set(parameter string, value any) {
+	h.lab.t.Helper()
+	h.lab.Call("configState_create", parameter, h.ID, []any{value})
+}
+
+// Product is a product's row of this host on the server, nil if there is none.
+func (h *Host) Product(id string) fleet.Row {
+	h.lab.t.Helper()
+	rows := h.lab.Rows("productOnClient_getObjects", []any{}, map[string]any{"clientId": h.ID, "productId": id})
+	if len(rows) == 0 {
+		return nil
+	}
+	return rows[0]
+}
+
+// State is a product on this host in one line: the server's installation
+// status, version, action request and result.
+func (h *Host) State(product string) string {
+	h.lab.t.Helper()
+	return state(h.Product(product))
+}
+
+func state(r fleet.Row) string {
+	if r == nil {
+		return "nothing"
+	}
+	return strings.Join([]string{r.Str("installationStatus"), r.Str("productVersion"), r.Str("actionRequest"), r.Str("actionResult")}, " ")
+}
+
+// Local is the host's own service over its cache, as a product script reaches it.
+func (h *Host) Local() *rpc.Client {
+	h.lab.t.Helper()
+	return h.ask("/rpc", h.identity().HostKey)
+}
+
+// Control is the host's control interface, with a key.
+func (h *Host) Control(key string) *rpc.Client {
+	h.lab.t.Helper()
+	return h.ask("/opsiclientd", key)
+}
+
+func (h *Host) ask(path, key string) *rpc.Client {
+	h.lab.t.Helper()
+	pem, err := os.ReadFile(control.CertPath(h.Dir))
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	trust, err := rpc.TLSConfig("127.0.0.1", pem, "")
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	c, err := rpc.NewClient(rpc.Options{URL: "https://" + h.agent.Addr() + path, User: h.ID, TLS: trust, UserAgent: "lab",
+		Password: func(context.Context) (string, error) { return key, nil }})
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	h.lab.t.Cleanup(func() { c.Logout(context.Background()) })
+	return c
+}
+
+// LocalCall calls a method of the host's own service: what it changes is the
+// host's own doing.
+func (h *Host) LocalCall(method string, args ...any) any {
+	h.lab.t.Helper()
+	v, err := h.Local().Call(h.lab.t.Context(), methods.Actor{}, method, methods.Pos(args...))
+	if err != nil {
+		h.lab.t.Fatalf("%s: %s: %v", h.ID, method, err)
+	}
+	return v
+}
+
+// LocalRows calls a method of the host's own service that answers with objects.
+func (h *Host) LocalRows(method string, args ...any) []fleet.Row {
+	h.lab.t.Helper()
+	rows, err := rpc.Rows(h.LocalCall(method, args...))
+	if err != nil {
+		h.lab.t.Fatalf("%s: %s: %v", h.ID, method, err)
+	}
+	return rows
+}
+
+// AsHost is the server as this machine reaches it.
+func (h *Host) AsHost() *rpc.Client {
+	h.lab.t.Helper()
+	id := h.identity()
+	c := h.lab.Server.client(id.HostID, id.HostKey)
+	h.lab.t.Cleanup(func() { c.Logout(context.Background()) })
+	return c
+}
+
+func (h *Host) identity() identity.Identity {
+	h.lab.t.Helper()
+	id, err := identity.Load(h.Dir)
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	return id
+}
+
+// Key is the host's key.
+func (h *Host) Key() string { return h.identity().HostKey }
+
+// Trust makes the host believe an authority other than the one it joined.
+func (h *Host) Trust(pem []byte) {
+	h.lab.t.Helper()
+	id := h.identity()
+	id.CA = string(pem)
+	data, err := json.Marshal(id)
+	if err == nil {
+		err = os.WriteFile(identity.Path(h.Dir), data, 0o600)
+	}
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+}
+
+// Cached is the folder of a product's copy.
+func (h *Host) Cached(product string) string { return filepath.Join(h.Dir, "cache", "depot", product) }
