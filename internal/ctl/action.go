@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -28,7 +29,7 @@ func (w *which) add(c *cobra.Command) {
 // check refuses what would be no choice.
 func (w *which) check(c *cobra.Command) error {
 	if w.where != "" {
-		return &misuse{"cannot use --where: choosing hosts by a condition is not built yet", "name them with --host, where * stands for any text"}
+		return &console.Misuse{Text: "cannot use --where: choosing hosts by a condition is not built yet", Next: "name them with --host, where * stands for any text"}
 	}
 	if len(w.hosts) == 0 {
 		return misused(c, "cannot run %q: no --host is named", c.CommandPath())

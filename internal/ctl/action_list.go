@@ -42,6 +42,6 @@ func (t *tool) actionList(ctx context.Context, hosts, products []string, all boo
 			r["version"] = v + "-" + r.Str("packageVersion")
 		}
 	}
-	return t.list(rows, "no actions are requested", "host=clientId", "product=productId", "request=actionRequest",
+	return t.List(rows, "no actions are requested", "host=clientId", "product=productId", "request=actionRequest",
 		"status=installationStatus", "version", "last=lastAction", "result=actionResult", "progress=actionProgress")
 }

@@ -56,9 +56,9 @@ func (t *tool) request(ctx context.Context, product, action string, hosts which,
 		what = fmt.Sprintf("cancel the request for %s on %s", product, strings.Join(clients, ", "))
 	}
 	if w.dryRun {
-		return t.say(map[string]any{"product": product, "action": action, "hosts": clients, "dryRun": true}, "would %s", what)
+		return t.Say(map[string]any{"product": product, "action": action, "hosts": clients, "dryRun": true}, "would %s", what)
 	}
-	if err := t.confirm(w.yes || !hosts.pattern(), what); err != nil {
+	if err := t.Confirm(w.yes || !hosts.pattern(), what); err != nil {
 		return err
 	}
 	requested := []fleet.Row{}
@@ -78,9 +78,9 @@ func (t *tool) request(ctx context.Context, product, action string, hosts which,
 		}
 		requested = append(requested, rows...)
 	}
-	if action == string(fleet.None) && !t.flags.json {
-		t.remark("cancelled: %s on %d of %d hosts", product, len(clients)-failed, len(clients))
-	} else if err := t.list(requested, "nothing to do", "host=clientId", "product=productId", "action=actionRequest", "why"); err != nil {
+	if action == string(fleet.None) && !t.JSON {
+		t.Remark("cancelled: %s on %d of %d hosts", product, len(clients)-failed, len(clients))
+	} else if err := t.List(requested, "nothing to do", "host=clientId", "product=productId", "action=actionRequest", "why"); err != nil {
 		return err
 	}
 	switch {

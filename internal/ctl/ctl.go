@@ -25,6 +25,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
+	"github.com/fernwerk/fernwerk/internal/ctl/session"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
@@ -44,25 +46,36 @@ func OS(version string) System {
 // Run runs one command. Its error has the exit code and, where there is a next
 // step, the hint, as kit/run reports them.
 func Run(ctx context.Context, sys System, args []string) error {
-	t := &tool{System: sys}
-	t.dial = t.connect
+	t := newTool(sys)
+	t.dial = func(ctx context.Context) (backend, error) { return t.source.Connect(ctx) }
 	return t.run(ctx, args)
 }
 
 // tool is one run of the program: what all commands share.
 type tool struct {
-	System
-	flags flags
+	console.Console
+	source  session.Source
+	version string
+	getenv  func(string) string
+
 	// dial makes the connection that commands call methods through.
 	dial func(context.Context) (backend, error)
 	conn backend // dialled
+}
+
+func newTool(sys System) *tool {
+	t := &tool{Console: console.Console{In: sys.In, Out: sys.Out, Err: sys.Err}, version: sys.Version, getenv: sys.Getenv}
+	t.source = session.Source{Getenv: sys.Getenv, Console: &t.Console, UserAgent: "fernwerk/" + sys.Version}
+	return t
 }
 
 func (t *tool) run(ctx context.Context, args []string) error {
 	root := t.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	t.hangUp()
+	if c, ok := t.conn.(*session.Connection); ok {
+		c.Close()
+	}
 	return presentable(err)
 }
 
@@ -80,9 +93,9 @@ Exit status: 0 done, 1 failed, 2 called wrongly, 3 partly done, 4 waiting for
 somebody else, 5 refused.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       t.Version,
+		Version:       t.version,
 	}
-	t.flags.add(root)
+	t.addFlags(root)
 	root.SetVersionTemplate("fernwerk {{.Version}}\n")
 	root.SetOut(t.Out)
 	root.SetErr(t.Err)
@@ -102,14 +115,6 @@ somebody else, 5 refused.`,
 		}
 	}
 	return root
-}
-
-// progress is how a transfer of this command shows itself.
-func (t *tool) progress() term.Mode {
-	if t.flags.quiet || t.flags.json {
-		return term.Silent
-	}
-	return term.ModeFor(t.Err)
 }
 
 // presentable makes an error safe to print: parts of it may come from the

@@ -50,8 +50,8 @@ type ran struct {
 func runWith(t *testing.T, b backend, args ...string) ran {
 	t.Helper()
 	var out, problems bytes.Buffer
-	tool := &tool{System: System{In: strings.NewReader(""), Out: &out, Err: &problems, Version: "test",
-		Getenv: func(name string) string { return map[string]string{"XDG_CONFIG_HOME": t.TempDir()}[name] }}}
+	tool := newTool(System{In: strings.NewReader(""), Out: &out, Err: &problems, Version: "test",
+		Getenv: func(name string) string { return map[string]string{"XDG_CONFIG_HOME": t.TempDir()}[name] }})
 	tool.dial = func(context.Context) (backend, error) { return b, nil }
 	exit := run.Report(&problems, tool.run(t.Context(), args))
 	return ran{out.String(), problems.String(), exit}

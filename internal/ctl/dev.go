@@ -61,14 +61,14 @@ func (t *tool) demo(ctx context.Context, o demo.Options) error {
 	}
 	o.Programs, o.Admin = filepath.Dir(self), self
 	o.Out, o.Mode = t.Out, term.ModeFor(t.Out)
-	if t.flags.json {
+	if t.JSON {
 		o.Out, o.Mode = t.Err, term.ModeFor(t.Err) // what is told on the way is no result
 	}
-	if t.flags.quiet {
+	if t.Quiet {
 		o.Out, o.Mode = io.Discard, term.Silent
 	}
 	figures, err := demo.Run(ctx, o)
-	if t.flags.json {
+	if t.JSON {
 		line, jsonErr := json.Marshal(figures)
 		if jsonErr != nil {
 			return jsonErr

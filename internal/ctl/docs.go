@@ -18,7 +18,7 @@ func (t *tool) docsCommand() *cobra.Command {
 				return err
 			}
 			c.Root().DisableAutoGenTag = true // builds are reproducible
-			header := &doc.GenManHeader{Section: "1", Source: "Fernwerk " + t.Version, Manual: "Fernwerk"}
+			header := &doc.GenManHeader{Section: "1", Source: "Fernwerk " + t.version, Manual: "Fernwerk"}
 			if err := doc.GenManTree(c.Root(), header, given[0]); err != nil {
 				return fmt.Errorf("cannot write the man pages: %w", err)
 			}

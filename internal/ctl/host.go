@@ -45,7 +45,7 @@ func (t *tool) hostList(ctx context.Context, pattern []string) error {
 	if err != nil {
 		return err
 	}
-	return t.list(rows, "no hosts", "host=id", "type", "description", "address=ipAddress", "last seen=lastSeen")
+	return t.List(rows, "no hosts", "host=id", "type", "description", "address=ipAddress", "last seen=lastSeen")
 }
 
 // host is one host.
@@ -72,5 +72,5 @@ func (t *tool) hostShow(ctx context.Context, id string) error {
 	for _, name := range hostAttributes() {
 		names = append(names, name.(string))
 	}
-	return t.sheet(r, append([]string{"type"}, names...))
+	return t.Sheet(r, append([]string{"type"}, names...))
 }

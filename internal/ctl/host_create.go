@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
+	"github.com/fernwerk/fernwerk/internal/ctl/session"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -57,17 +59,17 @@ func (t *tool) hostCreate(ctx context.Context, id string, h newHost) error {
 		return err
 	}
 	out := map[string]any{"hostId": id, "oneTimePassword": password}
-	if conn, ok := t.conn.(*connection); ok {
-		out["server"] = conn.account.Server
-		if out["caFingerprint"], err = conn.authority(ctx); err != nil {
+	if conn, ok := t.conn.(*session.Connection); ok {
+		out["server"] = conn.Account.Server
+		if out["caFingerprint"], err = conn.Authority(ctx); err != nil {
 			return err
 		}
 	}
-	if t.flags.json {
-		return t.writeJSON(out)
+	if t.JSON {
+		return t.WriteJSON(out)
 	}
 	fmt.Fprintf(t.Out, "host               %s\none-time password  %s\n", id, password)
-	if server, fingerprint := cell(out["server"]), cell(out["caFingerprint"]); fingerprint != "" {
+	if server, fingerprint := console.Cell(out["server"]), console.Cell(out["caFingerprint"]); fingerprint != "" {
 		fmt.Fprintf(t.Out, "\nOn the machine, as root or administrator:\n  fernwerk-agent join --server %s --host-id %s --one-time-password %s --ca-fingerprint %s\n",
 			server, id, password, fingerprint)
 	}

@@ -26,13 +26,13 @@ func (t *tool) hostDelete(ctx context.Context, ids []string, w writing) error {
 		}
 	}
 	if w.dryRun {
-		return t.say(map[string]any{"wouldDelete": ids}, "would delete %s", strings.Join(ids, ", "))
+		return t.Say(map[string]any{"wouldDelete": ids}, "would delete %s", strings.Join(ids, ", "))
 	}
-	if err := t.confirm(w.yes, fmt.Sprintf("delete %s", strings.Join(ids, ", "))); err != nil {
+	if err := t.Confirm(w.yes, fmt.Sprintf("delete %s", strings.Join(ids, ", "))); err != nil {
 		return err
 	}
 	if _, err := t.call(ctx, "host_delete", ids); err != nil {
 		return err
 	}
-	return t.say(map[string]any{"deleted": ids}, "deleted %s", strings.Join(ids, ", "))
+	return t.Say(map[string]any{"deleted": ids}, "deleted %s", strings.Join(ids, ", "))
 }

@@ -41,11 +41,11 @@ func (t *tool) logShow(ctx context.Context, host, kind string, size int64) error
 	if err != nil {
 		return err
 	}
-	if t.flags.json {
-		return t.writeJSON(map[string]any{"host": host, "type": kind, "text": text})
+	if t.JSON {
+		return t.WriteJSON(map[string]any{"host": host, "type": kind, "text": text})
 	}
 	if text == "" {
-		t.remark("%s has sent no %s", host, kind)
+		t.Remark("%s has sent no %s", host, kind)
 		return nil
 	}
 	if !term.IsTerminal(t.Out) {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
+	"github.com/fernwerk/fernwerk/internal/ctl/session"
 )
 
 func (t *tool) loginCommand() *cobra.Command {
@@ -34,33 +36,33 @@ configuration folder ($XDG_CONFIG_HOME), readable by you only.`,
 }
 
 func (t *tool) login(ctx context.Context, server, fingerprint string) error {
-	server = cmp.Or(server, t.flags.server, t.Getenv("FERNWERK_SERVER"))
+	server = cmp.Or(server, t.source.Flags.Server, t.source.Getenv("FERNWERK_SERVER"))
 	if server == "" {
-		answer, err := t.ask("Server (https://SERVER:4447): ")
+		answer, err := t.Ask("Server (https://SERVER:4447): ")
 		if err != nil {
-			return &misuse{"cannot log in: no server is named", "try: fernwerk login https://SERVER:4447"}
+			return &console.Misuse{Text: "cannot log in: no server is named", Next: "try: fernwerk login https://SERVER:4447"}
 		}
 		server = answer
 	}
-	t.flags.server = server
-	a, err := t.account()
+	t.source.Flags.Server = server
+	a, err := t.source.Account()
 	if err != nil {
 		return err
 	}
-	if a.CA, err = t.believe(ctx, a.Server, a.CA, fingerprint); err != nil {
+	if a.CA, err = t.source.Believe(ctx, a.Server, a.CA, fingerprint); err != nil {
 		return err
 	}
-	if a.User == "" && !local(a.Server) {
-		if a.User, err = t.ask("User: "); err != nil {
-			return &misuse{"cannot log in: no user is named", "add --user NAME"}
+	if a.User == "" && !session.Local(a.Server) {
+		if a.User, err = t.Ask("User: "); err != nil {
+			return &console.Misuse{Text: "cannot log in: no user is named", Next: "add --user NAME"}
 		}
 	}
-	if a.User != "" && !a.hasPassword {
-		if a.Password, err = t.askSecret("Password of " + a.User + ": "); err != nil {
+	if a.User != "" && !a.HasPassword {
+		if a.Password, err = t.AskSecret("Password of " + a.User + ": "); err != nil {
 			return err
 		}
 	}
-	conn, err := t.open(a)
+	conn, err := t.source.Open(a)
 	if err != nil {
 		return err
 	}
@@ -68,9 +70,9 @@ func (t *tool) login(ctx context.Context, server, fingerprint string) error {
 	if _, err := rpc.As[bool](conn.Call(ctx, methods.Actor{}, "accessControl_authenticated", methods.Params{})); err != nil {
 		return err
 	}
-	path, err := t.save(a.saved)
+	path, err := t.source.Save(a)
 	if err != nil {
 		return err
 	}
-	return t.say(map[string]any{"server": a.Server, "user": a.User, "file": path}, "logged in to %s as %s", a.Server, cmp.Or(a.User, "the owner of the socket"))
+	return t.Say(map[string]any{"server": a.Server, "user": a.User, "file": path}, "logged in to %s as %s", a.Server, cmp.Or(a.User, "the owner of the socket"))
 }

@@ -10,7 +10,7 @@ func (t *tool) logoutCommand() *cobra.Command {
 		Short: "Forget the saved login",
 		Args:  args,
 		RunE: func(*cobra.Command, []string) error {
-			was, err := t.forget()
+			was, err := t.source.Forget()
 			if err != nil {
 				return err
 			}
@@ -18,7 +18,7 @@ func (t *tool) logoutCommand() *cobra.Command {
 			if !was {
 				said = "nobody was logged in"
 			}
-			return t.say(map[string]any{"loggedOut": was}, "%s", said)
+			return t.Say(map[string]any{"loggedOut": was}, "%s", said)
 		},
 	}
 }

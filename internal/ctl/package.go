@@ -4,6 +4,9 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
 func (t *tool) packageCommand() *cobra.Command {
@@ -22,16 +25,21 @@ func (t *tool) packageList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var list []map[string]any
-	if err := conn.packages(ctx, "GET", "", nil, 0, &list); err != nil {
+	var list []fleet.Row
+	if err := conn.Packages(ctx, "GET", "", nil, 0, &list); err != nil {
 		return err
 	}
-	rows := tabular(anys(list))
-	for _, r := range rows {
+	for _, r := range list {
 		r["version"] = r.Str("productVersion") + "-" + r.Str("packageVersion")
-		if !t.flags.json {
+		if !t.JSON {
 			r["size"] = size(r["bytes"])
 		}
 	}
-	return t.list(rows, "no packages", "product", "version", "name", "files", "size", "locked")
+	return t.List(list, "no packages", "product", "version", "name", "files", "size", "locked")
+}
+
+// size words a number of bytes that came as JSON.
+func size(v any) string {
+	n, _ := v.(float64)
+	return term.Bytes(int64(n))
 }

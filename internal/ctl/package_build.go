@@ -66,7 +66,7 @@ func (t *tool) packageBuild(ctx context.Context, dir, out string) error {
 		return err
 	}
 	defer file.Abort()
-	bar := term.NewProgress(t.Err, t.progress(), "build "+name, 0, total)
+	bar := term.NewProgress(t.Err, t.Progress(), "build "+name, 0, total)
 	built, err := archive.Build(ctx, file, source, archive.Options{
 		Temp:     func() (archive.Temp, error) { return scratch(filepath.Dir(out)) },
 		ModTime:  epoch,
@@ -114,7 +114,7 @@ func survey(source fs.FS) (*control.Control, int64, error) {
 
 // epoch is SOURCE_DATE_EPOCH (reproducible-builds.org), or no time.
 func (t *tool) epoch() (time.Time, error) {
-	text := t.Getenv("SOURCE_DATE_EPOCH")
+	text := t.source.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -143,10 +143,10 @@ func (t *tool) built(path string, b *archive.Built) error {
 	warnings := b.Manifest.Portable()
 	for i, w := range warnings {
 		if i == mostWarnings {
-			t.remark("warning: ... and %d more", len(warnings)-i)
+			t.Remark("warning: ... and %d more", len(warnings)-i)
 			break
 		}
-		t.remark("warning: %s", w)
+		t.Remark("warning: %s", w)
 	}
 	files, bytes := int64(0), int64(0)
 	for _, e := range b.Manifest.Entries {
@@ -158,7 +158,7 @@ func (t *tool) built(path string, b *archive.Built) error {
 	for _, w := range warnings {
 		texts = append(texts, w.Error())
 	}
-	return t.say(map[string]any{
+	return t.Say(map[string]any{
 		"file": path, "product": b.Control.Product.ID, "version": b.Control.Version(), "files": files, "bytes": bytes,
 		"warnings": texts,
 	}, "%s: %s %s, %d files, %s", path, b.Control.Product.ID, b.Control.Version(), files, term.Bytes(bytes))

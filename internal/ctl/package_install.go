@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
+	"github.com/fernwerk/fernwerk/internal/ctl/session"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
@@ -46,14 +48,14 @@ func (t *tool) packageInstall(ctx context.Context, files []string) error {
 			failed++
 			run.Report(t.Err, presentable(err))
 			report = map[string]any{"file": f, "error": err.Error()}
-		} else if !t.flags.json {
-			t.remark("installed %v %v-%v: %v files, %s%s", report["product"], report["productVersion"], report["packageVersion"],
+		} else if !t.JSON {
+			t.Remark("installed %v %v-%v: %v files, %s%s", report["product"], report["productVersion"], report["packageVersion"],
 				report["files"], size(report["bytes"]), replaced(report))
 		}
 		reports = append(reports, report)
 	}
-	if t.flags.json {
-		if err := t.writeJSON(reports); err != nil {
+	if t.JSON {
+		if err := t.WriteJSON(reports); err != nil {
 			return err
 		}
 	}
@@ -67,14 +69,14 @@ func (t *tool) packageInstall(ctx context.Context, files []string) error {
 }
 
 func replaced(report map[string]any) string {
-	if v := cell(report["replaced"]); v != "" {
+	if v := console.Cell(report["replaced"]); v != "" {
 		return ", replaces " + v
 	}
 	return ""
 }
 
 // upload sends one package and waits until it is installed.
-func (t *tool) upload(ctx context.Context, conn *connection, path string) (map[string]any, error) {
+func (t *tool) upload(ctx context.Context, conn *session.Connection, path string) (map[string]any, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot install: %w", err)
@@ -88,10 +90,10 @@ func (t *tool) upload(ctx context.Context, conn *connection, path string) (map[s
 		return nil, fleet.Errorf(fleet.Invalid, "cannot install %s: it is no file", path)
 	}
 	name := filepath.Base(path)
-	bar := term.NewProgress(t.Err, t.progress(), "upload "+name, 0, info.Size())
+	bar := term.NewProgress(t.Err, t.Progress(), "upload "+name, 0, info.Size())
 	body := &counted{f, func(n int) { bar.Add(int64(n)) }}
 	var report map[string]any
-	if err := conn.packages(ctx, "PUT", name, body, info.Size(), &report); err != nil {
+	if err := conn.Packages(ctx, "PUT", name, body, info.Size(), &report); err != nil {
 		bar.Println("upload " + name + " failed") // the bar is gone
 		return nil, err                           // the server names the package
 	}

@@ -3,6 +3,7 @@ package ctl
 import (
 	"context"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/spf13/cobra"
 )
 
@@ -23,14 +24,14 @@ func (t *tool) packageRemove(ctx context.Context, product string, w writing) err
 		return err
 	}
 	if w.dryRun {
-		return t.say(map[string]any{"wouldRemove": product}, "would remove %s from the depot", product)
+		return t.Say(map[string]any{"wouldRemove": product}, "would remove %s from the depot", product)
 	}
-	if err := t.confirm(w.yes, "remove "+product+" from the depot"); err != nil {
+	if err := t.Confirm(w.yes, "remove "+product+" from the depot"); err != nil {
 		return err
 	}
 	var gone map[string]any
-	if err := conn.packages(ctx, "DELETE", product, nil, 0, &gone); err != nil {
+	if err := conn.Packages(ctx, "DELETE", product, nil, 0, &gone); err != nil {
 		return err
 	}
-	return t.say(gone, "removed %s %s-%s", cell(gone["product"]), cell(gone["productVersion"]), cell(gone["packageVersion"]))
+	return t.Say(gone, "removed %s %s-%s", console.Cell(gone["product"]), console.Cell(gone["productVersion"]), console.Cell(gone["packageVersion"]))
 }

@@ -39,5 +39,5 @@ func (t *tool) productList(ctx context.Context, pattern []string) error {
 		version, pkg := r.Str("productVersion"), r.Str("packageVersion")
 		r["name"], r["version"] = names[[3]string{r.Str("productId"), version, pkg}], version+"-"+pkg
 	}
-	return t.list(rows, "no products", "product=productId", "version", "name", "depot=depotId", "locked")
+	return t.List(rows, "no products", "product=productId", "version", "name", "depot=depotId", "locked")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
@@ -59,17 +60,17 @@ func (t *tool) rpc(ctx context.Context, method string, texts []string) error {
 	if err != nil {
 		return nearMethod(err, method)
 	}
-	if rows := tabular(v); rows != nil && !t.flags.json && term.IsTerminal(t.Out) {
+	if rows := tabular(v); rows != nil && !t.JSON && term.IsTerminal(t.Out) {
 		columns, left := t.columns(method, rows)
-		if err := t.list(rows, "", columns...); err != nil {
+		if err := t.List(rows, "", columns...); err != nil {
 			return err
 		}
 		if left > 0 {
-			t.remark("(%d more attributes: --json shows all)", left)
+			t.Remark("(%d more attributes: --json shows all)", left)
 		}
 		return nil
 	}
-	return t.writeJSON(v)
+	return t.WriteJSON(v)
 }
 
 // argument reads an argument as JSON, or takes it as text.
@@ -162,7 +163,7 @@ func (t *tool) columns(method string, rows []fleet.Row) (shown []string, left in
 	}
 	slices.Sort(others)
 	for _, name := range append(order, others...) {
-		if !slices.ContainsFunc(rows, func(r fleet.Row) bool { return cell(r[name]) != "" }) {
+		if !slices.ContainsFunc(rows, func(r fleet.Row) bool { return console.Cell(r[name]) != "" }) {
 			continue
 		}
 		if len(shown) == mostColumns {

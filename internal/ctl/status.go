@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/session"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -31,19 +32,19 @@ func (t *tool) status(ctx context.Context) error {
 		return err
 	}
 	r := fleet.Row{"hosts": hosts, "products": products}
-	if c, ok := t.conn.(*connection); ok {
-		r["server"], r["user"] = c.account.Server, c.account.User
+	if c, ok := t.conn.(*session.Connection); ok {
+		r["server"], r["user"] = c.Account.Server, c.Account.User
 		if r["version"], err = c.Greet(ctx); err != nil {
 			return err
 		}
-		if r["caFingerprint"], err = c.authority(ctx); err != nil {
+		if r["caFingerprint"], err = c.Authority(ctx); err != nil {
 			return err
 		}
 	}
-	if !t.flags.json {
+	if !t.JSON {
 		r["hosts"], r["products"] = strconv.FormatInt(hosts, 10), strconv.FormatInt(products, 10)
 	}
-	return t.sheet(r, []string{"server", "user", "version", "caFingerprint", "hosts", "products"})
+	return t.Sheet(r, []string{"server", "user", "version", "caFingerprint", "hosts", "products"})
 }
 
 // count is the number of a class's objects that match.

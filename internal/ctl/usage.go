@@ -8,24 +8,17 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
 )
 
-// misuse is a command line that cannot be meant: exit code 2.
-type misuse struct{ text, hint string }
+// exitPartly is the one exit code that is given here; the others come with the
+// error.
+const exitPartly = 3
 
-func (m *misuse) Error() string { return m.text }
-func (m *misuse) Hint() string  { return m.hint }
-func (m *misuse) ExitCode() int { return exitUsage }
-
-// Exit codes that this package gives by itself; the others come with the error.
-const (
-	exitUsage  = 2
-	exitPartly = 3
-)
-
+// misused is a command line that cannot be meant.
 func misused(c *cobra.Command, format string, args ...any) error {
-	return &misuse{fmt.Sprintf(format, args...), fmt.Sprintf("try: %s --help", c.CommandPath())}
+	return &console.Misuse{Text: fmt.Sprintf(format, args...), Next: fmt.Sprintf("try: %s --help", c.CommandPath())}
 }
 
 // args checks the number of arguments by the names that Use gives them, such as

@@ -22,7 +22,7 @@ func (t *tool) whoami(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := t.account()
+	a, err := t.source.Account()
 	if err != nil {
 		return err
 	}
@@ -30,5 +30,5 @@ func (t *tool) whoami(ctx context.Context) error {
 	if admin {
 		kind = "an administrator"
 	}
-	return t.say(map[string]any{"server": a.Server, "user": a.User, "administrator": admin}, "%s, %s of %s", a.User, kind, a.Server)
+	return t.Say(map[string]any{"server": a.Server, "user": a.User, "administrator": admin}, "%s, %s of %s", a.User, kind, a.Server)
 }

@@ -1,4 +1,4 @@
-package ctl
+package session
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -25,12 +26,12 @@ const maxCA = 256 << 10
 // authorityPath is where a server shows its CA to everybody.
 const authorityPath = "/ssl/ca-certs.pem"
 
-// believe finds the authority that vouches for a server, as PEM; "" is the
+// Believe finds the authority that vouches for a server, as PEM; "" is the
 // system's. In this order: what a file or an earlier login says, what matches a
 // fingerprint, what the system trusts, what a person says yes to. Nothing else
 // is trusted, and nothing secret is sent meanwhile.
-func (t *tool) believe(ctx context.Context, server, known, fingerprint string) (string, error) {
-	if local(server) {
+func (s *Source) Believe(ctx context.Context, server, known, fingerprint string) (string, error) {
+	if Local(server) {
 		return "", nil
 	}
 	pin, err := parseFingerprint(fingerprint)
@@ -57,7 +58,7 @@ func (t *tool) believe(ctx context.Context, server, known, fingerprint string) (
 		return "", err
 	}
 	if pin == "" {
-		if pin, err = t.askTrust(u.Host, shown); err != nil {
+		if pin, err = s.askTrust(u.Host, shown); err != nil {
 			return "", err
 		}
 	}
@@ -66,19 +67,19 @@ func (t *tool) believe(ctx context.Context, server, known, fingerprint string) (
 
 // askTrust shows the fingerprint to a person, who compares it with what the
 // server's own console says.
-func (t *tool) askTrust(host string, shown []byte) (pin string, err error) {
+func (s *Source) askTrust(host string, shown []byte) (pin string, err error) {
 	certs, err := certificates(shown)
 	if err != nil {
 		return "", err
 	}
 	print := fingerprintOf(certs[0])
-	if t.person() == nil {
+	if s.Console.Person() == nil {
 		return "", fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot trust %s: nobody has said which CA is its own", host),
 			"add --ca FILE with a copy of DIR/ca/ca.pem from the server's data folder, or --ca-fingerprint SHA256")
 	}
-	fmt.Fprintf(t.Err, "%s shows a CA that is not known here:\n  %s\n  %s\nCompare it with the fingerprint that fernwerkd writes to its log when it starts.\n",
-		host, harmless(certs[0].Subject.String()), print)
-	answer, err := t.ask("Trust it? [y/N] ")
+	fmt.Fprintf(s.Console.Err, "%s shows a CA that is not known here:\n  %s\n  %s\nCompare it with the fingerprint that fernwerkd writes to its log when it starts.\n",
+		host, console.Harmless(certs[0].Subject.String()), print)
+	answer, err := s.Console.Ask("Trust it? [y/N] ")
 	if err != nil {
 		return "", err
 	}
@@ -178,24 +179,24 @@ func parseFingerprint(s string) (string, error) {
 	}
 	digits = strings.ToLower(strings.ReplaceAll(digits, ":", ""))
 	if raw, err := hex.DecodeString(digits); err != nil || len(raw) != sha256.Size {
-		return "", &misuse{fmt.Sprintf("cannot use the fingerprint %q: it is no SHA-256 in hexadecimal", s), "it has 64 digits; fernwerkd writes it to its log when it starts"}
+		return "", &console.Misuse{Text: fmt.Sprintf("cannot use the fingerprint %q: it is no SHA-256 in hexadecimal", s), Next: "it has 64 digits; fernwerkd writes it to its log when it starts"}
 	}
 	return digits, nil
 }
 
-// authority is the fingerprint of the server's CA, asked of the server over a
+// Authority is the fingerprint of the server's CA, asked of the server over a
 // connection that is trusted already.
-func (c *connection) authority(ctx context.Context) (string, error) {
-	if local(c.account.Server) {
+func (c *Connection) Authority(ctx context.Context) (string, error) {
+	if Local(c.Account.Server) {
 		return "", nil
 	}
-	data, err := []byte(c.account.CA), error(nil)
+	data, err := []byte(c.Account.CA), error(nil)
 	if len(data) == 0 {
-		cfg, err := trust(c.account)
+		cfg, err := trust(c.Account)
 		if err != nil {
 			return "", err
 		}
-		if data, err = fetchAuthority(ctx, c.account.Server, cfg); err != nil {
+		if data, err = fetchAuthority(ctx, c.Account.Server, cfg); err != nil {
 			return "", err
 		}
 	}

@@ -1,4 +1,4 @@
-package ctl
+package console
 
 import (
 	"bufio"
@@ -13,22 +13,22 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
-// person is the terminal that somebody sits at, or nil.
-func (t *tool) person() *os.File {
-	f, ok := t.In.(*os.File)
+// Person is the terminal that somebody sits at, or nil.
+func (c *Console) Person() *os.File {
+	f, ok := c.In.(*os.File)
 	if !ok || !xterm.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	return f
 }
 
-// ask asks for a line. The question ends with a blank.
-func (t *tool) ask(question string) (string, error) {
-	in := t.person()
+// Ask asks for a line. The question ends with a blank.
+func (c *Console) Ask(question string) (string, error) {
+	in := c.Person()
 	if in == nil {
 		return "", fleet.Errorf(fleet.Unauthenticated, "cannot ask %q: this is no terminal", strings.TrimSpace(question))
 	}
-	fmt.Fprint(t.Err, term.Clean(question))
+	fmt.Fprint(c.Err, term.Clean(question))
 	line, err := readLine(in)
 	if err != nil {
 		return "", fmt.Errorf("cannot read the answer: %w", err)
@@ -36,32 +36,32 @@ func (t *tool) ask(question string) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-// askSecret asks for a password without showing it.
-func (t *tool) askSecret(question string) (string, error) {
-	in := t.person()
+// AskSecret asks for a password without showing it.
+func (c *Console) AskSecret(question string) (string, error) {
+	in := c.Person()
 	if in == nil {
 		return "", fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot log in: no password is known, and this is no terminal"),
 			"set FERNWERK_PASSWORD, or use --password-file FILE")
 	}
-	fmt.Fprint(t.Err, term.Clean(question))
+	fmt.Fprint(c.Err, term.Clean(question))
 	secret, err := xterm.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(t.Err)
+	fmt.Fprintln(c.Err)
 	if err != nil {
 		return "", fmt.Errorf("cannot read the password: %w", err)
 	}
 	return string(secret), nil
 }
 
-// confirm asks before something is changed. --yes answers; where nobody can be
+// Confirm asks before something is changed. --yes answers; where nobody can be
 // asked it is refused.
-func (t *tool) confirm(yes bool, what string) error {
+func (c *Console) Confirm(yes bool, what string) error {
 	if yes {
 		return nil
 	}
-	if t.person() == nil {
+	if c.Person() == nil {
 		return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot ask whether to %s: this is no terminal", what), "add --yes, or look first with --dry-run")
 	}
-	answer, err := t.ask(fmt.Sprintf("%s%s? [y/N] ", strings.ToUpper(what[:1]), what[1:]))
+	answer, err := c.Ask(fmt.Sprintf("%s%s? [y/N] ", strings.ToUpper(what[:1]), what[1:]))
 	if err != nil {
 		return err
 	}
@@ -71,21 +71,24 @@ func (t *tool) confirm(yes bool, what string) error {
 	return nil
 }
 
+// maxLine bounds an answer, in bytes.
+const maxLine = 4 << 10
+
 // readLine reads a line and not a byte more: the rest is for the next question.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	in := bufio.NewReaderSize(oneByte{r}, 16)
-	for len(line) < maxSecret {
-		c, err := in.ReadByte()
-		if err != nil || c == '\n' {
+	for len(line) < maxLine {
+		b, err := in.ReadByte()
+		if err != nil || b == '\n' {
 			if err == io.EOF && len(line) > 0 {
 				err = nil
 			}
 			return string(line), err
 		}
-		line = append(line, c)
+		line = append(line, b)
 	}
-	return "", fmt.Errorf("it is longer than %d bytes", maxSecret)
+	return "", fmt.Errorf("it is longer than %d bytes", maxLine)
 }
 
 type oneByte struct{ r io.Reader }

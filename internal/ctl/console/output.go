@@ -1,4 +1,4 @@
-package ctl
+package console
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
-// writeJSON writes v as an indented JSON document.
-func (t *tool) writeJSON(v any) error {
+// WriteJSON writes v as an indented JSON document.
+func (c *Console) WriteJSON(v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -21,13 +21,13 @@ func (t *tool) writeJSON(v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("cannot write the result: %w", err)
 	}
-	_, err := io.WriteString(t.Out, harmless(b.String()))
+	_, err := io.WriteString(c.Out, Harmless(b.String()))
 	return err
 }
 
-// harmless escapes what a terminal would obey. In JSON such characters stand
+// Harmless escapes what a terminal would obey. In JSON such characters stand
 // within strings only, where \u is the same character.
-func harmless(s string) string {
+func Harmless(s string) string {
 	if !strings.ContainsFunc(s, obeyed) {
 		return s
 	}
@@ -46,17 +46,17 @@ func obeyed(r rune) bool {
 	return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029')
 }
 
-// list writes rows as a table of some of their columns, or with --json whole.
+// List writes rows as a table of some of their columns, or with --json whole.
 // A header such as "host=clientId" shows a column under another name.
-func (t *tool) list(rows []fleet.Row, none string, headers ...string) error {
-	if t.flags.json {
+func (c *Console) List(rows []fleet.Row, none string, headers ...string) error {
+	if c.JSON {
 		if rows == nil {
 			rows = []fleet.Row{}
 		}
-		return t.writeJSON(rows)
+		return c.WriteJSON(rows)
 	}
 	if len(rows) == 0 {
-		t.remark("%s", none)
+		c.Remark("%s", none)
 		return nil
 	}
 	columns := make([]string, len(headers))
@@ -69,32 +69,32 @@ func (t *tool) list(rows []fleet.Row, none string, headers ...string) error {
 	}
 	cells := make([][]string, len(rows))
 	for i, r := range rows {
-		for _, c := range columns {
-			cells[i] = append(cells[i], cell(r[c]))
+		for _, name := range columns {
+			cells[i] = append(cells[i], Cell(r[name]))
 		}
 	}
-	return term.Table(t.Out, headers, cells)
+	return term.Table(c.Out, headers, cells)
 }
 
-// sheet writes one object, a line a value.
-func (t *tool) sheet(r fleet.Row, names []string) error {
-	if t.flags.json {
-		return t.writeJSON(r)
+// Sheet writes one object, a line a value.
+func (c *Console) Sheet(r fleet.Row, names []string) error {
+	if c.JSON {
+		return c.WriteJSON(r)
 	}
 	width := 0
 	for _, n := range names {
 		width = max(width, len(n))
 	}
 	for _, n := range names {
-		if v := cell(r[n]); v != "" {
-			fmt.Fprintf(t.Out, "%-*s  %s\n", width, term.Clean(n), term.Clean(v))
+		if v := Cell(r[n]); v != "" {
+			fmt.Fprintf(c.Out, "%-*s  %s\n", width, term.Clean(n), term.Clean(v))
 		}
 	}
 	return nil
 }
 
-// cell is a value as a table shows it.
-func cell(v any) string {
+// Cell is a value as a table shows it.
+func Cell(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
@@ -103,7 +103,7 @@ func cell(v any) string {
 	case []any:
 		parts := make([]string, len(v))
 		for i, e := range v {
-			parts[i] = cell(e)
+			parts[i] = Cell(e)
 		}
 		return strings.Join(parts, ",")
 	case map[string]any:
@@ -113,21 +113,21 @@ func cell(v any) string {
 	return fmt.Sprint(v)
 }
 
-// say writes the result of a command that changed something: words, or with
+// Say writes the result of a command that changed something: words, or with
 // --json an object.
-func (t *tool) say(object any, format string, args ...any) error {
-	if t.flags.json {
-		return t.writeJSON(object)
+func (c *Console) Say(object any, format string, args ...any) error {
+	if c.JSON {
+		return c.WriteJSON(object)
 	}
-	if !t.flags.quiet {
-		fmt.Fprintln(t.Out, term.Clean(fmt.Sprintf(format, args...)))
+	if !c.Quiet {
+		fmt.Fprintln(c.Out, term.Clean(fmt.Sprintf(format, args...)))
 	}
 	return nil
 }
 
-// remark tells the person something that is no result.
-func (t *tool) remark(format string, args ...any) {
-	if !t.flags.quiet && !t.flags.json {
-		fmt.Fprintln(t.Err, term.Clean(fmt.Sprintf(format, args...)))
+// Remark tells the person something that is no result.
+func (c *Console) Remark(format string, args ...any) {
+	if !c.Quiet && !c.JSON {
+		fmt.Fprintln(c.Err, term.Clean(fmt.Sprintf(format, args...)))
 	}
 }

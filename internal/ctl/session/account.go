@@ -1,4 +1,4 @@
-package ctl
+package session
 
 import (
 	"cmp"
@@ -12,25 +12,30 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-// account is the server of this run, who we are there and why we trust it.
-type account struct {
-	saved
-	hasPassword bool
+// Account is a server, who we are there and why we trust it. As JSON it is the
+// saved login, password included: there is no credential of less power yet.
+type Account struct {
+	Server   string `json:"server"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+	CA       string `json:"ca,omitempty"` // PEM; empty trusts what the system trusts
+
+	HasPassword bool `json:"-"`
 }
 
 // maxSecret bounds a password file, in bytes.
 const maxSecret = 4 << 10
 
-// account gathers flags, environment and the saved login. The saved password
+// Account gathers flags, environment and the saved login. The saved password
 // goes only to the server and user that it was saved for, the saved CA only
 // vouches for its server.
-func (t *tool) account() (account, error) {
-	var a account
-	old, err := t.loadSaved()
+func (s *Source) Account() (Account, error) {
+	var a Account
+	old, err := s.load()
 	if err != nil {
 		return a, err
 	}
-	server := cmp.Or(t.flags.server, t.Getenv("FERNWERK_SERVER"), old.Server)
+	server := cmp.Or(s.Flags.Server, s.Getenv("FERNWERK_SERVER"), old.Server)
 	if server == "" {
 		return a, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot tell which server is meant: nobody is logged in"),
 			"run: fernwerk login https://SERVER:4447")
@@ -43,14 +48,14 @@ func (t *tool) account() (account, error) {
 	} else {
 		old.User = ""
 	}
-	a.User = cmp.Or(t.flags.user, t.Getenv("FERNWERK_USER"), old.User)
-	if a.Password, a.hasPassword, err = t.password(); err != nil {
+	a.User = cmp.Or(s.Flags.User, s.Getenv("FERNWERK_USER"), old.User)
+	if a.Password, a.HasPassword, err = s.password(); err != nil {
 		return a, err
 	}
-	if !a.hasPassword && old.User != "" && a.User == old.User {
-		a.Password, a.hasPassword = old.Password, true
+	if !a.HasPassword && old.User != "" && a.User == old.User {
+		a.Password, a.HasPassword = old.Password, true
 	}
-	if file := cmp.Or(t.flags.ca, t.Getenv("FERNWERK_CA")); file != "" {
+	if file := cmp.Or(s.Flags.CA, s.Getenv("FERNWERK_CA")); file != "" {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return a, fmt.Errorf("cannot read the CA file: %w", err)
@@ -61,14 +66,14 @@ func (t *tool) account() (account, error) {
 }
 
 // password is the one that a flag or the environment gives.
-func (t *tool) password() (string, bool, error) {
-	if t.flags.passwordFile == "" {
-		p := t.Getenv("FERNWERK_PASSWORD")
+func (s *Source) password() (string, bool, error) {
+	if s.Flags.PasswordFile == "" {
+		p := s.Getenv("FERNWERK_PASSWORD")
 		return p, p != "", nil
 	}
-	in := t.In
-	if t.flags.passwordFile != "-" {
-		f, err := os.Open(t.flags.passwordFile)
+	in := s.Console.In
+	if s.Flags.PasswordFile != "-" {
+		f, err := os.Open(s.Flags.PasswordFile)
 		if err != nil {
 			return "", false, fmt.Errorf("cannot read the password: %w", err)
 		}
@@ -85,7 +90,7 @@ func (t *tool) password() (string, bool, error) {
 		err = errors.New("the first line is empty")
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("cannot read the password from %s: %w", t.flags.passwordFile, err)
+		return "", false, fmt.Errorf("cannot read the password from %s: %w", s.Flags.PasswordFile, err)
 	}
 	return line, true, nil
 }

@@ -1,4 +1,4 @@
-package ctl
+package session
 
 import (
 	"context"
@@ -10,32 +10,18 @@ import (
 	"net/url"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
 // maxAnswer is the most bytes of an answer about packages.
 const maxAnswer = 64 << 20
 
-// server is the connection, where methods are not enough.
-func (t *tool) server(ctx context.Context) (*connection, error) {
-	if t.conn == nil {
-		conn, err := t.dial(ctx)
-		if err != nil {
-			return nil, err
-		}
-		t.conn = conn
+// Packages asks /v1/packages: name is a package's file or a product, body is of
+// length bytes, answer takes the JSON.
+func (c *Connection) Packages(ctx context.Context, method, name string, body io.Reader, length int64, answer any) error {
+	if Local(c.Account.Server) {
+		return fleet.Errorf(fleet.NotHere, "cannot handle packages here: it takes an https connection to the server")
 	}
-	conn, ok := t.conn.(*connection)
-	if !ok || local(conn.account.Server) {
-		return nil, fleet.Errorf(fleet.NotHere, "cannot handle packages here: it takes an https connection to the server")
-	}
-	return conn, nil
-}
-
-// packages asks /v1/packages: name is a package's file or a product, body is of
-// length bytes.
-func (c *connection) packages(ctx context.Context, method, name string, body io.Reader, length int64, answer any) error {
-	address := c.account.Server + "/v1/packages"
+	address := c.Account.Server + "/v1/packages"
 	if name != "" {
 		address += "/" + url.PathEscape(name)
 	}
@@ -44,7 +30,7 @@ func (c *connection) packages(ctx context.Context, method, name string, body io.
 		return err
 	}
 	req.ContentLength = length
-	req.SetBasicAuth(c.account.User, c.account.Password)
+	req.SetBasicAuth(c.Account.User, c.Account.Password)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/octet-stream")
 		req.Header.Set("Expect", "100-continue") // who is refused need not send it all
@@ -57,7 +43,7 @@ func (c *connection) packages(ctx context.Context, method, name string, body io.
 		if ctx.Err() != nil {
 			return err
 		}
-		return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot reach %s: %w", c.account.Server, err), "is the server up? try: fernwerk status")
+		return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot reach %s: %w", c.Account.Server, err), "is the server up? try: fernwerk status")
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -65,13 +51,13 @@ func (c *connection) packages(ctx context.Context, method, name string, body io.
 		err = errors.New("it is too long")
 	}
 	if err != nil {
-		return fleet.Errorf(fleet.Unavailable, "cannot read the answer of %s: %w", c.account.Server, err)
+		return fleet.Errorf(fleet.Unavailable, "cannot read the answer of %s: %w", c.Account.Server, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return refusal(resp, data)
 	}
 	if err := json.Unmarshal(data, answer); err != nil {
-		return fmt.Errorf("cannot read the answer of %s: %w", c.account.Server, err)
+		return fmt.Errorf("cannot read the answer of %s: %w", c.Account.Server, err)
 	}
 	return nil
 }
@@ -95,18 +81,4 @@ func refusal(resp *http.Response, data []byte) error {
 	}
 	e := said.Error
 	return &fleet.Error{Code: fleet.Code(e.Code), Text: e.Message + e.Text, Next: e.Hint}
-}
-
-func anys(list []map[string]any) []any {
-	out := make([]any, len(list))
-	for i, m := range list {
-		out[i] = m
-	}
-	return out
-}
-
-// size words a number of bytes that came as JSON.
-func size(v any) string {
-	n, _ := v.(float64)
-	return term.Bytes(int64(n))
 }
