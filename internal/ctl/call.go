@@ -22,9 +22,13 @@ func (t *tool) call(ctx context.Context, method string, args ...any) (any, error
 	return t.conn.Call(ctx, methods.Actor{}, method, methods.Pos(args...))
 }
 
-func (t *tool) connect(ctx context.Context) (err error) {
-	if t.conn == nil {
-		t.conn, err = t.dial(ctx)
+func (t *tool) connect(ctx context.Context) error {
+	if t.conn != nil {
+		return nil
+	}
+	conn, err := t.dial(ctx)
+	if err == nil {
+		t.conn = conn
 	}
 	return err
 }
