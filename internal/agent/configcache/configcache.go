@@ -12,8 +12,10 @@
 package configcache
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -32,6 +34,7 @@ type State struct {
 	Tag      string `col:"tag"`
 	Scope    string `col:"scope"` // JSON of replica.Scope
 	Mark     int64  `col:"mark"`  // own revision up to which the server knows all
+	Sent     int64  `col:"sent"`  // own revision up to which a push is on its way; 0: none is
 	Pulled   string `col:"pulled,time"`
 	Pushed   string `col:"pushed,time"`
 }
@@ -73,9 +76,14 @@ var fromServer = store.Origin{Source: store.Replica, Actor: "config server"}
 
 // Push sends what changed here since the last push. It says what the server
 // decided, one sentence an object that did not simply arrive.
+//
+// A push whose answer was lost may have been merged. It is sent again as it was,
+// before anything newer: else the server would take the client's own first
+// change for one that somebody made meanwhile.
 func (c *Cache) Push(ctx context.Context) (sent int, notes []string, err error) {
 	var req replica.PushRequest
 	var upTo int64
+	again := false
 	err = c.store.View(ctx, func(tx *store.Tx) error {
 		st, scope, err := Load(tx)
 		if err != nil {
@@ -85,42 +93,85 @@ func (c *Cache) Push(ctx context.Context) (sent int, notes []string, err error) 
 		if err != nil {
 			return err
 		}
-		upTo = pos.Revision
-		req, err = replica.Collect(tx, scope.Depot, st.Mark)
+		upTo, again = pos.Revision, st.Sent > st.Mark
+		if again {
+			upTo = st.Sent
+		}
+		req, err = replica.Collect(tx, scope.Depot, st.Mark, upTo)
 		return err
 	})
 	if err != nil || len(req.Changes) == 0 {
 		return 0, nil, err
 	}
+	if !again {
+		if err := c.change(ctx, func(_ *store.Tx, st *State) error { st.Sent = upTo; return nil }); err != nil {
+			return 0, nil, err
+		}
+	}
 	var a replica.PushAnswer
 	if err := c.ask(ctx, "replica_push", req, &a); err != nil {
+		if refused(err) {
+			err = errors.Join(err, c.change(ctx, func(_ *store.Tx, st *State) error { st.Sent = 0; return nil }))
+		}
 		return 0, nil, fmt.Errorf("cannot send %d changes to the server: %w", len(req.Changes), err)
 	}
-	err = c.store.Update(context.WithoutCancel(ctx), fromServer, func(tx *store.Tx) error {
-		again, err := unsent(tx, upTo)
-		if err != nil {
-			return err
-		}
-		if err := replica.Settle(tx, a, again); err != nil {
-			return err
-		}
-		st, _, err := Load(tx)
-		if err != nil {
-			return err
-		}
-		st.Mark, st.Pushed = upTo, tx.Stamp()
-		if err := tx.Put(States, States.Encode(st)); err != nil {
-			return err
-		}
-		return tx.Trim(upTo)
-	})
+	if err := c.change(ctx, func(tx *store.Tx, st *State) error { return settle(tx, st, a, upTo) }); err != nil {
+		return 0, nil, err
+	}
 	for _, m := range a.Results {
 		if note := noteOf(m); note != "" {
 			notes = append(notes, note)
 			c.log.Info("the server decided", "class", m.Class, "object", m.Key, "decision", note)
 		}
 	}
-	return len(req.Changes), notes, err
+	if again {
+		more, further, err := c.Push(ctx)
+		return len(req.Changes) + more, append(notes, further...), err
+	}
+	return len(req.Changes), notes, nil
+}
+
+// refused tells whether the server answered that it did nothing.
+func refused(err error) bool {
+	switch fleet.CodeOf(err) {
+	case fleet.Invalid, fleet.Denied, fleet.TooLarge, fleet.NotFound, fleet.NotHere, fleet.Unauthenticated:
+		return true
+	}
+	return false
+}
+
+// settle takes the answer to a push over.
+func settle(tx *store.Tx, st *State, a replica.PushAnswer, upTo int64) error {
+	again, err := unsent(tx, upTo)
+	if err != nil {
+		return err
+	}
+	whole, err := replica.Settle(tx, a, again)
+	if err != nil {
+		return err
+	}
+	if !whole {
+		// If such an object is changed back before it is sent, only a full pull
+		// still brings the server's row.
+		st.Epoch, st.Revision, st.Tag = "", 0, ""
+	}
+	st.Mark, st.Sent, st.Pushed = upTo, 0, tx.Stamp()
+	return tx.Trim(upTo)
+}
+
+// change changes the state together with what fn does. An answer that came is
+// taken over even if nobody waits for it any more.
+func (c *Cache) change(ctx context.Context, fn func(*store.Tx, *State) error) error {
+	return c.store.Update(context.WithoutCancel(ctx), fromServer, func(tx *store.Tx) error {
+		st, _, err := Load(tx)
+		if err != nil {
+			return err
+		}
+		if err := fn(tx, &st); err != nil {
+			return err
+		}
+		return tx.Put(States, States.Encode(st))
+	})
 }
 
 // noteOf is worth reading where the client's change did not simply count.
@@ -168,45 +219,40 @@ func (c *Cache) Pull(ctx context.Context) (objects int, full bool, err error) {
 	for _, rows := range a.Rows {
 		objects += len(rows)
 	}
-	scope, err := json.Marshal(a.Scope)
-	if err != nil {
-		return 0, false, err
-	}
-	err = c.store.Update(context.WithoutCancel(ctx), fromServer, func(tx *store.Tx) error {
-		st, _, err := Load(tx)
-		if err != nil {
-			return err
-		}
+	err = c.change(ctx, func(tx *store.Tx, st *State) error {
 		keep, err := unsent(tx, st.Mark)
 		if err != nil {
 			return err
 		}
-		if err := replica.Apply(tx, a, keep); err != nil {
+		whole, err := replica.Apply(tx, a, keep)
+		if err != nil {
 			return err
 		}
-		st.Epoch, st.Revision, st.Tag = a.Position.Epoch, a.Position.Revision, a.Position.Tag
-		st.Scope, st.Pulled = string(scope), tx.Stamp()
-		return tx.Put(States, States.Encode(st))
+		next := req.Next(a, whole)
+		st.Epoch, st.Revision, st.Tag = next.Position.Epoch, next.Position.Revision, next.Position.Tag
+		st.Pulled = tx.Stamp()
+		scope, err := json.Marshal(next.Scope)
+		st.Scope = string(scope)
+		return err
 	})
 	return objects, a.Full, err
 }
 
 // ask calls a method whose answer is a struct.
 func (c *Cache) ask(ctx context.Context, method string, request, answer any) error {
-	data, err := json.Marshal(request)
+	arg, err := methods.Plain(request, nil)
 	if err != nil {
-		return err
-	}
-	var arg map[string]any
-	if err := json.Unmarshal(data, &arg); err != nil {
 		return err
 	}
 	v, err := c.remote.Call(ctx, methods.Actor{}, method, methods.Pos(c.client, arg))
 	if err != nil {
 		return err
 	}
-	if data, err = json.Marshal(v); err == nil {
-		err = json.Unmarshal(data, answer)
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
-	return err
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber() // a row's numbers are whole, and wider than a float64
+	return dec.Decode(answer)
 }

@@ -24,6 +24,9 @@ func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fl
 	if c.Actor.Role == Administrator || c.Actor.Role == Depot {
 		return rows, nil
 	}
+	if c.Actor.Role == Host && slices.Contains(hostMayNotRead, class) {
+		return nil, nil
+	}
 	col := class.HostColumn()
 	if class == fleet.Hosts {
 		col = "id"

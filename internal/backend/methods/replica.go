@@ -1,6 +1,7 @@
 package methods
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/fernwerk/fernwerk/internal/backend/replica"
@@ -39,7 +40,9 @@ func (c *Call) client() (string, error) {
 func (c *Call) into(name string, dst any) error {
 	data, err := json.Marshal(c.args[name])
 	if err == nil {
-		err = json.Unmarshal(data, dst)
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.UseNumber() // a row's numbers are whole, and wider than a float64
+		err = dec.Decode(dst)
 	}
 	if err != nil {
 		return fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s: %w", c.m.Name, name, err)

@@ -18,6 +18,8 @@
 package replica
 
 import (
+	"slices"
+
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -111,20 +113,21 @@ func (a *PullAnswer) addParts(tx *store.Tx, gate Gate, scope Scope, have []strin
 }
 
 func (a *PullAnswer) addTouched(tx *store.Tx, gate Gate, scope Scope, touched map[string][]string) error {
+	holds, err := scope.holder()
+	if err != nil {
+		return err
+	}
 	for _, c := range travels() {
 		var rows []fleet.Row
 		for _, key := range touched[c.Name] {
+			if !holds(c, identOf(c, key)) {
+				continue // another client's; and what left the scope, the client sees by itself
+			}
 			r, err := tx.ByKey(c, key)
 			if err != nil {
 				return err
 			}
-			in := false
 			if r != nil {
-				if in, err = scope.holds(c, r); err != nil {
-					return err
-				}
-			}
-			if in {
 				rows = append(rows, r)
 			} else {
 				a.Gone[c.Name] = append(a.Gone[c.Name], key)
@@ -145,24 +148,64 @@ func (a *PullAnswer) add(tx *store.Tx, gate Gate, c *fleet.Class, rows []fleet.R
 	return err
 }
 
+// Next is what to ask after the answer was applied. What was passed over comes
+// again: the position stays, and what only now entered the scope is not claimed.
+func (req PullRequest) Next(a PullAnswer, whole bool) PullRequest {
+	next := PullRequest{Position: a.Position, Scope: a.Scope}
+	if whole {
+		return next
+	}
+	if next.Position = req.Position; a.Full {
+		next.Position = store.Position{}
+	}
+	next.Scope.Products = []string{}
+	for _, id := range a.Scope.Products {
+		if slices.Contains(req.Scope.Products, id) {
+			next.Scope.Products = append(next.Scope.Products, id)
+		}
+	}
+	return next
+}
+
 // Apply makes a client's working copy what the answer says. keep protects
 // objects that were changed here and are not yet sent: a pull never clears
-// unsent rows. It runs in an Update whose origin is [store.Replica].
-func Apply(tx *store.Tx, a PullAnswer, keep func(class, key string) bool) error {
+// unsent rows. It says whether nothing was passed over for that. It runs in an
+// Update whose origin is [store.Replica].
+func Apply(tx *store.Tx, a PullAnswer, keep func(class, key string) bool) (whole bool, err error) {
+	holds, err := a.Scope.holder()
+	if err != nil {
+		return false, err
+	}
+	states, err := tx.Select(fleet.ProductsOnClients, nil)
+	if err != nil {
+		return false, err
+	}
+	unsent := map[string]bool{} // products; the version under which they were changed stays with them
+	for _, r := range states {
+		if keep(fleet.ProductsOnClients.Name, fleet.ProductsOnClients.Key(r)) {
+			unsent[r.Str("productId")] = true
+		}
+	}
+	whole = true
+	passOver := func(c *fleet.Class, key string, r fleet.Row) bool {
+		kept := keep(c.Name, key) || c == fleet.ProductsOnDepots && unsent[r.Str("productId")]
+		whole = whole && !kept
+		return kept
+	}
 	for _, c := range travels() {
 		arrived := map[string]bool{}
 		for _, r := range a.Rows[c.Name] {
 			row, err := c.Check(r, fleet.Creating)
 			if err != nil {
-				return err
+				return false, err
 			}
 			key := c.Key(row)
 			arrived[key] = true
-			if keep(c.Name, key) {
+			if passOver(c, key, row) {
 				continue
 			}
 			if err := tx.Put(c, row); err != nil {
-				return err
+				return false, err
 			}
 		}
 		gone := map[string]bool{}
@@ -171,24 +214,17 @@ func Apply(tx *store.Tx, a PullAnswer, keep func(class, key string) bool) error 
 		}
 		held, err := tx.Select(c, nil)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, r := range held {
 			key := c.Key(r)
-			if arrived[key] || keep(c.Name, key) {
-				continue
-			}
-			in, err := a.Scope.holds(c, r)
-			if err != nil {
-				return err
-			}
-			if in && !gone[key] && !a.Full {
+			if arrived[key] || holds(c, r) && !gone[key] && !a.Full || passOver(c, key, r) {
 				continue
 			}
 			if err := tx.RemoveKey(c, key); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
-	return nil
+	return whole, nil
 }

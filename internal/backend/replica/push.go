@@ -74,12 +74,27 @@ func Push(tx *store.Tx, gate Gate, client, depot string, req PushRequest) (PushA
 		m, err := pushOne(tx, gate, client, p, a.Repeated, func(product string) bool {
 			return req.Versions[product] != versions[product]
 		})
+		if err == nil {
+			m.Row, err = visible(tx, gate, m)
+		}
 		if err != nil {
 			return a, err
 		}
 		a.Results = append(a.Results, m)
 	}
 	return a, tx.Put(Receipts, fleet.Row{"client": client, "push": req.ID})
+}
+
+// visible is a result's row as the client may see it: nil for another host's.
+func visible(tx *store.Tx, gate Gate, m Merged) (fleet.Row, error) {
+	if m.Row == nil {
+		return nil, nil
+	}
+	rows, err := gate.Visible(tx, classOf(m.Class), []fleet.Row{m.Row})
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return rows[0], nil
 }
 
 func pushOne(tx *store.Tx, gate Gate, client string, p Pushed, repeated bool, moved func(product string) bool) (Merged, error) {
@@ -169,14 +184,11 @@ func versionsOn(tx *store.Tx, depot string) (map[string]string, error) {
 }
 
 // Collect makes a push of what a client's working copy changed since mark, its
-// own revision that the server knows.
-func Collect(tx *store.Tx, depot string, mark int64) (PushRequest, error) {
+// own revision that the server knows, up to another of its revisions. The same
+// two give the same push, whatever was changed since.
+func Collect(tx *store.Tx, depot string, mark, upTo int64) (PushRequest, error) {
 	var req PushRequest
-	here, err := tx.Position()
-	if err != nil {
-		return req, err
-	}
-	tracked, err := tx.Since(mark)
+	tracked, err := tx.Between(mark, upTo)
 	if err != nil {
 		return req, err
 	}
@@ -186,29 +198,35 @@ func Collect(tx *store.Tx, depot string, mark int64) (PushRequest, error) {
 	for _, t := range tracked {
 		req.Changes = append(req.Changes, Pushed{Class: t.Class.Name, Base: t.Base, Mine: t.Mine})
 	}
-	req.ID = here.Tag
+	if req.ID, err = tx.Tag(upTo); err != nil {
+		return req, err
+	}
 	req.Versions, err = versionsOn(tx, depot)
 	return req, err
 }
 
 // Settle takes the server's rows over after a push, except for objects that
-// were changed again meanwhile. It runs in an Update whose origin is
-// [store.Replica].
-func Settle(tx *store.Tx, a PushAnswer, changedAgain func(class, key string) bool) error {
+// were changed again meanwhile, and says whether there were none. It runs in an
+// Update whose origin is [store.Replica].
+func Settle(tx *store.Tx, a PushAnswer, changedAgain func(class, key string) bool) (whole bool, err error) {
+	whole = true
 	for _, m := range a.Results {
 		c := classOf(m.Class)
-		if c == nil || changedAgain(m.Class, m.Key) {
+		if c == nil {
+			continue
+		}
+		if changedAgain(m.Class, m.Key) {
+			whole = false
 			continue
 		}
 		if m.Row == nil {
-			if err := tx.RemoveKey(c, m.Key); err != nil {
-				return err
-			}
-			continue
+			err = tx.RemoveKey(c, m.Key)
+		} else {
+			err = tx.Put(c, m.Row)
 		}
-		if err := tx.Put(c, m.Row); err != nil {
-			return err
+		if err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return whole, nil
 }

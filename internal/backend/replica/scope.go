@@ -2,6 +2,7 @@ package replica
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -58,16 +59,45 @@ func travels() []*fleet.Class {
 	return out
 }
 
-// holds tells whether a row is in the scope.
-func (s Scope) holds(c *fleet.Class, r fleet.Row) (bool, error) {
+// holder tells of rows whether they are in the scope. Their identity alone
+// decides it.
+func (s Scope) holder() (func(c *fleet.Class, r fleet.Row) bool, error) {
+	terms := map[*fleet.Class][]fleet.Term{}
 	for _, p := range s.Parts() {
-		if p.Class != c {
-			continue
+		var err error
+		if terms[p.Class], err = p.Class.Terms(p.Filter); err != nil {
+			return nil, err
 		}
-		terms, err := c.Terms(p.Filter)
-		return err == nil && c.Matches(r, terms), err
 	}
-	return false, nil
+	return func(c *fleet.Class, r fleet.Row) bool {
+		t, travels := terms[c]
+		return travels && c.Matches(r, t)
+	}, nil
+}
+
+// identOf is the identity that a key was made of.
+func identOf(c *fleet.Class, key string) fleet.Row {
+	var values []string
+	var b strings.Builder
+	for i := 0; i < len(key); i++ {
+		switch {
+		case key[i] == ';':
+			values = append(values, b.String())
+			b.Reset()
+			continue
+		case key[i] == '\\' && i+1 < len(key):
+			i++
+		}
+		b.WriteByte(key[i])
+	}
+	values = append(values, b.String())
+	r := fleet.Row{}
+	for i, col := range c.Ident() {
+		if i < len(values) {
+			r[col.Name] = values[i]
+		}
+	}
+	return r
 }
 
 // ScopeOf is what a client needs to work alone: itself and its servers, the

@@ -4,7 +4,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -79,8 +81,8 @@ func (tx *Tx) Position() (Position, error) {
 	if err := row.Scan(&p.Epoch, &p.Revision); err != nil {
 		return p, fmt.Errorf("cannot read the database: %w", err)
 	}
-	tag, err := tx.tag(p.Revision)
-	p.Tag = tag
+	var err error
+	p.Tag, err = tx.Tag(p.Revision)
 	return p, err
 }
 
@@ -95,11 +97,12 @@ func (tx *Tx) Knows(p Position) (bool, error) {
 		first, err := tx.Journal(0, "", 1)
 		return err == nil && (here.Revision == 0 || len(first) == 1 && first[0].Revision == 1), err
 	}
-	tag, err := tx.tag(p.Revision)
+	tag, err := tx.Tag(p.Revision)
 	return err == nil && tag != "" && tag == p.Tag, err
 }
 
-func (tx *Tx) tag(revision int64) (string, error) {
+// Tag is the tag of a revision, "" if it is not, or no longer, in the journal.
+func (tx *Tx) Tag(revision int64) (string, error) {
 	var tag string
 	row := tx.sql.QueryRowContext(tx.ctx, tx.s.db.Dialect.Rebind(`SELECT "tag" FROM "revision" WHERE "number" = ?`), revision)
 	if err := row.Scan(&tag); err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -170,41 +173,51 @@ type Tracked struct {
 // after the revision, in the order of its last change, with its state then and
 // now. An object that came back to what it was is left out. Its state then is
 // what the other side last sent of it, if that came after the revision.
-func (tx *Tx) Since(revision int64) ([]Tracked, error) {
+func (tx *Tx) Since(revision int64) ([]Tracked, error) { return tx.Between(revision, math.MaxInt64) }
+
+// Between is Since as it would have been at an earlier time: the changes after
+// upTo are not made yet.
+func (tx *Tx) Between(revision, upTo int64) ([]Tracked, error) {
 	changes, err := tx.Journal(revision, "", 0)
 	if err != nil {
 		return nil, err
 	}
 	type object struct{ class, key string }
-	found := map[object]*Tracked{}
-	frozen := map[object]bool{} // the snapshot is reached
-	var order []object
-	for i := len(changes) - 1; i >= 0; i-- {
-		ch := changes[i]
-		t := tx.s.tables[ch.Class]
-		if t == nil {
-			continue // a class that this program no longer has
-		}
-		id := object{ch.Class, ch.Key}
-		frozen[id] = frozen[id] || ch.Source == Replica
-		if frozen[id] {
+	found := map[object]*Tracked{} // nil: the other side's row is the last there is
+	var order []*Tracked
+	for _, ch := range slices.Backward(changes) {
+		id, t := object{ch.Class, ch.Key}, tx.s.tables[ch.Class]
+		if _, decided := found[id]; decided || ch.Revision > upTo || t == nil { // nil: a class that this program no longer has
 			continue
 		}
-		o := found[id]
-		if o == nil {
-			mine, err := tx.find(t.class, ch.Key)
-			if err != nil {
-				return nil, err
-			}
-			o = &Tracked{Class: t.class, Key: ch.Key, Mine: mine, Base: mine, Revision: ch.Revision}
-			found[id] = o
-			order = append(order, id)
+		found[id] = nil
+		if ch.Source != Replica {
+			found[id] = &Tracked{Class: t.class, Key: ch.Key, Revision: ch.Revision}
+			order = append(order, found[id])
 		}
-		o.Base = Undo(o.Base, ch)
+	}
+	for _, o := range order {
+		if o.Mine, err = tx.find(o.Class, o.Key); err != nil {
+			return nil, err
+		}
+		o.Base = o.Mine
+	}
+	frozen := map[*Tracked]bool{} // the snapshot is reached
+	for _, ch := range slices.Backward(changes) {
+		o := found[object{ch.Class, ch.Key}]
+		switch {
+		case o == nil || frozen[o]:
+		case ch.Revision > upTo:
+			o.Mine = Undo(o.Mine, ch)
+			o.Base = o.Mine
+		case ch.Source == Replica:
+			frozen[o] = true
+		default:
+			o.Base = Undo(o.Base, ch)
+		}
 	}
 	var out []Tracked
-	for i := len(order) - 1; i >= 0; i-- {
-		o := found[order[i]]
+	for _, o := range slices.Backward(order) {
 		if _, steady := difference(o.Class, o.Base, o.Mine); steady || (o.Base == nil) != (o.Mine == nil) {
 			out = append(out, *o)
 		}
