@@ -241,3 +241,21 @@ func TestPull_OthersChangesAreNotTold(t *testing.T) {
 	}
 	b.sync()
 }
+
+// The server refused a change, it was made again while the answer was on its
+// way, and then taken back to what was refused: the refusal still counts.
+func TestPush_RefusedThenChangedToAndFro(t *testing.T) {
+	b := newBench(t)
+	b.server.put(admin, fleet.ConfigStates, parameter(server, "0"))
+	b.sync()
+	b.client.put(agent, fleet.ConfigStates, parameter(server, "1"))
+	b.line.during = func() { b.client.put(agent, fleet.ConfigStates, parameter(server, "2")) }
+	if _, _, err := b.push(); err != nil {
+		t.Fatal(err)
+	}
+	b.client.put(agent, fleet.ConfigStates, parameter(server, "1"))
+	b.sync()
+	if got := b.client.row(fleet.ConfigStates, parameter(server, "")); got["values"].([]any)[0] != "0" {
+		t.Errorf("the client has %v, the server never took it", got["values"])
+	}
+}
