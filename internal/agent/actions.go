@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/fernwerk/fernwerk/internal/agent/action"
+	"github.com/fernwerk/fernwerk/internal/agent/configcache"
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
@@ -30,11 +31,20 @@ type actionArgs struct {
 	Needs          []string `json:"needs"` // products whose action must not have failed before
 }
 
-// actions turns the plan into one task a product.
+// actions turns the plan into one task a product. Seed A: where the event uses
+// a cache that is not complete, it stops with an error.
 func (a *Agent) actions(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	if err := a.synchronised(ctx); err != nil {
+		return engine.Outcome{}, err
+	}
 	p, err := a.plan(ctx)
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
+	}
+	for _, s := range p.Steps {
+		if err := a.products.Has(ctx, string(s.ProductID), s.ProductVersion, s.PackageVersion); err != nil {
+			return engine.Outcome{}, fmt.Errorf("cannot process actions: %w", err)
+		}
 	}
 	out := a.noted(t, timeline.RunActions, fmt.Sprintf("%d actions to run", len(p.Steps)))
 	for i, s := range p.Steps {
@@ -47,6 +57,18 @@ func (a *Agent) actions(ctx context.Context, t engine.Task) (engine.Outcome, err
 	}
 	out.Err = err
 	return a.also(out, func(tx *store.Tx) error { return flags.Set(tx, flags.InstallationPending, len(p.Steps) > 0) }), nil
+}
+
+// synchronised is an error as long as no pull has succeeded.
+func (a *Agent) synchronised(ctx context.Context) error {
+	return a.store.View(ctx, func(tx *store.Tx) error {
+		st, _, err := configcache.Load(tx)
+		if err == nil && st.Pulled == "" {
+			err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot process actions: the configuration was never synchronised with the server"),
+				"fire an event that synchronises first: on_demand does")
+		}
+		return err
+	})
 }
 
 // needs are the products before a step that were demanded by it.
@@ -72,10 +94,7 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 		return engine.Outcome{}, err
 	}
 	job.Attempt = int(t.Attempts)
-	if failed, err := a.failedOf(ctx, args.Needs); err != nil || failed != "" {
-		if err == nil {
-			err = fmt.Errorf("%s of %s waits: it needs %s, which failed", args.Action, args.ProductID, failed)
-		}
+	if err := a.needed(ctx, t, args); err != nil {
 		return engine.Outcome{}, err
 	}
 	job.Dir, err = a.products.Verified(ctx, args.ProductID, args.ProductVersion, args.PackageVersion)
@@ -163,19 +182,29 @@ func (a *Agent) job(ctx context.Context, args actionArgs) (action.Job, error) {
 	return job, nil
 }
 
-// failedOf is the first of the products whose last action failed.
-func (a *Agent) failedOf(ctx context.Context, products []string) (failed string, err error) {
-	if len(products) == 0 {
-		return "", nil
+// needed is an error if a product that the action needs failed before it in the
+// same change: whether its script did, or it could not even begin.
+func (a *Agent) needed(ctx context.Context, t engine.Task, args actionArgs) error {
+	if len(args.Needs) == 0 {
+		return nil
 	}
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Select(fleet.ProductsOnClients, fleet.Filter{"clientId": a.id.HostID, "productId": products, "actionResult": fleet.Failed})
-		if len(rows) > 0 {
-			failed = rows[0].Str("productId")
-		}
+	_, tasks, err := a.engine.Get(ctx, t.Change)
+	if err != nil {
 		return err
-	})
-	return failed, err
+	}
+	for _, before := range tasks {
+		if before.N >= t.N || before.Kind != taskAction || before.Status != engine.Failed {
+			continue
+		}
+		var other actionArgs
+		if err := json.Unmarshal([]byte(before.Args), &other); err != nil {
+			return err
+		}
+		if slices.Contains(args.Needs, other.ProductID) {
+			return fmt.Errorf("%s of %s waits: it needs %s, which failed", args.Action, args.ProductID, other.ProductID)
+		}
+	}
+	return nil
 }
 
 // openLog opens the installation log for appending; a long one is cut.

@@ -334,16 +334,30 @@ func (c *Cache) Remove(ctx context.Context, product string) error {
 	return nil
 }
 
+// Has is an error, of code NotFound, unless there is a copy of the product in
+// that version. It does not look whether the copy is damaged.
+func (c *Cache) Has(ctx context.Context, product, productVersion, packageVersion string) error {
+	_, err := c.version(ctx, product, productVersion, packageVersion)
+	return err
+}
+
+// version is the index of a product's copy in that version.
+func (c *Cache) version(ctx context.Context, product, productVersion, packageVersion string) (*chunkindex.Index, error) {
+	p, index, err := c.held(ctx, product)
+	if err == nil && (index == nil || p.ProductVersion != productVersion || p.PackageVersion != packageVersion) {
+		err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "product %s %s-%s is not in the cache", product, productVersion, packageVersion),
+			"the next event that caches products fetches it")
+	}
+	return index, err
+}
+
 // Verified returns the folder of a product's copy after every byte of it was
 // checked. The code is NotFound if there is no copy in that version, Conflict
 // if the copy is damaged.
 func (c *Cache) Verified(ctx context.Context, product, productVersion, packageVersion string) (string, error) {
-	p, index, err := c.held(ctx, product)
+	index, err := c.version(ctx, product, productVersion, packageVersion)
 	if err != nil {
 		return "", err
-	}
-	if index == nil || p.ProductVersion != productVersion || p.PackageVersion != packageVersion {
-		return "", fleet.Errorf(fleet.NotFound, "product %s %s-%s is not in the cache", product, productVersion, packageVersion)
 	}
 	root, err := os.OpenRoot(c.Dir(product))
 	if err != nil {
