@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
@@ -41,7 +42,13 @@ func (a *Agent) push(ctx context.Context, t engine.Task) (engine.Outcome, error)
 	return a.noted(t, timeline.ConfigSync, text), nil
 }
 
+// pull replicates the configuration. What was changed here goes first, also
+// where the event does not ask for it: a change is judged by the configuration
+// that it was made under.
 func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	if _, _, err := a.config.Push(ctx); err != nil {
+		return engine.Outcome{}, err
+	}
 	objects, full, err := a.config.Pull(ctx)
 	if err != nil {
 		return engine.Outcome{}, err
@@ -115,13 +122,14 @@ func wanted(p sequence.Plan) []string {
 }
 
 // completed marks both caches ready, and makes "sync completed" occur if there
-// is something to do: the follow-up is as durable as the marks.
+// is something to do: the follow-up is as durable as the marks. The action
+// "always" alone does not count (seed A): it would ask for a reboot every time.
 func (a *Agent) completed(ctx context.Context, t engine.Task) (engine.Outcome, error) {
 	p, err := a.plan(ctx)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	ready := len(p.Steps) > 0
+	ready := slices.ContainsFunc(p.Steps, func(s sequence.Step) bool { return s.Action != fleet.Always })
 	text := "nothing to install"
 	if ready {
 		text = fmt.Sprintf("%d products are ready to be installed", len(p.Steps))

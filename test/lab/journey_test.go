@@ -35,6 +35,7 @@ func equal(t *testing.T, what string, got, want any) {
 // TestJourney is seed A's journey: everything arrives in the background, the
 // machine restarts and installs with no server in reach, the results follow.
 func TestJourney(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	trace := filepath.Join(t.TempDir(), "trace")
 	l.Package("firefox", "128.0",
