@@ -17,8 +17,12 @@ import (
 	"github.com/fernwerk/fernwerk/test/e2e/site"
 )
 
-// stopTime is how long a program may take to stop.
-const stopTime = 5 * time.Second
+// stopTime is how long a program may take to stop; busyTime a server that is
+// just sending, which gives its requests some seconds to end by themselves.
+const (
+	stopTime = 5 * time.Second
+	busyTime = 8 * time.Second
+)
 
 var scratch string // of the test binary
 

@@ -194,8 +194,9 @@ func (j *journey) await(ctx context.Context, p phase, began time.Time, hit chan 
 	}
 }
 
-// faults are what is wrong at the end of a journey, and stops the agent.
-func (j *journey) faults(ctx context.Context, t testing.TB) (list []error) {
+// faults are what is wrong at the end of a journey. The agent is killed for it:
+// what it says is done must be so without a word of farewell.
+func (j *journey) faults(ctx context.Context) (list []error) {
 	add := func(err error) {
 		if err != nil {
 			list = append(list, err)
@@ -213,7 +214,7 @@ func (j *journey) faults(ctx context.Context, t testing.TB) (list []error) {
 	add(j.resultFaults(ctx))
 	add(j.journalFaults(ctx))
 	add(j.orderFaults())
-	add(j.agent.Stop(stopTime))
+	j.agent.Kill()
 	add(j.leftovers())
 	add(integrity(ctx, filepath.Join(j.agent.Data, "agent.db")))
 	add(integrity(ctx, filepath.Join(j.server.Data, "fernwerk.db")))

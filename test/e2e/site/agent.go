@@ -24,15 +24,19 @@ type Agent struct {
 	client *control.Client
 }
 
-// Configuration makes the event "timer" active, with a first occurrence that no
-// test waits for: firing it is what its timer would do.
-const Configuration = "[event_timer]\nactive = true\nstart_interval = 86400\ninterval = 86400\n"
+// timer makes the event "timer" active before the server says so, with a first
+// occurrence that no test waits for: firing it is what its timer would do.
+const timer = "[event_timer]\nactive = true\nstart_interval = 86400\ninterval = 86400\n"
 
 // Join makes the agent a host of the server that answers at url, which may be a
-// line's near end.
+// line's near end. Its event "timer" is active, and can be fired.
 func (a *Agent) Join(ctx context.Context, url string, s *Server, id string) error {
 	password, err := s.AddHost(ctx, id)
 	if err != nil {
+		return err
+	}
+	if _, err := s.Call(ctx, "configState_createObjects", map[string]any{"type": "ConfigState",
+		"configId": "opsiclientd.event_timer.active", "objectId": id, "values": []any{true}}); err != nil {
 		return err
 	}
 	fingerprint, err := s.Fingerprint()
@@ -42,7 +46,7 @@ func (a *Agent) Join(ctx context.Context, url string, s *Server, id string) erro
 	if err := os.MkdirAll(a.Data, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(a.Data, "agent.conf"), []byte(Configuration), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(a.Data, "agent.conf"), []byte(timer), 0o600); err != nil {
 		return err
 	}
 	_, errOut, code, err := a.Programs.Run(ctx, nil, "fernwerk-agent", "join", "--data", a.Data, "--server", url,

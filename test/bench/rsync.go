@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fernwerk/fernwerk/test/e2e/site"
+)
+
+// measured is what one transfer cost: bytes of both directions of the line.
+type measured struct {
+	seconds float64
+	bytes   int64
+}
+
+// rsync is a daemon behind a line.
+type rsync struct {
+	b      *bench
+	line   *site.Line
+	daemon *exec.Cmd
+}
+
+// startRsync serves the tree's content by a real rsync daemon.
+func (b *bench) startRsync(ctx context.Context, t *tree) (*rsync, error) {
+	program, err := exec.LookPath("rsync")
+	if err != nil {
+		return nil, err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(address)
+	conf := fmt.Sprintf("use chroot = no\nlog file = %s\nuid = %d\ngid = %d\n[product]\n  path = %s\n  read only = yes\n",
+		filepath.Join(b.scratch, "rsyncd.log"), os.Getuid(), os.Getgid(), t.content())
+	if os.Getuid() != 0 { // only root may name them
+		conf = strings.Join(slicesWithout(strings.Split(conf, "\n"), "uid", "gid"), "\n")
+	}
+	file := filepath.Join(b.scratch, "rsyncd.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	r := &rsync{b: b, daemon: exec.CommandContext(ctx, program, "--daemon", "--no-detach", "--address=127.0.0.1", "--port="+port, "--config="+file)}
+	b.say("$ %s", strings.Join(r.daemon.Args, " "))
+	if err := r.daemon.Start(); err != nil {
+		return nil, err
+	}
+	if err := answers(ctx, address); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	if r.line, err = site.Connect(ctx, site.Branch, address); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+func slicesWithout(lines []string, words ...string) (kept []string) {
+next:
+	for _, l := range lines {
+		for _, w := range words {
+			if strings.HasPrefix(l, w+" ") {
+				continue next
+			}
+		}
+		kept = append(kept, l)
+	}
+	return kept
+}
+
+// fetch makes a folder equal to the tree.
+func (r *rsync) fetch(ctx context.Context, dir string) (measured, error) {
+	r.line.Reset()
+	cmd := exec.CommandContext(ctx, "rsync", "-az", "--delete", fmt.Sprintf("rsync://%s/product/", r.line.Addr()), dir+"/")
+	r.b.say("$ %s", strings.Join(cmd.Args, " "))
+	began := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return measured{}, fmt.Errorf("rsync failed: %w\n%s", err, out)
+	}
+	took := time.Since(began)
+	up, down := r.line.Counts()
+	return measured{took.Seconds(), up + down}, nil
+}
+
+func (r *rsync) close() error {
+	if r.line != nil {
+		r.line.Close()
+	}
+	err := r.daemon.Process.Kill()
+	r.daemon.Wait() // says that it was killed
+	return err
+}
+
+// freeAddress is a loopback address on which nobody listens now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// answers waits until somebody listens.
+func answers(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var d net.Dialer
+	for {
+		c, err := d.DialContext(ctx, "tcp", address)
+		if err == nil {
+			return c.Close()
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("nobody answers on %s: %w", address, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
