@@ -27,14 +27,11 @@ func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fl
 	if c.Actor.Role == Host && slices.Contains(hostMayNotRead, class) {
 		return nil, nil
 	}
-	col := class.HostColumn()
-	if class == fleet.Hosts {
-		col = "id"
-	}
-	servers := map[string]bool{}
+	col := hostOf(class)
+	var servers map[string]bool
 	if c.Actor.Role == Host && col != "" {
 		var err error
-		if servers, err = serverIDs(tx); err != nil {
+		if servers, err = c.servers(tx); err != nil {
 			return nil, err
 		}
 	}
@@ -44,16 +41,15 @@ func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fl
 		if c.Actor.Role == Host && col != "" && !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup {
 			continue
 		}
-		out = append(out, redact(class, r, own, c.Actor.Role))
+		out = append(out, c.redact(class, r, own))
 	}
 	return out, nil
 }
 
-func redact(class *fleet.Class, r fleet.Row, own bool, role Role) fleet.Row {
+func (c *Call) redact(class *fleet.Class, r fleet.Row, own bool) fleet.Row {
 	copied := false
 	for _, col := range class.Columns {
-		hide := col.Secret && !own || col.Private && role == Host && !own
-		if !hide || r[col.Name] == nil {
+		if r[col.Name] == nil || !c.hides(col, own) {
 			continue
 		}
 		if !copied {
@@ -64,24 +60,14 @@ func redact(class *fleet.Class, r fleet.Row, own bool, role Role) fleet.Row {
 	return r
 }
 
-func serverIDs(tx *store.Tx) (map[string]bool, error) {
-	rows, err := tx.Select(fleet.Hosts, fleet.Filter{"type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
-	ids := map[string]bool{}
-	for _, r := range rows {
-		ids[r.Str("id")] = true
-	}
-	return ids, err
-}
-
 // MayWrite refuses a host's write of anything but itself. Writing another
 // client's object is an error, not a silent skip (as opsi does).
 func (c *Call) MayWrite(class *fleet.Class, r fleet.Row) error {
 	if c.Actor.Role != Host {
 		return nil
 	}
-	col := class.HostColumn()
+	col := hostOf(class)
 	if class == fleet.Hosts {
-		col = "id"
 		for _, name := range []string{"opsiHostKey", "oneTimePassword", "type"} {
 			if r[name] != nil && !(name == "type" && r[name] == fleet.OpsiClient) {
 				return fleet.Errorf(fleet.Denied, "cannot change %s of %s: a host does not set its own", name, r.Str("id"))
@@ -103,12 +89,28 @@ func readers(class *fleet.Class) []Role {
 	return everyone
 }
 
-func writers(class *fleet.Class) []Role {
+// operation is what a generated method does with rows.
+type operation int
+
+const (
+	reads operation = iota
+	changes
+	replaces
+	deletes
+)
+
+// writers are the roles that may write a class. A host changes its own row, but
+// neither makes nor removes a host, and what belongs to all (the list of known
+// software) it only adds to.
+func writers(class *fleet.Class, op operation) []Role {
 	roles := []Role{Operator, Depot}
-	if class == fleet.Users {
+	switch {
+	case class == fleet.Users:
 		return []Role{}
-	}
-	if slices.Contains(hostMayWrite, class) {
+	case !slices.Contains(hostMayWrite, class):
+	case class == fleet.Hosts && op != changes:
+	case op == deletes && hostOf(class) == "":
+	default:
 		roles = append(roles, Host)
 	}
 	return roles

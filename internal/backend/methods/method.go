@@ -49,6 +49,8 @@ type Call struct {
 	m       *Method
 	args    map[string]any
 	rest    map[string]any
+
+	serverIDs map[string]bool // see servers
 }
 
 // bind matches arguments with parameters, as opsi does: by position, then by

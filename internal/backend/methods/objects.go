@@ -27,35 +27,35 @@ var fixedByType = map[string]fleet.Row{
 
 // classMethods generates a class's methods.
 func classMethods(class *fleet.Class) []*Method {
-	row := func(name string, writes bool, doc string, call func(*Call) (any, error), params ...Param) *Method {
+	row := func(name string, op operation, doc string, call func(*Call) (any, error), params ...Param) *Method {
 		roles := readers(class)
-		if writes {
-			roles = writers(class)
+		if op != reads {
+			roles = writers(class, op)
 		}
-		return &Method{Name: class.Name + "_" + name, Params: params, Roles: roles, Doc: doc, Class: class, Writes: writes, call: call}
+		return &Method{Name: class.Name + "_" + name, Params: params, Roles: roles, Doc: doc, Class: class, Writes: op != reads, call: call}
 	}
 	attributes, filter := Param{Name: "attributes", Optional: true}, Param{Name: "filter", Rest: true}
 	ms := []*Method{
-		row("getObjects", false, "The objects that match the filter, with the attributes asked for, or all.", getObjects, attributes, filter),
-		row("getHashes", false, "The same as getObjects.", getObjects, attributes, filter),
-		row("getIdents", false, "The identities of the objects that match: as str, dict, list or tuple.", getIdents, Param{Name: "returnType", Optional: true}, filter),
-		row("insertObject", true, "Creates the object, or replaces it whole.", writeObjects(replace), Param{Name: class.Name}),
-		row("createObjects", true, "Creates the objects, or replaces them whole.", writeObjects(replace), Param{Name: plural(class)}),
-		row("updateObject", true, "Changes the attributes given of an object that exists.", writeObjects(patch), Param{Name: class.Name}),
-		row("updateObjects", true, "Changes the attributes given; creates what is missing.", writeObjects(merge), Param{Name: plural(class)}),
-		row("deleteObjects", true, "Deletes the objects, with all that belongs to them.", deleteObjects, Param{Name: plural(class)}),
+		row("getObjects", reads, "The objects that match the filter, with the attributes asked for, or all.", getObjects, attributes, filter),
+		row("getHashes", reads, "The same as getObjects.", getObjects, attributes, filter),
+		row("getIdents", reads, "The identities of the objects that match: as str, dict, list or tuple.", getIdents, Param{Name: "returnType", Optional: true}, filter),
+		row("insertObject", replaces, "Creates the object, or replaces it whole.", writeObjects(replace), Param{Name: class.Name}),
+		row("createObjects", replaces, "Creates the objects, or replaces them whole.", writeObjects(replace), Param{Name: plural(class)}),
+		row("updateObject", changes, "Changes the attributes given of an object that exists.", writeObjects(patch), Param{Name: class.Name}),
+		row("updateObjects", changes, "Changes the attributes given; creates what is missing.", writeObjects(merge), Param{Name: plural(class)}),
+		row("deleteObjects", deletes, "Deletes the objects, with all that belongs to them.", deleteObjects, Param{Name: plural(class)}),
 	}
 	var idents []Param
 	for _, col := range class.Ident() {
 		idents = append(idents, Param{Name: col.Name, Optional: len(idents) > 0})
 	}
-	ms = append(ms, row("delete", true, "Deletes by identity; * stands for any text, a list for several.", deleteByIdent, idents...))
+	ms = append(ms, row("delete", deletes, "Deletes by identity; * stands for any text, a list for several.", deleteByIdent, idents...))
 	types := class.Types
 	if len(types) == 0 {
 		types = []string{""}
 	}
 	for _, typ := range types {
-		ms = append(ms, row(creator(typ), true, "Creates the object from its attributes.", createFrom(typ), createParams(class, typ)...))
+		ms = append(ms, row(creator(typ), replaces, "Creates the object from its attributes.", createFrom(typ), createParams(class, typ)...))
 	}
 	return ms
 }
@@ -108,7 +108,7 @@ func getObjects(c *Call) (any, error) {
 			return nil, fleet.Errorf(fleet.Invalid, "cannot read %s: no attribute %q", class.Name, a)
 		}
 	}
-	rows, err := c.selectVisible(fleet.Filter(c.rest))
+	rows, err := c.matching()
 	if err != nil {
 		return nil, err
 	}
@@ -119,14 +119,9 @@ func getObjects(c *Call) (any, error) {
 	return out, nil
 }
 
-func (c *Call) selectVisible(f fleet.Filter) ([]fleet.Row, error) {
-	var rows []fleet.Row
-	err := c.view(func(tx *store.Tx) error {
-		var err error
-		if rows, err = tx.Select(c.m.Class, f); err != nil {
-			return err
-		}
-		rows, err = c.Visible(tx, c.m.Class, rows)
+func (c *Call) matching() (rows []fleet.Row, err error) {
+	err = c.view(func(tx *store.Tx) error {
+		rows, err = c.selectVisible(tx, c.m.Class, fleet.Filter(c.rest))
 		return err
 	})
 	return rows, err
@@ -154,7 +149,7 @@ func getIdents(c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := c.selectVisible(fleet.Filter(c.rest))
+	rows, err := c.matching()
 	if err != nil {
 		return nil, err
 	}
@@ -305,6 +300,11 @@ func deleteByIdent(c *Call) (any, error) {
 	}
 	if len(f) == 0 {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: it wants at least one part of the identity", c.m.Name)
+	}
+	// The rows of others are not even looked for: their number and names are no
+	// business of a host, and its own name costs it nothing.
+	if of := hostOf(c.m.Class); c.Actor.Role == Host && f[of] != c.Actor.ID {
+		return nil, fleet.Errorf(fleet.Denied, "cannot call %s: host %s may only delete what is its own: %s must name it", c.m.Name, c.Actor.ID, of)
 	}
 	return nil, c.update(func(tx *store.Tx) error {
 		rows, err := tx.Select(c.m.Class, f)

@@ -54,11 +54,8 @@ func objectsWithSequence(c *Call) (any, error) {
 	}
 	var out []fleet.Row
 	err = c.view(func(tx *store.Tx) error {
-		rows, err := tx.Select(c.m.Class, fleet.Filter(c.rest))
+		rows, err := c.selectVisible(tx, c.m.Class, fleet.Filter(c.rest))
 		if err != nil {
-			return err
-		}
-		if rows, err = c.Visible(tx, c.m.Class, rows); err != nil {
 			return err
 		}
 		byClient := map[string][]fleet.Row{}

@@ -1,0 +1,105 @@
+package methods
+
+import (
+	"slices"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// selectVisible returns the rows that match as the caller sees them. What is
+// hidden from it reads as no value, for the filter too: one that found rows by
+// a secret would tell the secret, a letter a question.
+func (c *Call) selectVisible(tx *store.Tx, class *fleet.Class, f fleet.Filter) ([]fleet.Row, error) {
+	if c.Actor.Role == Administrator || c.Actor.Role == Depot {
+		return tx.Select(class, f)
+	}
+	terms, err := class.Terms(f)
+	if err != nil {
+		return nil, err
+	}
+	asked, some, err := c.narrow(tx, class, f)
+	if err != nil || !some {
+		return nil, err
+	}
+	rows, err := tx.Select(class, asked)
+	if err != nil {
+		return nil, err
+	}
+	if rows, err = c.Visible(tx, class, rows); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(rows, func(r fleet.Row) bool { return !class.Matches(r, terms) }), nil
+}
+
+// narrow makes the filter that the database gets: for a host only what may be
+// its own, so that no host has the whole fleet's rows read, and for nobody a
+// condition on what is hidden from him. some is false if no row can match.
+func (c *Call) narrow(tx *store.Tx, class *fleet.Class, f fleet.Filter) (asked fleet.Filter, some bool, err error) {
+	asked = fleet.Filter{}
+	for name, v := range f {
+		if col := class.Column(name); col == nil || !c.hides(col, false) {
+			asked[name] = v
+		}
+	}
+	of := hostOf(class)
+	if c.Actor.Role != Host || of == "" || class == fleet.Memberships { // groups of products are everybody's
+		return asked, true, nil
+	}
+	servers, err := c.servers(tx)
+	if err != nil {
+		return nil, false, err
+	}
+	only := fleet.Filter{}
+	if v, given := f[of]; given {
+		only[of] = v
+	}
+	terms, err := class.Terms(only)
+	if err != nil {
+		return nil, false, err
+	}
+	ids := []string{c.Actor.ID}
+	for id := range servers {
+		ids = append(ids, id)
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !class.Matches(fleet.Row{of: id}, terms) })
+	asked[of] = ids
+	return asked, len(ids) > 0, nil
+}
+
+// hides tells whether the caller may not read a column, of a row that is, or is
+// not, its own.
+func (c *Call) hides(col *fleet.Column, own bool) bool {
+	switch c.Actor.Role {
+	case Administrator, Depot:
+		return false
+	case Host:
+		return (col.Secret || col.Private) && !own
+	}
+	return col.Secret
+}
+
+// hostOf is the column with the id of the host that a row is about, "" if there
+// is none.
+func hostOf(class *fleet.Class) string {
+	if class == fleet.Hosts {
+		return "id"
+	}
+	return class.HostColumn()
+}
+
+// servers are the ids of the config and depot servers, read once a call.
+func (c *Call) servers(tx *store.Tx) (map[string]bool, error) {
+	if c.serverIDs != nil {
+		return c.serverIDs, nil
+	}
+	rows, err := tx.Select(fleet.Hosts, fleet.Filter{"type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
+	if err != nil {
+		return nil, err
+	}
+	c.serverIDs = map[string]bool{}
+	for _, r := range rows {
+		c.serverIDs[r.Str("id")] = true
+	}
+	return c.serverIDs, nil
+}
