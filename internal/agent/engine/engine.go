@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -54,6 +53,7 @@ type Task struct {
 	Args     string `col:"args"` // the handler's own
 	Status   Status `col:"status"`
 	Attempts int64  `col:"attempts"`
+	Falls    int64  `col:"falls"` // attempts in a row that may have taken the process down
 	Started  string `col:"started,time"`
 	Ended    string `col:"ended,time"`
 	Text     string `col:"text"`
@@ -93,13 +93,19 @@ type Outcome struct {
 
 // Handler does one kind of task. An error means that the task failed and
 // nothing is to be committed. When ctx ends, the handler stops with an error;
-// the task stays under way and is attempted again at the next start. A success
-// counts although ctx has ended: a script's last act may be to stop the agent.
+// the task waits and is attempted again at the next start. A success counts
+// although ctx has ended: a script's last act may be to stop the agent.
 type Handler func(ctx context.Context, t Task) (Outcome, error)
 
-// MaxAttempts bounds how often an interrupted task is begun again: a task that
-// takes the machine down each time must not do so for ever.
-const MaxAttempts = 5
+// A task that takes the process down each time must not do so for ever: it is
+// given up after MaxFalls attempts in a row of which the process did not see
+// the end and that began less than soon before the next. An agent that is
+// stopped does not count, nor does a laptop that is switched off every evening
+// of a long download.
+const (
+	MaxFalls = 5
+	soon     = time.Hour
+)
 
 // Engine runs changes.
 type Engine struct {
@@ -107,9 +113,6 @@ type Engine struct {
 	log      *slog.Logger
 	handlers map[string]Handler
 	wake     chan struct{}
-
-	mu      sync.Mutex
-	running string
 }
 
 // New makes an engine over the agent's store, with a handler for each kind of
@@ -121,26 +124,9 @@ func New(s *store.Store, log *slog.Logger, handlers map[string]Handler) *Engine 
 // origin marks the engine's own bookkeeping; local classes are not journaled.
 var origin = store.Origin{Actor: "agent"}
 
-// Add makes a change durable and returns its id; it runs when those before it
-// have ended.
-func (e *Engine) Add(ctx context.Context, event string, steps []Step) (string, error) {
-	for _, st := range steps {
-		if e.handlers[st.Kind] == nil {
-			return "", fmt.Errorf("cannot add a task of kind %q: nobody handles it", st.Kind)
-		}
-	}
-	var id string
-	err := e.store.Update(ctx, origin, func(tx *store.Tx) error {
-		var err error
-		id, err = AddTx(tx, event, steps)
-		return err
-	})
-	e.Wake()
-	return id, err
-}
-
-// AddTx adds a change within a task's Commit: what follows from the task's
-// success is as durable as the success.
+// AddTx adds a change, which runs when those before it have ended. Within a
+// task's Commit what follows from the task's success is as durable as the
+// success; elsewhere [Engine.Wake] follows the transaction.
 func AddTx(tx *store.Tx, event string, steps []Step) (string, error) {
 	id, err := nextID(tx)
 	if err != nil {
@@ -240,14 +226,6 @@ func (e *Engine) next(ctx context.Context) (*Change, error) {
 }
 
 func (e *Engine) run(ctx context.Context, c Change) error {
-	e.mu.Lock()
-	e.running = c.ID
-	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		e.running = ""
-		e.mu.Unlock()
-	}()
 	if c.Status == Waiting {
 		e.log.Info("change starts", "change", c.ID, "event", c.Event)
 		c.Status = Doing
@@ -303,8 +281,15 @@ func (e *Engine) nextTask(ctx context.Context, change string) (next, failed *Tas
 
 // attempt does one task: intent before, outcome after.
 func (e *Engine) attempt(ctx context.Context, t Task) error {
+	fell := t.Status == Doing
 	t.Status, t.Attempts = Doing, t.Attempts+1
 	err := e.store.Update(ctx, origin, func(tx *store.Tx) error {
+		began, err := time.Parse(time.DateTime, t.Started)
+		if fell && err == nil && tx.Now().Sub(began) < soon {
+			t.Falls++
+		} else {
+			t.Falls = 0
+		}
 		t.Started = tx.Stamp()
 		return tx.Put(Tasks, Tasks.Encode(t))
 	})
@@ -317,15 +302,17 @@ func (e *Engine) attempt(ctx context.Context, t Task) error {
 	var out Outcome
 	handle := e.handlers[t.Kind]
 	switch {
-	case t.Attempts > MaxAttempts:
-		err = fmt.Errorf("interrupted %d times: given up", MaxAttempts)
+	case t.Falls >= MaxFalls:
+		err = fmt.Errorf("interrupted %d times: given up", MaxFalls)
 	case handle == nil: // a newer agent may have left it
 		err = fmt.Errorf("nobody here handles tasks of kind %q", t.Kind)
 	default:
 		out, err = handle(ctx, t)
 	}
 	if ctx.Err() != nil && (err != nil || out.Err != nil) {
-		return ctx.Err() // stays under way
+		t.Status = Waiting // if this cannot be written, the attempt counts as a fall
+		e.store.Update(context.WithoutCancel(ctx), origin, func(tx *store.Tx) error { return tx.Put(Tasks, Tasks.Encode(t)) })
+		return ctx.Err()
 	}
 	if err != nil {
 		out = Outcome{Err: err}
@@ -405,30 +392,6 @@ func TasksOf(tx *store.Tx, change string) ([]Task, error) {
 		sortTasks(tasks)
 	}
 	return tasks, err
-}
-
-// Running is the id of the change under way, "" if there is none.
-func (e *Engine) Running() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.running
-}
-
-// Wait waits for a change to end and returns it with its tasks.
-func (e *Engine) Wait(ctx context.Context, id string) (Change, []Task, error) {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		c, tasks, err := e.Get(ctx, id)
-		if err != nil || c.Status == Done || c.Status == Failed {
-			return c, tasks, err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return c, tasks, ctx.Err()
-		}
-	}
 }
 
 // Get reads a change and its tasks.

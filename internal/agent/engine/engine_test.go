@@ -127,11 +127,18 @@ func wait(t *testing.T, e *Engine, id string) (Change, []Task) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	c, tasks, err := e.Wait(ctx, id)
-	if err != nil {
-		t.Fatal(err)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, tasks, err := e.Get(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Status == Done || c.Status == Failed {
+			return c, tasks
+		}
+		<-tick.C
 	}
-	return c, tasks
 }
 
 // fails runs an engine that is to end with an error of its own.
@@ -144,12 +151,17 @@ func fails(t *testing.T, e *Engine, want error) {
 	}
 }
 
-func add(t *testing.T, e *Engine, steps ...Step) string {
+func add(t fataler, e *Engine, steps ...Step) (id string) {
 	t.Helper()
-	id, err := e.Add(t.Context(), "event_net_connection", steps)
+	err := e.store.Update(context.Background(), origin, func(tx *store.Tx) error {
+		var err error
+		id, err = AddTx(tx, "event_net_connection", steps)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.Wake()
 	return id
 }
 
@@ -229,17 +241,6 @@ func TestServe_Order(t *testing.T) {
 			}
 			before = len(all)
 		})
-	}
-}
-
-func TestAdd_RefusesUnknownKinds(t *testing.T) {
-	e := New(newDisk(t).open(t), quiet(), map[string]Handler{"do": do})
-	_, err := e.Add(t.Context(), "x", []Step{{Kind: "do"}, {Kind: "dance"}})
-	if err == nil || err.Error() != `cannot add a task of kind "dance": nobody handles it` {
-		t.Errorf("error %v", err)
-	}
-	if c, err := e.next(t.Context()); c != nil || err != nil {
-		t.Errorf("added %v, error %v", c, err)
 	}
 }
 
@@ -391,17 +392,11 @@ func TestServe_ResumesAfterAStop(t *testing.T) {
 	if got := <-begun; got != "1 false" {
 		t.Errorf("begun: %s", got)
 	}
-	if got := e.Running(); got != id {
-		t.Errorf("running %q, not %q", got, id)
-	}
 	if err := stop(); !errors.Is(err, context.Canceled) {
 		t.Errorf("Serve ended with %v", err)
 	}
-	if got := e.Running(); got != "" {
-		t.Errorf("running %q after the end", got)
-	}
 	c, tasks, err := e.Get(t.Context(), id)
-	if d := cmp.Diff([]string{"do a done 1 did a", "slow b doing 1", "do c waiting 0"}, brief(tasks)); d != "" || err != nil || c.Status != Doing {
+	if d := cmp.Diff([]string{"do a done 1 did a", "slow b waiting 1", "do c waiting 0"}, brief(tasks)); d != "" || err != nil || c.Status != Doing {
 		t.Errorf("change %+v, error %v: %s", c, err, d)
 	}
 
@@ -438,7 +433,7 @@ func TestServe_SuccessCountsAlthoughStopped(t *testing.T) {
 		}
 		want := []string{"do a done 1 did a", "do b waiting 0"}
 		if failed {
-			want = []string{"do a doing 1", "do b waiting 0"}
+			want = []string{"do a waiting 1", "do b waiting 0"}
 		}
 		_, tasks, err := e.Get(t.Context(), id)
 		if d := cmp.Diff(want, brief(tasks)); d != "" || err != nil {
@@ -463,7 +458,7 @@ func TestServe_GivesUp(t *testing.T) {
 		if start == 0 {
 			id = add(t, e, Step{Kind: "kill"}, Step{Kind: "do", Args: "a"}, Step{Kind: "do", Args: "b", Always: true})
 		}
-		if start < MaxAttempts {
+		if start < MaxFalls {
 			if err := e.Serve(ctx); err == nil {
 				t.Fatal("Serve ended well")
 			}
@@ -473,10 +468,46 @@ func TestServe_GivesUp(t *testing.T) {
 		c, tasks := wait(t, e, id)
 		cancel()
 		want := []string{"kill  failed 6 interrupted 5 times: given up", "do a skipped 0 an earlier task failed", "do b done 1 did b"}
-		if d := cmp.Diff(want, brief(tasks)); d != "" || attempts != MaxAttempts || c.Text != "kill: interrupted 5 times: given up" {
+		if d := cmp.Diff(want, brief(tasks)); d != "" || attempts != MaxFalls || c.Text != "kill: interrupted 5 times: given up" {
 			t.Errorf("%d attempts, change %+v: %s", attempts, c, d)
 		}
 		return
+	}
+}
+
+// What is stopped as often as one likes, or cut off hours after it began, goes
+// on; nothing of that is the task's fault.
+func TestServe_LongWorkIsNotGivenUp(t *testing.T) {
+	for _, way := range []string{"stopped", "cut off hours later"} {
+		d := newDisk(t)
+		now := time.Now()
+		d.now = func() time.Time { return now }
+		id := ""
+		for start := range 3 * MaxFalls {
+			s := d.open(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			e := New(s, quiet(), map[string]Handler{"load": func(ctx context.Context, task Task) (Outcome, error) {
+				if way != "stopped" {
+					now = now.Add(soon)
+					d.cut()
+				}
+				cancel()
+				return Outcome{}, ctx.Err()
+			}})
+			if start == 0 {
+				id = add(t, e, Step{Kind: "load"})
+			}
+			if err := e.Serve(ctx); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		s := d.open(t)
+		e := New(s, quiet(), map[string]Handler{"load": do})
+		serve(t, e)
+		_, tasks := wait(t, e, id)
+		if d := cmp.Diff([]string{fmt.Sprintf("load  done %d did", 3*MaxFalls+1)}, brief(tasks)); d != "" {
+			t.Errorf("%s: %s", way, d)
+		}
 	}
 }
 

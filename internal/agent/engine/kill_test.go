@@ -42,7 +42,7 @@ func drawTask(t *rapid.T, name string, deep bool) planned {
 		always: rapid.Bool().Draw(t, name+" always"),
 		after:  rapid.Bool().Draw(t, name+" after"),
 	}
-	most := rapid.SampledFrom([]int{0, 0, 0, 0, 1, 1, MaxAttempts - 1, MaxAttempts + 1}).Draw(t, name+" most kills")
+	most := rapid.SampledFrom([]int{0, 0, 0, 0, 1, 1, MaxFalls - 1, MaxFalls + 1}).Draw(t, name+" most kills")
 	p.kills = rapid.SliceOfN(rapid.IntRange(0, ways-1), 0, most).Draw(t, name+" kills")
 	if deep && p.does != "break" {
 		for i := range rapid.IntRange(0, 2).Draw(t, name+" brings") {
@@ -69,8 +69,8 @@ func model(tasks []planned) (effects, statuses []string) {
 		switch {
 		case failed && !p.always:
 			status, attempts = Skipped, 0
-		case len(p.kills) >= MaxAttempts:
-			status, attempts = Failed, MaxAttempts+1
+		case givenUp(p.kills) > 0:
+			status, attempts = Failed, givenUp(p.kills)
 		default:
 			if p.does != "do" {
 				status = Failed
@@ -84,6 +84,20 @@ func model(tasks []planned) (effects, statuses []string) {
 		statuses = append(statuses, fmt.Sprintf("%s %s %d", p.name, status, attempts))
 	}
 	return effects, statuses
+}
+
+// givenUp is the attempt that is not made any more, 0 if there is none.
+func givenUp(kills []int) int {
+	falls := 0
+	for i, k := range kills {
+		if falls++; k == stopped {
+			falls = 0
+		}
+		if falls == MaxFalls {
+			return i + 2
+		}
+	}
+	return 0
 }
 
 // power is one life of the agent; fates are shared by all of them.
@@ -192,11 +206,7 @@ func TestServe_KilledAnywhere(t *testing.T) {
 					if len(ids) == len(changes) {
 						steps = []Step{{Kind: "end"}}
 					}
-					id, err := e.Add(ctx, "x", steps)
-					if err != nil {
-						t.Fatal(err)
-					}
-					ids = append(ids, id)
+					ids = append(ids, add(t, e, steps...))
 				}
 			}
 			if err := e.Serve(ctx); err == nil || ctx.Err() == nil {
