@@ -270,13 +270,19 @@ func (h *Host) Product(id string) fleet.Row {
 // status, version, action request and result.
 func (h *Host) State(product string) string {
 	h.lab.t.Helper()
-	return state(h.Product(product))
-}
-
-func state(r fleet.Row) string {
+	r := h.Product(product)
 	if r == nil {
 		return "nothing"
 	}
+	return State([]fleet.Row{r})
+}
+
+// State is a productOnClient row in one line.
+func State(rows []fleet.Row) string {
+	if len(rows) != 1 {
+		return fmt.Sprintf("%d rows", len(rows))
+	}
+	r := rows[0]
 	return strings.Join([]string{r.Str("installationStatus"), r.Str("productVersion"), r.Str("actionRequest"), r.Str("actionResult")}, " ")
 }
 
@@ -353,11 +359,11 @@ func (h *Host) identity() identity.Identity {
 // Key is the host's key.
 func (h *Host) Key() string { return h.identity().HostKey }
 
-// Trust makes the host believe an authority other than the one it joined.
-func (h *Host) Trust(pem []byte) {
+// Reach makes a host that does not run know the server by a line's near end.
+func (h *Host) Reach(p *slowline.Proxy) {
 	h.lab.t.Helper()
 	id := h.identity()
-	id.CA = string(pem)
+	id.Server = "https://" + p.Addr().String()
 	data, err := json.Marshal(id)
 	if err == nil {
 		err = os.WriteFile(identity.Path(h.Dir), data, 0o600)
