@@ -54,7 +54,9 @@ var (
 // stands before a wider one.
 var table = []line{
 	{dir: "internal/fleet/archive", ours: []string{"internal/fleet"}, notStd: outside,
-		modules: slices.Concat(crypto, []string{"github.com/klauspost/compress", "github.com/pelletier/go-toml/v2"})},
+		modules: slices.Concat(crypto, []string{"github.com/klauspost/compress"})},
+	{dir: "internal/fleet/control", ours: []string{"internal/fleet"}, notStd: outside,
+		modules: slices.Concat(crypto, []string{"github.com/pelletier/go-toml/v2"})},
 	{dir: "internal/fleet", ours: []string{"internal/fleet"}, modules: crypto, notStd: outside},
 	{dir: "internal/kit", ours: []string{"internal/kit"}},
 	{dir: "internal/backend", ours: []string{"internal/fleet", "internal/backend", "internal/kit"}, notOurs: engines, notModules: drivers},

@@ -9,7 +9,7 @@ import (
 )
 
 func (t *tool) hostCommand() *cobra.Command {
-	c := &cobra.Command{Use: "host", Short: "The machines: list, show, create, delete"}
+	c := &cobra.Command{Use: "host", Short: "The machines: list, show, create, delete, history"}
 	list := &cobra.Command{
 		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: args,
 		Short:   "List hosts; in PATTERN * stands for any text",
@@ -21,7 +21,7 @@ func (t *tool) hostCommand() *cobra.Command {
 		Short: "Show one host, without its secrets",
 		RunE:  func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
 	}
-	c.AddCommand(list, show, t.hostCreateCommand(), t.hostDeleteCommand())
+	c.AddCommand(list, show, t.hostCreateCommand(), t.hostDeleteCommand(), t.hostHistoryCommand())
 	return c
 }
 

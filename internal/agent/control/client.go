@@ -39,6 +39,9 @@ func Dial(dataDir, hostID, hostKey string) (*Client, error) {
 
 func (c *Client) ask(ctx context.Context, answer any, method string, args ...any) error {
 	v, err := c.rpc.Call(ctx, methods.Actor{}, method, methods.Pos(args...))
+	if fleet.CodeOf(err) == fleet.Unavailable {
+		return fleet.WithHint(err, "is the agent running? start it with: fernwerk-agent run")
+	}
 	if err != nil {
 		return err
 	}

@@ -139,6 +139,17 @@ var handCases = map[string]func(*bench){
 		b.refused(fleet.NotFound, "setProductActionRequestWithDependencies", "firefox", "pc2.example.org", "setup")
 		b.refused(fleet.Invalid, "setProductActionRequestWithDependencies", "firefox", "pc1.example.org", "uninstall")
 	},
+	"journal_getEntries": func(b *bench) {
+		b.servers()
+		b.call("host_updateObject", fleet.Row{"type": "OpsiClient", "id": "pc1.example.org", "notes": "seen", "oneTimePassword": "another"})
+		last := b.rows("journal_getEntries", methods.Pos("pc1.example.org", 1))
+		if len(last) != 1 {
+			b.Fatalf("%d entries, want the last", len(last))
+		}
+		e := last[0].(map[string]any)
+		b.same("entry", []any{"host", "pc1.example.org", "update"}, []any{e["class"], e["object"], e["operation"]})
+		b.same("after", map[string]any{"notes": "seen", "oneTimePassword": "***"}, e["after"])
+	},
 	"log_write": logCase,
 	"log_read":  logCase,
 }

@@ -114,15 +114,19 @@ func (tx *Tx) Tag(revision int64) (string, error) {
 // Journal returns the changes after a revision in the order they were made, at
 // most limit of them (0: all). A class name narrows it, "" does not.
 func (tx *Tx) Journal(after int64, class string, limit int) ([]Change, error) {
-	query := `SELECT c."revision", c."n", c."class", c."key", c."op", c."before", c."after",
-		r."at", r."source", r."actor", r."address", r."request"
-		FROM "change" c JOIN "revision" r ON r."number" = c."revision" WHERE c."revision" > ?`
-	args := []any{after}
+	where, args := ` WHERE c."revision" > ?`, []any{after}
 	if class != "" {
-		query += ` AND c."class" = ?`
+		where += ` AND c."class" = ?`
 		args = append(args, class)
 	}
-	query += ` ORDER BY c."revision", c."n"`
+	return tx.changes(where+` ORDER BY c."revision", c."n"`, limit, args...)
+}
+
+// changes reads the journal's rows, at most limit of them (0: all).
+func (tx *Tx) changes(rest string, limit int, args ...any) ([]Change, error) {
+	query := `SELECT c."revision", c."n", c."class", c."key", c."op", c."before", c."after",
+		r."at", r."source", r."actor", r."address", r."request"
+		FROM "change" c JOIN "revision" r ON r."number" = c."revision"` + rest
 	if limit > 0 {
 		query += fmt.Sprintf(" LIMIT %d", limit)
 	}

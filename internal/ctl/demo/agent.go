@@ -333,8 +333,41 @@ func (d *demo) merge(ctx context.Context) error {
 	if !strings.Contains(string(log), "hello from the cache, "+hostID) {
 		return errors.New("the log on the server does not hold what the script said")
 	}
-	d.figures.Merged = true
 	d.tell("the installation log is there, %s", term.Bytes(int64(len(log))))
+	if err := d.history(ctx); err != nil {
+		return err
+	}
+	d.figures.Merged = true
+	return nil
+}
+
+// history shows what the server's journal says of the host's own changes, and
+// is an error if it does not have the results of all products.
+func (d *demo) history(ctx context.Context) error {
+	out, err := d.admin(ctx, "host", "history", hostID, "--limit", "50", "--json")
+	if err != nil {
+		return err
+	}
+	var entries []struct {
+		At, Actor, Class, Object string
+		After                    map[string]any
+	}
+	if err := json.Unmarshal(out, &entries); err != nil {
+		return err
+	}
+	for _, t := range d.trees {
+		found := false
+		for _, e := range entries {
+			if e.Actor == "host "+hostID && e.Class == "productOnClient" && strings.HasPrefix(e.Object, t.id+";") && e.After["actionResult"] == "successful" {
+				d.tell("the history says: %s %s: %s, actionResult %s", e.At, e.Actor, t.id, e.After["actionResult"])
+				found = true
+				break
+			}
+		}
+		if !found {
+			return fmt.Errorf("the server's history does not hold the result of %s", t.id)
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,479 @@
+package methods_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/replica"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
+)
+
+var rewrite = flag.Bool("update", false, "write testdata/access.txt anew")
+
+const (
+	own    = "pc1.example.org" // as in the samples
+	others = "pc2.example.org"
+)
+
+// actors are one of each role, and a host that reaches for another host.
+var actors = []struct {
+	column string
+	methods.Actor
+	touches string // the host whose objects it touches
+}{
+	{"administrator", methods.Actor{Role: methods.Administrator, ID: "anna"}, own},
+	{"operator", methods.Actor{Role: methods.Operator, ID: "otto"}, own},
+	{"reader", methods.Actor{Role: methods.Reader, ID: "rita"}, own},
+	{"depot", methods.Actor{Role: methods.Depot, ID: "depot1.example.org"}, own},
+	{"host", methods.Actor{Role: methods.Host, ID: own}, own},
+	{"host-other", methods.Actor{Role: methods.Host, ID: own}, others},
+}
+
+// secrets are values of secret columns, by the host that may read them itself.
+var secrets = map[string][]string{
+	own:    {"0123456789abcdef0123456789abcdef", "one-time-own", "KEY-OWN", "audit-key-own"},
+	others: {"abcdef0123456789abcdef0123456789", "one-time-other", "KEY-OTHER", "audit-key-other"},
+	"":     {"1123456789abcdef0123456789abcdef", "2123456789abcdef0123456789abcdef", "POOL-KEY", "otp-secret"},
+}
+
+// sample is one object of a class and type that belongs to the host, where
+// objects of the class belong to one.
+func sample(c *fleet.Class, typ, host string) fleet.Row {
+	for _, r := range backendtest.Sample(c) {
+		if typ == "" || c.Type(r) == typ {
+			return belonging(c, r, host)
+		}
+	}
+	return nil
+}
+
+func belonging(c *fleet.Class, r fleet.Row, host string) fleet.Row {
+	key := 0
+	if host == others {
+		key = 1
+	}
+	for name, v := range r {
+		if v == own {
+			r[name] = host
+		}
+	}
+	mine := []string{own, others}[key]
+	switch {
+	case c == fleet.Hosts && r["type"] == fleet.OpsiClient:
+		r["opsiHostKey"], r["oneTimePassword"] = secrets[mine][0], secrets[mine][1]
+	case c == fleet.LicensesOnClients:
+		r["licenseKey"] = secrets[mine][2]
+	case c == fleet.AuditSoftwareOnClients:
+		r["licenseKey"] = secrets[mine][3]
+	case c == fleet.LicensesInPools:
+		r["licenseKey"] = "POOL-KEY"
+	case c == fleet.Users:
+		r["otpSecret"] = "otp-secret"
+	}
+	return r
+}
+
+type bench struct {
+	t *testing.T
+	s *store.Store
+	b methods.Backend
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "fleet.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	s, err := store.Open(context.Background(), db, time.Now, replica.Receipts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t, s, methods.New(s, methods.Ports{Logs: &logs{}, Info: map[string]any{"version": "test"}})}
+	b.fill()
+	return b
+}
+
+// fill makes the fleet what it was: every class with objects of both hosts.
+func (b *bench) fill() {
+	b.t.Helper()
+	err := b.s.Update(context.Background(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
+		for _, c := range fleet.Classes() {
+			for _, host := range []string{own, others} {
+				for _, r := range backendtest.Sample(c) {
+					if err := tx.Put(c, belonging(c, r, host)); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// logs keeps logs in memory.
+type logs struct{ kept sync.Map }
+
+func (l *logs) Write(typ, object string, data []byte, _ bool) error {
+	l.kept.Store(typ+object, data)
+	return nil
+}
+
+func (l *logs) Read(typ, object string, _ int64) ([]byte, error) {
+	data, _ := l.kept.Load(typ + object)
+	b, _ := data.([]byte)
+	return b, nil
+}
+
+// handArguments are for the methods that are written by hand.
+var handArguments = map[string]func(host string) []any{
+	"backend_getInterface":                    func(string) []any { return nil },
+	"backend_info":                            func(string) []any { return nil },
+	"backend_exit":                            func(string) []any { return nil },
+	"accessControl_authenticated":             func(string) []any { return nil },
+	"accessControl_userIsAdmin":               func(string) []any { return nil },
+	"getServiceTime":                          func(string) []any { return nil },
+	"log_write":                               func(h string) []any { return []any{"instlog", "text", h} },
+	"log_read":                                func(h string) []any { return []any{"instlog", h} },
+	"journal_getEntries":                      func(h string) []any { return []any{h} },
+	"configState_getValues":                   func(h string) []any { return []any{[]any{}, []any{h}} },
+	"configState_getClientToDepotserver":      func(h string) []any { return []any{[]any{}, []any{h}} },
+	"productPropertyState_getValues":          func(h string) []any { return []any{[]any{}, []any{}, []any{h}} },
+	"productOnClient_getObjectsWithSequence":  func(h string) []any { return []any{[]any{}, map[string]any{"clientId": h}} },
+	"setProductActionRequestWithDependencies": func(h string) []any { return []any{"firefox", h, "none"} },
+	"replica_pull":                            func(h string) []any { return []any{h, map[string]any{}} },
+	"replica_push": func(h string) []any {
+		return []any{h, map[string]any{"id": "p", "changes": []any{map[string]any{"class": "productOnClient", "mine": sample(fleet.ProductsOnClients, "", h)}}}}
+	},
+}
+
+// arguments call a method about an object of the host.
+func arguments(t *testing.T, m *methods.Method, host string) methods.Params {
+	if args := handArguments[m.Name]; args != nil {
+		return methods.Pos(args(host)...)
+	}
+	if m.Class == nil {
+		t.Fatalf("%s: handArguments does not say how to call it", m.Name)
+	}
+	c := m.Class
+	typ, name := "", strings.TrimPrefix(m.Name, c.Name+"_")
+	for _, one := range c.Types {
+		if rest, ok := strings.CutPrefix(name, "create"); ok && rest != "" && strings.HasPrefix(one, rest) {
+			typ = one
+		}
+	}
+	r := sample(c, typ, host)
+	switch name {
+	case "getObjects", "getHashes", "getIdents":
+		f := map[string]any{}
+		for _, col := range c.Ident() {
+			f[col.Name] = r[col.Name]
+		}
+		return methods.Params{Named: f}
+	case "delete":
+		var ident []any
+		for _, col := range c.Ident() {
+			ident = append(ident, r[col.Name])
+		}
+		return methods.Pos(ident...)
+	}
+	if c == fleet.Hosts { // nothing that raises anybody; see TestHost_DoesNotRaiseItself
+		delete(r, "opsiHostKey")
+		delete(r, "oneTimePassword")
+		r["id"] = host
+	}
+	if !strings.HasPrefix(name, "create") || name == "createObjects" {
+		return methods.Pos([]any{r})
+	}
+	named := map[string]any{}
+	for _, p := range m.Params {
+		if v := r[p.Name]; v != nil && !p.Rest {
+			named[p.Name] = v
+		}
+		if p.Rest {
+			named = map[string]any(r)
+		}
+	}
+	return methods.Params{Named: named}
+}
+
+// outcome is what a call comes to: "no", "none" (allowed, but nothing is seen
+// or done), "yes", or "secret" (yes, and the answer holds a secret).
+func (b *bench) outcome(actor methods.Actor, m *methods.Method, p methods.Params) string {
+	b.t.Helper()
+	b.fill()
+	v, err := b.b.Call(b.t.Context(), actor, m.Name, p)
+	if fleet.CodeOf(err) == fleet.Denied {
+		return "no"
+	}
+	if err != nil {
+		b.t.Errorf("%s as %s: %v", m.Name, actor.Role, err)
+		return "error"
+	}
+	text := asText(b.t, v)
+	for _, of := range secrets {
+		for _, s := range of {
+			if strings.Contains(text, s) {
+				return "secret"
+			}
+		}
+	}
+	if !m.Writes && (text == "[]" || text == "{}" || text == "null") && m.Name != "backend_exit" {
+		return "none"
+	}
+	return "yes"
+}
+
+func asText(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// The whole matrix of methods and roles stands in testdata/access.txt, so that
+// whoever changes what a role may do changes a line there, for all to see.
+func TestAccess_Matrix(t *testing.T) {
+	b := newBench(t)
+	var out bytes.Buffer
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "# Who may call what: no; none = nothing is seen; yes; secret = yes, and secrets are in the answer.\n")
+	fmt.Fprint(w, "# host-other is a host that calls about another host. Written by: go test -run TestAccess_Matrix -update\n")
+	fmt.Fprint(w, "method")
+	for _, a := range actors {
+		fmt.Fprint(w, "\t", a.column)
+	}
+	for _, m := range methods.Table() {
+		fmt.Fprint(w, "\n", m.Name)
+		for _, a := range actors {
+			fmt.Fprint(w, "\t", b.outcome(a.Actor, m, arguments(t, m, a.touches)))
+		}
+	}
+	fmt.Fprintln(w)
+	w.Flush()
+	golden := filepath.Join("testdata", "access.txt")
+	if *rewrite {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(out.String(), "\n")); d != "" {
+		t.Errorf("access changed; if it shall, run this test with -update (-%s +now):\n%s", golden, d)
+	}
+}
+
+// Rules that must hold whatever the matrix is changed to.
+func TestAccess_Rules(t *testing.T) {
+	b := newBench(t)
+	for _, m := range methods.Table() {
+		for _, role := range []methods.Role{"", "somebody"} {
+			if got := b.outcome(methods.Actor{Role: role, ID: "x"}, m, arguments(t, m, own)); got != "no" {
+				t.Errorf("%s as role %q: %s", m.Name, role, got)
+			}
+		}
+		for _, a := range actors {
+			got := b.outcome(a.Actor, m, arguments(t, m, a.touches))
+			switch {
+			case a.Role == methods.Reader && m.Writes && got != "no":
+				t.Errorf("a reader may call %s", m.Name)
+			case a.touches != a.ID && a.Role != methods.Administrator && a.Role != methods.Depot && got == "secret":
+				t.Errorf("%s tells a secret to %s", m.Name, a.column)
+			case a.column == "host-other" && m.Writes && m.Class != nil && hostOf(m.Class) != "" && got != "no" && !ofServers(m.Class):
+				t.Errorf("a host may call %s about another host: %s", m.Name, got)
+			}
+		}
+	}
+}
+
+func hostOf(c *fleet.Class) string {
+	if c == fleet.Hosts {
+		return "id"
+	}
+	return c.HostColumn()
+}
+
+func ofServers(c *fleet.Class) bool { return c == fleet.ProductsOnDepots }
+
+// Reading everything there is, nobody reads a secret that is not his.
+func TestAccess_SecretsStayWithTheirOwners(t *testing.T) {
+	b := newBench(t)
+	for _, m := range methods.Table() {
+		if m.Writes || m.Class == nil && handArguments[m.Name] == nil {
+			continue
+		}
+		for _, a := range actors {
+			if a.Role == methods.Administrator || a.Role == methods.Depot || !m.Allows(a.Role) {
+				continue
+			}
+			p := methods.Params{}
+			if handArguments[m.Name] != nil {
+				p = arguments(t, m, a.touches)
+			}
+			v, err := b.b.Call(t.Context(), a.Actor, m.Name, p)
+			if err != nil && fleet.CodeOf(err) != fleet.Denied {
+				t.Errorf("%s as %s: %v", m.Name, a.column, err)
+			}
+			text := asText(t, v)
+			for of, values := range secrets {
+				for _, s := range values {
+					if strings.Contains(text, s) && of != a.ID {
+						t.Errorf("%s tells %s the secret %s of %q", m.Name, a.column, s, of)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A filter by a secret would tell it, a letter a question.
+func TestAccess_FiltersTellNoSecret(t *testing.T) {
+	b := newBench(t)
+	for _, tt := range []struct {
+		class  *fleet.Class
+		column string
+		value  string
+	}{
+		{fleet.Hosts, "opsiHostKey", "2123456789abcdef0123456789abcdef"},
+		{fleet.Hosts, "opsiHostKey", secrets[others][0]},
+		{fleet.Hosts, "oneTimePassword", secrets[others][1]},
+		{fleet.LicensesInPools, "licenseKey", "POOL-KEY"},
+		{fleet.LicensesOnClients, "licenseKey", secrets[others][2]},
+		{fleet.Users, "otpSecret", "otp-secret"},
+	} {
+		ask := func(actor methods.Actor, value any) int {
+			v, err := b.b.Call(t.Context(), actor, tt.class.Name+"_getObjects", methods.Params{Named: map[string]any{tt.column: value}})
+			if err != nil && fleet.CodeOf(err) != fleet.Denied {
+				t.Errorf("%s by %s as %s: %v", tt.class.Name, tt.column, actor.Role, err)
+			}
+			rows, _ := v.([]fleet.Row)
+			return len(rows)
+		}
+		for _, pattern := range []any{tt.value, tt.value[:1] + "*", "*" + tt.value[1:], []any{"no", tt.value}} {
+			if ask(actors[0].Actor, pattern) == 0 {
+				t.Errorf("%s %s=%v: not even an administrator finds it", tt.class.Name, tt.column, pattern)
+			}
+			for _, a := range actors {
+				if a.Role == methods.Administrator || a.Role == methods.Depot {
+					continue
+				}
+				rows, err := b.b.Call(t.Context(), a.Actor, tt.class.Name+"_getObjects", methods.Params{Named: map[string]any{tt.column: pattern}})
+				if text := asText(t, rows); err == nil && text != "[]" && text != "null" && !(a.Role == methods.Host && onlyOwn(rows, tt.class)) {
+					t.Errorf("%s finds %s by %s=%v: %s", a.column, tt.class.Name, tt.column, pattern, text)
+				}
+			}
+		}
+	}
+}
+
+func onlyOwn(v any, c *fleet.Class) bool {
+	rows, _ := v.([]fleet.Row)
+	for _, r := range rows {
+		if hostOf(c) == "" || r.Str(hostOf(c)) != own {
+			return false
+		}
+	}
+	return true
+}
+
+func TestHost_DoesNotRaiseItself(t *testing.T) {
+	b := newBench(t)
+	host := methods.Actor{Role: methods.Host, ID: own}
+	before := b.host(own)
+	for _, more := range []fleet.Row{
+		{"type": fleet.OpsiDepotserver}, {"type": fleet.OpsiConfigserver}, {"type": []any{fleet.OpsiDepotserver}},
+		{"opsiHostKey": secrets[others][0]}, {"oneTimePassword": "mine"}, {"opsiHostKey": ""}, {"oneTimePassword": ""},
+	} {
+		for _, m := range []string{"host_updateObject", "host_updateObjects", "host_insertObject", "host_createObjects"} {
+			r := fleet.Row{"id": own, "notes": "raised"}
+			for name, v := range more {
+				r[name] = v
+			}
+			_, err := b.b.Call(t.Context(), host, m, methods.Pos([]any{r}))
+			now := b.host(own)
+			for _, name := range []string{"type", "opsiHostKey", "oneTimePassword"} {
+				if now[name] != before[name] {
+					t.Errorf("%s of %v: %s is now %v (%v)", m, more, name, now[name], err)
+				}
+			}
+			b.fill()
+		}
+	}
+	for _, m := range []string{"host_createOpsiDepotserver", "host_createOpsiConfigserver", "host_createOpsiClient"} {
+		_, err := b.b.Call(t.Context(), host, m, methods.Params{Named: map[string]any{"id": own, "opsiHostKey": secrets[others][0]}})
+		if fleet.CodeOf(err) != fleet.Denied {
+			t.Errorf("%s: %v", m, err)
+		}
+	}
+	change := map[string]any{"class": "host", "base": map[string]any{"id": own}, "mine": map[string]any{"id": own, "type": fleet.OpsiDepotserver, "opsiHostKey": secrets[others][0], "oneTimePassword": "mine"}}
+	for _, of := range []string{fleet.OpsiClient, fleet.OpsiDepotserver} {
+		change["mine"].(map[string]any)["type"] = of
+		if of == fleet.OpsiDepotserver {
+			delete(change["mine"].(map[string]any), "oneTimePassword")
+		}
+		if _, err := b.b.Call(t.Context(), host, "replica_push", methods.Pos(own, map[string]any{"id": of, "changes": []any{change}})); err != nil {
+			t.Logf("push as %s: %v", of, err)
+		}
+		if d := cmp.Diff(before, b.host(own)); d != "" {
+			t.Errorf("a push as %s raised the host (-before +now):\n%s", of, d)
+		}
+	}
+}
+
+// Whoever may not read a credential may not choose it either: he would know it.
+func TestOperator_DoesNotRaiseItself(t *testing.T) {
+	b := newBench(t)
+	operator := methods.Actor{Role: methods.Operator, ID: "otto"}
+	for _, r := range []fleet.Row{
+		{"id": own, "type": fleet.OpsiClient, "opsiHostKey": secrets[others][0]},
+		{"id": own, "type": fleet.OpsiClient, "oneTimePassword": "known"},
+		{"id": "depot9.example.org", "type": fleet.OpsiDepotserver},
+		{"id": "server9.example.org", "type": fleet.OpsiConfigserver, "opsiHostKey": secrets[others][0]},
+	} {
+		for _, m := range []string{"host_insertObject", "host_createObjects", "host_updateObject", "host_updateObjects"} {
+			if _, err := b.b.Call(t.Context(), operator, m, methods.Pos([]any{r})); fleet.CodeOf(err) != fleet.Denied {
+				t.Errorf("an operator calls %s with %v: %v", m, r, err)
+			}
+		}
+	}
+}
+
+func (b *bench) host(id string) (r fleet.Row) {
+	b.t.Helper()
+	err := b.s.View(b.t.Context(), func(tx *store.Tx) (err error) {
+		r, err = tx.Get(fleet.Hosts, fleet.Row{"id": id})
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}

@@ -1,0 +1,68 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+func (t *tool) hostHistoryCommand() *cobra.Command {
+	var limit int64
+	c := &cobra.Command{
+		Use: "history HOST", Args: args,
+		Short:   "Show who changed what about a host, the newest first",
+		Example: "  fernwerk host history pc1.example.org --limit 20",
+		RunE:    func(c *cobra.Command, given []string) error { return t.hostHistory(c.Context(), given[0], limit) },
+	}
+	c.Flags().Int64Var(&limit, "limit", 50, "how many changes")
+	return c
+}
+
+func (t *tool) hostHistory(ctx context.Context, id string, limit int64) error {
+	if err := fleet.ValidHostID(id); err != nil {
+		return fleet.Errorf(fleet.Invalid, "cannot show the history: %w", err)
+	}
+	entries, err := rpc.As[[]any](t.call(ctx, "journal_getEntries", id, limit))
+	if err != nil {
+		return err
+	}
+	if t.JSON {
+		return t.WriteJSON(entries)
+	}
+	rows := make([]fleet.Row, 0, len(entries))
+	for _, e := range entries {
+		r, _ := e.(map[string]any)
+		rows = append(rows, fleet.Row{"at": r["at"], "actor": r["actor"], "class": r["class"], "object": r["object"], "change": inWords(r)})
+	}
+	return t.List(rows, "no changes", "at", "by=actor", "class", "object", "change")
+}
+
+// inWords is a change in one line: what was, what is.
+func inWords(r map[string]any) string {
+	before, _ := r["before"].(map[string]any)
+	after, _ := r["after"].(map[string]any)
+	if r["operation"] != "update" {
+		return plain(r["operation"])
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if name != "modificationTime" {
+			parts = append(parts, fmt.Sprintf("%s: %s -> %s", name, plain(before[name]), plain(after[name])))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func plain(v any) string {
+	if v == nil || v == "" {
+		return "(none)"
+	}
+	return fmt.Sprint(v)
+}
