@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -149,6 +150,28 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
+}
+
+// Accounts has fn work on the accounts of a server that does not run: sessions
+// and failed logins are in a running one's memory. A folder that no server has
+// used is NotFound, one that a server uses is Locked.
+func Accounts(ctx context.Context, cfg Config, fn func(*access.Access) error) (err error) {
+	s := &Server{cfg: cfg}
+	if err := s.defaults(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.path("lock")); errors.Is(err, fs.ErrNotExist) {
+		return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find a server's data in %s", s.cfg.Data), "name its folder with --data, or its configuration with --config")
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := s.takeFolder(); err != nil {
+		return err
+	}
+	st, err := s.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	return fn(access.New(st, s.cfg.Log, s.cfg.Now))
 }
 
 // ID is the host id of the config server.

@@ -22,6 +22,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/server"
+	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/test/require"
 )
 
@@ -355,5 +356,46 @@ func TestDepotIsMounted(t *testing.T) {
 		if resp.StatusCode != tt.status {
 			t.Errorf("%s %s as %q: %s, want %d: %.200s", tt.method, tt.path, tt.user, resp.Status, tt.status, body)
 		}
+	}
+}
+
+// What passwd does counts at the next start, for the account that it named.
+func TestAccounts(t *testing.T) {
+	cfg := server.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", AdminPassword: password}
+	r := start(t, cfg)
+	if err := server.Accounts(t.Context(), cfg, nil); fleet.CodeOf(err) != fleet.Locked {
+		t.Errorf("on a running server: %v", err)
+	}
+	r.stop()
+	err := server.Accounts(t.Context(), cfg, func(a *access.Access) error {
+		if _, err := a.SetPassword(t.Context(), "admin", "", "new one"); err != nil {
+			return err
+		}
+		if _, err := a.SetPassword(t.Context(), "nobody", "", "x"); fleet.CodeOf(err) != fleet.NotFound {
+			t.Errorf("an account without a role: %v", err)
+		}
+		_, err := a.SetPassword(t.Context(), "berta", methods.Reader, "reads")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, cfg)
+	if v := call(t, r.client(t, "admin", "new one"), "accessControl_userIsAdmin"); v != true {
+		t.Errorf("admin is administrator: %v", v)
+	}
+	if v := call(t, r.client(t, "berta", "reads"), "accessControl_userIsAdmin"); v != false {
+		t.Errorf("berta is administrator: %v", v)
+	}
+	if _, err := r.client(t, "admin", password).Call(t.Context(), methods.Actor{}, "backend_info", methods.Params{}); fleet.CodeOf(err) != fleet.Unauthenticated {
+		t.Errorf("the former password: %v", err)
+	}
+	r.stop()
+	if err := server.Accounts(t.Context(), cfg, func(a *access.Access) error { return a.RemoveAccount(t.Context(), "berta") }); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, cfg)
+	if _, err := r.client(t, "berta", "reads").Call(t.Context(), methods.Actor{}, "backend_info", methods.Params{}); fleet.CodeOf(err) != fleet.Unauthenticated {
+		t.Errorf("a removed account: %v", err)
 	}
 }

@@ -98,6 +98,47 @@ func (a *Access) FirstAdministrator(ctx context.Context, password string, show f
 	return a.store.Update(ctx, store.Origin{Actor: "first start"}, func(tx *store.Tx) error { return tx.Put(Accounts, row) })
 }
 
+// maxPassword bounds a password in bytes, as it does in a login.
+const maxPassword = 1000
+
+// SetPassword gives an account a password, and a role unless that is empty; an
+// empty password has one made. An account that is not there is made if there is
+// a role for it. It returns the password. Sessions of the account end.
+func (a *Access) SetPassword(ctx context.Context, name string, role methods.Role, password string) (string, error) {
+	if len(password) > maxPassword {
+		return "", fleet.Errorf(fleet.TooLarge, "cannot set the password of %q: it is longer than %d bytes", name, maxPassword)
+	}
+	if password == "" {
+		password = madePassword()
+	}
+	hashed := hash(password)
+	err := a.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		acc, err := account(tx, name)
+		if fleet.CodeOf(err) == fleet.NotFound && role != "" {
+			acc, err = Account{Name: name}, nil
+		}
+		if err != nil {
+			return fleet.WithHint(err, "an account is made by giving it a role")
+		}
+		if acc.Password = hashed; role != "" {
+			acc.Role = string(role)
+		}
+		return tx.Put(Accounts, Accounts.Encode(acc))
+	})
+	return password, err
+}
+
+// RemoveAccount takes an account away; its sessions end.
+func (a *Access) RemoveAccount(ctx context.Context, name string) error {
+	return a.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		acc, err := account(tx, name)
+		if err != nil {
+			return err
+		}
+		return tx.Remove(Accounts, Accounts.Encode(acc))
+	})
+}
+
 // madePassword is 100 random bits, in groups that a person can read out. It has
 // no letters that look alike.
 func madePassword() string {

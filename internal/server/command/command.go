@@ -1,4 +1,5 @@
-// Package command is fernwerkd's command line: serve, check-config, version.
+// Package command is fernwerkd's command line: serve, check-config, passwd,
+// version.
 package command
 
 import (
@@ -31,7 +32,7 @@ func Run(ctx context.Context, version string) error {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serve(version), checkConfig(), &cobra.Command{
+	root.AddCommand(serve(version), checkConfig(), passwd(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})
@@ -81,7 +82,7 @@ func flagError(c *cobra.Command, err error) error {
 	return err
 }
 
-// options are the flags that serve and check-config share.
+// options are the flags that say which server is meant.
 type options struct {
 	file, data, listen string
 }
@@ -89,6 +90,10 @@ type options struct {
 func (o *options) define(c *cobra.Command) {
 	c.Flags().StringVar(&o.file, "config", "", "configuration `FILE` (TOML); none is needed")
 	c.Flags().StringVar(&o.data, "data", "", "data `DIR` (default /var/lib/fernwerk for root, else in your data folder)")
+}
+
+// defineListen is for the commands to which the port matters.
+func (o *options) defineListen(c *cobra.Command) {
 	c.Flags().StringVar(&o.listen, "listen", "", "`HOST:PORT` to serve on (default "+config.DefaultListen+", port 0 takes a free one)")
 }
 
@@ -135,6 +140,7 @@ answers, it prints one line: ready https://HOST:PORT`,
 		},
 	}
 	o.define(c)
+	o.defineListen(c)
 	return c
 }
 
@@ -162,5 +168,6 @@ func checkConfig() *cobra.Command {
 		},
 	}
 	o.define(c)
+	o.defineListen(c)
 	return c
 }
