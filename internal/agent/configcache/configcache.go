@@ -100,8 +100,11 @@ func (c *Cache) Push(ctx context.Context) (sent int, notes []string, err error) 
 		req, err = replica.Collect(tx, scope.Depot, st.Mark, upTo)
 		return err
 	})
-	if err != nil || len(req.Changes) == 0 {
+	if err != nil {
 		return 0, nil, err
+	}
+	if len(req.Changes) == 0 {
+		return 0, nil, c.forget(ctx)
 	}
 	if !again {
 		if err := c.change(ctx, func(_ *store.Tx, st *State) error { st.Sent = upTo; return nil }); err != nil {
@@ -174,6 +177,42 @@ func (c *Cache) change(ctx context.Context, fn func(*store.Tx, *State) error) er
 	})
 }
 
+// forget trims the tracker of what the server knows anyhow: else the rows of
+// every pull would stay in it until something happens here, and be read each
+// time that somebody asks what is unsent.
+func (c *Cache) forget(ctx context.Context) error {
+	known := func(tx *store.Tx, st State) (upTo int64, err error) {
+		pos, err := tx.Position()
+		if err != nil || pos.Revision <= st.Mark || st.Sent > st.Mark {
+			return 0, err
+		}
+		tracked, err := tx.Since(st.Mark)
+		if err != nil || len(tracked) > 0 {
+			return 0, err
+		}
+		return pos.Revision, nil
+	}
+	var upTo int64
+	err := c.store.View(ctx, func(tx *store.Tx) error {
+		st, _, err := Load(tx)
+		if err == nil {
+			upTo, err = known(tx, st)
+		}
+		return err
+	})
+	if err != nil || upTo == 0 {
+		return err
+	}
+	return c.change(ctx, func(tx *store.Tx, st *State) error {
+		upTo, err := known(tx, *st)
+		if err != nil || upTo == 0 {
+			return err
+		}
+		st.Mark = upTo
+		return tx.Trim(upTo)
+	})
+}
+
 // noteOf is worth reading where the client's change did not simply count.
 func noteOf(m replica.Merged) string {
 	if m.Op == merge.Keep {
@@ -235,6 +274,9 @@ func (c *Cache) Pull(ctx context.Context) (objects int, full bool, err error) {
 		st.Scope = string(scope)
 		return err
 	})
+	if err == nil {
+		err = c.forget(ctx)
+	}
 	return objects, a.Full, err
 }
 

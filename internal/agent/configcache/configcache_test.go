@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -257,5 +258,37 @@ func TestPush_RefusedThenChangedToAndFro(t *testing.T) {
 	b.sync()
 	if got := b.client.row(fleet.ConfigStates, parameter(server, "")); got["values"].([]any)[0] != "0" {
 		t.Errorf("the client has %v, the server never took it", got["values"])
+	}
+}
+
+// The rows that pulls bring do not pile up in the tracker of a client on which
+// nothing happens.
+func TestPull_LeavesNothingInTheTracker(t *testing.T) {
+	b := newBench(t)
+	tracked := func() (n int) {
+		b.client.do(agent, func(tx *store.Tx) error {
+			changes, err := tx.Journal(0, "", 0)
+			n = len(changes)
+			return err
+		})
+		return n
+	}
+	for _, value := range []string{"0", "1", "2"} {
+		b.server.put(admin, fleet.ConfigStates, parameter(client, value))
+		if objects, _, err := b.pull(); objects == 0 || err != nil {
+			t.Fatalf("%d objects, %v", objects, err)
+		}
+		if n := tracked(); n != 0 {
+			t.Errorf("%d changes are tracked after the pull", n)
+		}
+	}
+	b.client.put(agent, fleet.ConfigStates, parameter(client, "mine"))
+	b.server.put(admin, fleet.Configs, fleet.Row{"id": "x.y", "type": "UnicodeConfig"})
+	if _, _, err := b.pull(); err != nil || tracked() < 2 {
+		t.Errorf("%d changes are tracked while one is not sent, error %v", tracked(), err)
+	}
+	b.sync()
+	if n := tracked(); n != 0 {
+		t.Errorf("%d changes are tracked after all", n)
 	}
 }
