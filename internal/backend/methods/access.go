@@ -2,6 +2,7 @@ package methods
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -76,6 +77,30 @@ func (c *Call) MayWrite(class *fleet.Class, r fleet.Row) error {
 	}
 	if !slices.Contains(hostMayWrite, class) || col != "" && r.Str(col) != c.Actor.ID {
 		return fleet.Errorf(fleet.Denied, "cannot change %s %q: host %s may only change what is its own", class.Name, class.IdentString(r), c.Actor.ID)
+	}
+	return nil
+}
+
+// mayWriteRow is MayWrite, and keeps an operator from raising itself: who may
+// not read a host's credentials may not choose them either, and the servers,
+// which read them all and which clients trust, are the administrators'.
+func (c *Call) mayWriteRow(tx *store.Tx, class *fleet.Class, r fleet.Row) error {
+	if err := c.MayWrite(class, r); err != nil || c.Actor.Role != Operator || class != fleet.Hosts {
+		return err
+	}
+	for _, col := range class.Columns {
+		if col.Secret && r[col.Name] != nil {
+			return fleet.Errorf(fleet.Denied, "cannot change %s of %s: only an administrator sets it", col.Name, r.Str("id"))
+		}
+	}
+	old, err := tx.ByKey(class, strings.ToLower(r.Str("id")))
+	if err != nil {
+		return err
+	}
+	for _, h := range []fleet.Row{r, old} {
+		if class.Type(h) != fleet.OpsiClient {
+			return fleet.Errorf(fleet.Denied, "cannot change %s: only an administrator changes servers", r.Str("id"))
+		}
 	}
 	return nil
 }

@@ -183,7 +183,7 @@ func writeObjects(write func(*Call, *store.Tx, fleet.Row) error) func(*Call) (an
 		return nil, c.update(func(tx *store.Tx) error {
 			for _, r := range rows {
 				r = clean(c.m.Class, r)
-				if err := c.MayWrite(c.m.Class, r); err != nil {
+				if err := c.mayWriteRow(tx, c.m.Class, r); err != nil {
 					return err
 				}
 				if err := write(c, tx, r); err != nil {
@@ -239,25 +239,6 @@ func patch(c *Call, tx *store.Tx, r fleet.Row) error {
 			delete(r, name)
 		}
 	}
-	if len(c.m.Class.Types) > 0 && r["type"] == nil {
-		return patchAnyType(c, tx, r)
-	}
-	return tx.Patch(c.m.Class, r)
-}
-
-// patchAnyType finds the type of an existing object that came without it.
-func patchAnyType(c *Call, tx *store.Tx, r fleet.Row) error {
-	f := fleet.Filter{}
-	for _, col := range c.m.Class.Ident() {
-		f[col.Name] = r[col.Name]
-	}
-	rows, err := tx.Select(c.m.Class, f)
-	if err != nil {
-		return err
-	}
-	if len(rows) == 1 {
-		r["type"] = rows[0]["type"]
-	}
 	return tx.Patch(c.m.Class, r)
 }
 
@@ -280,7 +261,7 @@ func deleteObjects(c *Call) (any, error) {
 			if err != nil {
 				return err
 			}
-			if err := c.MayWrite(c.m.Class, r); err != nil {
+			if err := c.mayWriteRow(tx, c.m.Class, r); err != nil {
 				return err
 			}
 			if err := tx.Remove(c.m.Class, r); err != nil {
@@ -312,7 +293,7 @@ func deleteByIdent(c *Call) (any, error) {
 			return err
 		}
 		for _, r := range rows {
-			if err := c.MayWrite(c.m.Class, r); err != nil {
+			if err := c.mayWriteRow(tx, c.m.Class, identity(c.m.Class, r)); err != nil {
 				return err
 			}
 			if err := tx.Remove(c.m.Class, r); err != nil {
@@ -321,6 +302,14 @@ func deleteByIdent(c *Call) (any, error) {
 		}
 		return nil
 	})
+}
+
+func identity(class *fleet.Class, r fleet.Row) fleet.Row {
+	id := fleet.Row{}
+	for _, col := range class.Ident() {
+		id[col.Name] = r[col.Name]
+	}
+	return id
 }
 
 func createFrom(typ string) func(*Call) (any, error) {
@@ -336,13 +325,11 @@ func createFrom(typ string) func(*Call) (any, error) {
 				}
 			}
 		}
-		if err := c.MayWrite(c.m.Class, r); err != nil {
-			return nil, err
-		}
-		err := c.update(func(tx *store.Tx) error { return replace(c, tx, r) })
-		if err != nil {
-			return nil, err
-		}
-		return nil, nil
+		return nil, c.update(func(tx *store.Tx) error {
+			if err := c.mayWriteRow(tx, c.m.Class, r); err != nil {
+				return err
+			}
+			return replace(c, tx, r)
+		})
 	}
 }
