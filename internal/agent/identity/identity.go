@@ -8,14 +8,15 @@
 package identity
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -56,13 +57,30 @@ func Load(dataDir string) (Identity, error) {
 		return id, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot start the agent: %w", ErrNotJoined),
 			"run: fernwerk-agent join --server URL --host-id ID --one-time-password PASSWORD --ca-fingerprint SHA256")
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &id)
-	}
 	if err != nil {
 		return id, fmt.Errorf("cannot read the machine's identity: %w", err)
 	}
+	if err = json.Unmarshal(data, &id); err == nil {
+		err = id.check()
+	}
+	if err != nil {
+		return Identity{}, fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot use the machine's identity %s: %w", Path(dataDir), err),
+			"put it back from a backup; or remove it, give the host a new one-time password on the server, and join again")
+	}
 	return id, nil
+}
+
+// check refuses what [Join] would not have written. An empty key, above all,
+// would open the local service to everybody.
+func (id Identity) check() error {
+	if err := fleet.ValidHostID(id.HostID); err != nil {
+		return err
+	}
+	if id.HostKey == "" {
+		return errors.New("it has no host key")
+	}
+	_, err := id.TLS()
+	return err
 }
 
 func (id Identity) save(dataDir string) error {
@@ -82,11 +100,27 @@ func (id Identity) save(dataDir string) error {
 
 // TLS is the trust in the server.
 func (id Identity) TLS() (*tls.Config, error) {
-	u, err := url.Parse(id.Server)
+	u, err := address(id.Server)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use the server's address: %w", err)
+		return nil, err
+	}
+	if id.CA == "" { // no authority would mean the system's
+		return nil, errors.New("cannot trust the server: its authority is missing")
 	}
 	return rpc.TLSConfig(u.Hostname(), []byte(id.CA), "")
+}
+
+// address reads a server's address, https://server:4447.
+func address(server string) (*url.URL, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot use %q as a server's address", server), "write it as https://SERVER:4447")
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host = net.JoinHostPort(u.Hostname(), "4447")
+	}
+	return &url.URL{Scheme: "https", Host: host}, nil
 }
 
 // Client is a connection to the server as this machine.
@@ -106,9 +140,12 @@ func (id Identity) HTTP(userAgent string) (*http.Client, func(*http.Request) err
 	if err != nil {
 		return nil, nil, err
 	}
-	transport := &http.Transport{Proxy: rpc.Direct(nil), TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second,
-		IdleConnTimeout: 90 * time.Second, DisableCompression: true, WriteBufferSize: 4 << 10, ReadBufferSize: 64 << 10}
-	return &http.Client{Transport: transport}, func(r *http.Request) error {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	transport := &http.Transport{Proxy: rpc.Direct(nil), DialContext: dialer.DialContext, TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second,
+		ResponseHeaderTimeout: 2 * time.Minute, IdleConnTimeout: 90 * time.Second, DisableCompression: true, WriteBufferSize: 4 << 10, ReadBufferSize: 64 << 10}
+	client := &http.Client{Transport: transport, // the host key follows to no other place
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return client, func(r *http.Request) error {
 		r.SetBasicAuth(id.HostID, id.HostKey)
 		r.Header.Set("User-Agent", userAgent)
 		return nil
@@ -135,16 +172,18 @@ func Join(ctx context.Context, dataDir string, req JoinRequest) (Identity, error
 	} else if !errors.Is(err, ErrNotJoined) {
 		return Identity{}, err
 	}
+	u, err := address(req.Server)
+	if err != nil {
+		return Identity{}, fmt.Errorf("cannot join: %w", err)
+	}
+	req.Server = u.String()
 	ca, err := fetchCA(ctx, req.Server)
 	if err != nil {
 		return Identity{}, fmt.Errorf("cannot join %s: %w", req.Server, err)
 	}
-	id := Identity{HostID: req.HostID, Server: req.Server, CA: string(ca)}
-	u, err := url.Parse(req.Server)
-	if err != nil {
-		return id, fleet.Errorf(fleet.Invalid, "cannot join: %w", err)
-	}
-	cfg, err := rpc.TLSConfig(u.Hostname(), ca, req.Fingerprint)
+	id := Identity{HostID: req.HostID, Server: req.Server}
+	cfg, pinned, err := pin(u.Hostname(), ca, req.Fingerprint)
+	id.CA = string(pinned)
 	if err != nil {
 		return id, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot join %s: the server is not the one that was named: %w", req.Server, err),
 			"compare with the fingerprint that fernwerkd prints at its start; if it is right, somebody answers in the server's place")
@@ -155,17 +194,32 @@ func Join(ctx context.Context, dataDir string, req JoinRequest) (Identity, error
 	return id, id.save(dataDir)
 }
 
+// pin finds the authority with the fingerprint. Only that one is kept: whoever
+// answered in the server's place may have added one of his own.
+func pin(host string, ca []byte, fingerprint string) (cfg *tls.Config, pinned []byte, err error) {
+	if fingerprint == "" {
+		return nil, nil, errors.New("its fingerprint is not given")
+	}
+	err = errors.New("what it shows as certificates are none")
+	for rest := ca; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return nil, nil, err
+		}
+		pinned = pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})
+		if cfg, err = rpc.TLSConfig(host, pinned, fingerprint); err == nil {
+			return cfg, pinned, nil
+		}
+	}
+}
+
 // maxCA is the most bytes of a file of certificates.
 const maxCA = 256 << 10
 
 // fetchCA gets the server's certificates, from whoever answers: they are
 // public, and believed only if they have the fingerprint.
 func fetchCA(ctx context.Context, server string) ([]byte, error) {
-	address, err := url.JoinPath(server, "ssl/ca-certs.pem")
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/ssl/ca-certs.pem", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -179,11 +233,7 @@ func fetchCA(ctx context.Context, server string) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("it has no certificates to show: %s", resp.Status)
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxCA))
-	if err == nil && !bytes.Contains(data, []byte("BEGIN CERTIFICATE")) {
-		err = errors.New("what it shows as certificates are none")
-	}
-	return data, err
+	return io.ReadAll(io.LimitReader(resp.Body, maxCA))
 }
 
 // fetchKey gives the one-time password for the host's key.
@@ -195,7 +245,10 @@ func fetchKey(ctx context.Context, req JoinRequest, cfg *tls.Config) (string, er
 	}
 	v, err := client.Call(ctx, methods.Actor{}, "host_getObjects", methods.Pos([]any{}, map[string]any{"id": req.HostID}))
 	if err != nil {
-		return "", fleet.WithHint(err, "a one-time password works once: make a new one with fernwerk host create or host_updateObject")
+		if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); !untrusted && fleet.CodeOf(err) == fleet.Unauthenticated {
+			err = fleet.WithHint(err, "a one-time password works once: make a new one with fernwerk host create or host_updateObject")
+		}
+		return "", err
 	}
 	client.Logout(ctx)
 	rows, err := rpc.Rows(v)
