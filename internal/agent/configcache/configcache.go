@@ -32,9 +32,10 @@ type State struct {
 	Epoch    string `col:"epoch"`
 	Revision int64  `col:"revision"`
 	Tag      string `col:"tag"`
-	Scope    string `col:"scope"` // JSON of replica.Scope
-	Mark     int64  `col:"mark"`  // own revision up to which the server knows all
-	Sent     int64  `col:"sent"`  // own revision up to which a push is on its way; 0: none is
+	Scope    string `col:"scope"`  // JSON of replica.Scope
+	Mark     int64  `col:"mark"`   // own revision up to which the server knows all
+	Sent     int64  `col:"sent"`   // own revision up to which a push is on its way; 0: none is
+	Merged   string `col:"merged"` // JSON of the server's store.Position after the last push
 	Pulled   string `col:"pulled,time"`
 	Pushed   string `col:"pushed,time"`
 }
@@ -72,6 +73,13 @@ func Load(tx *store.Tx) (State, replica.Scope, error) {
 	return st, scope, err
 }
 
+func (st State) merged() (pos store.Position, err error) {
+	if st.Merged != "" {
+		err = json.Unmarshal([]byte(st.Merged), &pos)
+	}
+	return pos, err
+}
+
 var fromServer = store.Origin{Source: store.Replica, Actor: "config server"}
 
 // Push sends what changed here since the last push. It says what the server
@@ -97,7 +105,9 @@ func (c *Cache) Push(ctx context.Context) (sent int, notes []string, err error) 
 		if again {
 			upTo = st.Sent
 		}
-		req, err = replica.Collect(tx, scope.Depot, st.Mark, upTo)
+		if req, err = replica.Collect(tx, scope.Depot, st.Mark, upTo); err == nil {
+			req.Merged, err = st.merged()
+		}
 		return err
 	})
 	if err != nil {
@@ -153,11 +163,16 @@ func settle(tx *store.Tx, st *State, a replica.PushAnswer, upTo int64) error {
 	if err != nil {
 		return err
 	}
-	if !whole {
+	if !whole || a.Forked {
 		// If such an object is changed back before it is sent, only a full pull
 		// still brings the server's row.
 		st.Epoch, st.Revision, st.Tag = "", 0, ""
 	}
+	merged, err := json.Marshal(a.Position)
+	if err != nil {
+		return err
+	}
+	st.Merged = string(merged)
 	st.Mark, st.Sent, st.Pushed = upTo, 0, tx.Stamp()
 	return tx.Trim(upTo)
 }
@@ -246,6 +261,9 @@ func (c *Cache) Pull(ctx context.Context) (objects int, full bool, err error) {
 	err = c.store.View(ctx, func(tx *store.Tx) error {
 		st, scope, err := Load(tx)
 		req = replica.PullRequest{Position: store.Position{Epoch: st.Epoch, Revision: st.Revision, Tag: st.Tag}, Scope: scope}
+		if err == nil {
+			req.Merged, err = st.merged()
+		}
 		return err
 	})
 	if err != nil {
@@ -270,6 +288,9 @@ func (c *Cache) Pull(ctx context.Context) (objects int, full bool, err error) {
 		next := req.Next(a, whole)
 		st.Epoch, st.Revision, st.Tag = next.Position.Epoch, next.Position.Revision, next.Position.Tag
 		st.Pulled = tx.Stamp()
+		if whole || a.Full {
+			st.Merged = "" // the new position has the push behind it, or there is another history
+		}
 		scope, err := json.Marshal(next.Scope)
 		st.Scope = string(scope)
 		return err

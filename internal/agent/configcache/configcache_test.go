@@ -292,3 +292,28 @@ func TestPull_LeavesNothingInTheTracker(t *testing.T) {
 		t.Errorf("%d changes are tracked after all", n)
 	}
 }
+
+// The server goes back to a backup that knows what the client pulled last, but
+// not what the client pushed since.
+func TestPull_ServerRestoredFromBeforeThePush(t *testing.T) {
+	b := newBench(t)
+	b.server.put(admin, fleet.ConfigStates, parameter(client, "0"))
+	b.sync()
+	backup := b.server.backup()
+	b.client.put(agent, fleet.ConfigStates, parameter(client, "1"))
+	if _, _, err := b.push(); err != nil {
+		t.Fatal(err)
+	}
+	b.server.restore(backup)
+	if _, full, err := b.pull(); !full || err != nil {
+		t.Errorf("the pull was full: %t, %v", full, err)
+	}
+	if got := b.client.row(fleet.ConfigStates, parameter(client, "")); got["values"].([]any)[0] != "0" {
+		t.Errorf("the client has %v, the server knows nothing of it", got["values"])
+	}
+	b.client.put(agent, fleet.ConfigStates, parameter(client, "2"))
+	b.sync()
+	if _, full, err := b.pull(); full || err != nil {
+		t.Errorf("every pull stays full: %t, %v", full, err)
+	}
+}

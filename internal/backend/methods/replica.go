@@ -80,12 +80,15 @@ func push(c *Call) (any, error) {
 		return nil, err
 	}
 	var a replica.PushAnswer
-	err = c.update(func(tx *store.Tx) error {
+	pos, err := c.s.store.UpdateAt(c.Context, c.origin(), func(tx *store.Tx) error {
 		depot, err := DepotOf(tx, client)
 		if err == nil {
 			a, err = replica.Push(tx, c, client, depot, req)
 		}
 		return err
 	})
+	if pos != (store.Position{}) {
+		a.Position = pos
+	}
 	return Plain(a, err)
 }

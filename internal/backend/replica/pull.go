@@ -38,6 +38,9 @@ const maxIncrement = 20_000
 type PullRequest struct {
 	Position store.Position `json:"position"`
 	Scope    Scope          `json:"scope"`
+	// Merged is where the client's last push stands; zero: nowhere. A backup
+	// from before it may still know Position.
+	Merged store.Position `json:"merged"`
 }
 
 // PullAnswer is what it lacks.
@@ -60,6 +63,9 @@ func Pull(tx *store.Tx, gate Gate, client, depot string, req PullRequest) (PullA
 		return a, err
 	}
 	known, err := tx.Knows(req.Position)
+	if err == nil && known && req.Merged != (store.Position{}) {
+		known, err = tx.Knows(req.Merged)
+	}
 	if err != nil {
 		return a, err
 	}

@@ -27,6 +27,8 @@ type PushRequest struct {
 	// Versions are those of the products on the depot that the client saw in
 	// its snapshot, as "productVersion-packageVersion".
 	Versions map[string]string `json:"versions"`
+	// Merged is where the client's last push stands, if it pulled nothing since.
+	Merged store.Position `json:"merged"`
 }
 
 // Merged is the outcome for one object.
@@ -43,6 +45,11 @@ type Merged struct {
 type PushAnswer struct {
 	Repeated bool     `json:"repeated"` // this push was merged before
 	Results  []Merged `json:"results"`
+	// Position is one of the server's that has this push behind it.
+	Position store.Position `json:"position"`
+	// Forked says that the server no longer has the client's last push behind
+	// it: it was restored from a backup. The next pull must be a full one.
+	Forked bool `json:"forked"`
 }
 
 // Received remembers each client's last push, so that a repeated one is merged
@@ -55,7 +62,8 @@ type Received struct {
 // Receipts is the class of Received; a server hands it to [store.Open].
 var Receipts = fleet.LocalClass[Received]("replicaReceipt")
 
-// Push merges a client's changes, in an Update.
+// Push merges a client's changes, in an Update. If that comes to a position, it
+// is the answer's.
 func Push(tx *store.Tx, gate Gate, client, depot string, req PushRequest) (PushAnswer, error) {
 	var a PushAnswer
 	if len(req.Changes) > MaxPush {
@@ -64,6 +72,16 @@ func Push(tx *store.Tx, gate Gate, client, depot string, req PushRequest) (PushA
 	last, err := tx.ByKey(Receipts, Receipts.Key(fleet.Row{"client": client}))
 	if err != nil {
 		return a, err
+	}
+	if a.Position, err = tx.Position(); err != nil {
+		return a, err
+	}
+	if req.Merged != (store.Position{}) {
+		known, err := tx.Knows(req.Merged)
+		if err != nil {
+			return a, err
+		}
+		a.Forked = !known
 	}
 	a.Repeated = req.ID != "" && last.Str("push") == req.ID
 	versions, err := versionsOn(tx, depot)
