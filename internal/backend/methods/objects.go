@@ -112,11 +112,10 @@ func getObjects(c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]fleet.Row, len(rows))
-	for i, r := range rows {
-		out[i] = project(class, r, attributes)
+	for i, r := range rows { // in place: there may be very many
+		rows[i] = project(class, r, attributes)
 	}
-	return out, nil
+	return rows, nil
 }
 
 func (c *Call) matching() (rows []fleet.Row, err error) {

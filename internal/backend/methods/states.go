@@ -43,11 +43,7 @@ func (c *Call) objects(tx *store.Tx, name string) ([]fleet.Row, error) {
 	if len(ids) == 0 {
 		f["type"] = fleet.OpsiClient
 	}
-	rows, err := tx.Select(fleet.Hosts, f)
-	if err != nil {
-		return nil, err
-	}
-	return c.Visible(tx, fleet.Hosts, rows)
+	return c.selectVisible(tx, fleet.Hosts, f)
 }
 
 func configValues(c *Call) (any, error) {
@@ -61,11 +57,15 @@ func configValues(c *Call) (any, error) {
 		if err != nil {
 			return err
 		}
-		p, err := loadParameters(tx, ids)
+		depots, err := depotsOf(tx, idsOf(hosts))
 		if err != nil {
 			return err
 		}
-		depots, err := depotsOf(tx)
+		objects := idsOf(hosts)
+		for _, h := range hosts {
+			objects = append(objects, depots(h.Str("id")))
+		}
+		p, err := loadParameters(tx, ids, append(objects, depots("")))
 		if err != nil {
 			return err
 		}
@@ -91,7 +91,13 @@ type parameters struct {
 	states   map[string]map[string][]any // object -> config -> values
 }
 
-func loadParameters(tx *store.Tx, ids []string) (parameters, error) {
+// fewObjects is up to how many objects their values are asked for by name: for
+// more, reading all is quicker.
+const fewObjects = 1000
+
+// loadParameters reads the parameters whose ids match, with the values that the
+// objects have, and perhaps those of others.
+func loadParameters(tx *store.Tx, ids, objects []string) (parameters, error) {
 	p := parameters{defaults: map[string][]any{}, states: map[string]map[string][]any{}}
 	configs, err := tx.Select(fleet.Configs, fleet.Filter{"id": ids})
 	if err != nil {
@@ -100,7 +106,11 @@ func loadParameters(tx *store.Tx, ids []string) (parameters, error) {
 	for _, r := range configs {
 		p.defaults[r.Str("id")] = list(r["defaultValues"])
 	}
-	states, err := tx.Select(fleet.ConfigStates, fleet.Filter{"configId": ids})
+	f := fleet.Filter{"configId": ids}
+	if slices.Sort(objects); len(objects) <= fewObjects {
+		f["objectId"] = slices.Compact(objects)
+	}
+	states, err := tx.Select(fleet.ConfigStates, f)
 	if err != nil {
 		return p, err
 	}
@@ -131,9 +141,17 @@ func list(v any) []any {
 	return []any{}
 }
 
-// depotsOf returns a function from a client to its depot; "" gives the config
-// server, which is the depot of whoever has no other.
-func depotsOf(tx *store.Tx) (func(client string) string, error) {
+func idsOf(hosts []fleet.Row) []string {
+	ids := make([]string, len(hosts))
+	for i, h := range hosts {
+		ids[i] = h.Str("id")
+	}
+	return ids
+}
+
+// depotsOf returns a function from one of the clients to its depot; "" gives
+// the config server, which is the depot of whoever has no other.
+func depotsOf(tx *store.Tx, clients []string) (func(client string) string, error) {
 	servers, err := tx.Select(fleet.Hosts, fleet.Filter{"type": fleet.OpsiConfigserver})
 	if err != nil {
 		return nil, err
@@ -142,7 +160,7 @@ func depotsOf(tx *store.Tx) (func(client string) string, error) {
 	if len(servers) > 0 {
 		server = servers[0].Str("id")
 	}
-	p, err := loadParameters(tx, []string{depotParameter})
+	p, err := loadParameters(tx, []string{depotParameter}, clients)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +180,7 @@ func depotsOf(tx *store.Tx) (func(client string) string, error) {
 
 // DepotOf is the depot that serves a client.
 func DepotOf(tx *store.Tx, client string) (string, error) {
-	depots, err := depotsOf(tx)
+	depots, err := depotsOf(tx, []string{client})
 	if err != nil {
 		return "", err
 	}
@@ -180,7 +198,7 @@ func clientToDepot(c *Call) (any, error) {
 		if err != nil {
 			return err
 		}
-		depots, err := depotsOf(tx)
+		depots, err := depotsOf(tx, idsOf(clients))
 		if err != nil {
 			return err
 		}
@@ -211,12 +229,12 @@ func propertyValues(c *Call) (any, error) {
 		if err != nil {
 			return err
 		}
+		depots, err := depotsOf(tx, idsOf(hosts))
+		if err != nil {
+			return err
+		}
 		for _, h := range hosts {
-			depot, err := DepotOf(tx, h.Str("id"))
-			if err != nil {
-				return err
-			}
-			values, err := Properties(tx, h.Str("id"), depot, products, ids, c.flag("with_defaults", true))
+			values, err := Properties(tx, h.Str("id"), depots(h.Str("id")), products, ids, c.flag("with_defaults", true))
 			if err != nil {
 				return err
 			}
@@ -267,11 +285,11 @@ func Properties(tx *store.Tx, client, depot string, products, ids []string, with
 // ParametersOf are a client's host parameters whose ids match the patterns, as
 // configState_getValues would say them, defaults included.
 func ParametersOf(tx *store.Tx, client string, patterns ...string) (map[fleet.ConfigID][]any, error) {
-	p, err := loadParameters(tx, patterns)
+	depots, err := depotsOf(tx, []string{client})
 	if err != nil {
 		return nil, err
 	}
-	depots, err := depotsOf(tx)
+	p, err := loadParameters(tx, patterns, []string{client, depots(client), depots("")})
 	if err != nil {
 		return nil, err
 	}

@@ -136,14 +136,11 @@ func (a *Access) stillGood(ctx context.Context, p principal) (good bool, err err
 // stored is a principal as the database has it now.
 func (a *Access) stored(tx *store.Tx, actor methods.Actor) (principal, error) {
 	if actor.Role == methods.Host || actor.Role == methods.Depot {
-		rows, err := tx.Select(fleet.Hosts, fleet.Filter{"id": actor.ID})
-		if err == nil && len(rows) == 0 {
-			err = fleet.Errorf(fleet.NotFound, "cannot find host %q", actor.ID)
-		}
+		row, err := tx.Get(fleet.Hosts, fleet.Row{"id": actor.ID})
 		if err != nil {
 			return principal{}, err
 		}
-		return hostPrincipal(rows[0]), nil
+		return hostPrincipal(row), nil
 	}
 	acc, err := account(tx, actor.ID)
 	return acc.principal(), err

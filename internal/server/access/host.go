@@ -13,10 +13,7 @@ import (
 func (a *Access) loginHost(w http.ResponseWriter, r *http.Request, f fleet.Filter, password string) (p principal, found bool, err error) {
 	var row fleet.Row
 	err = a.store.View(r.Context(), func(tx *store.Tx) error {
-		rows, err := tx.Select(fleet.Hosts, f)
-		if len(rows) == 1 {
-			row = rows[0]
-		}
+		row, err = findHost(tx, f)
 		return err
 	})
 	if err != nil || row == nil {
@@ -34,6 +31,23 @@ func (a *Access) loginHost(w http.ResponseWriter, r *http.Request, f fleet.Filte
 	return hostPrincipal(row), true, nil
 }
 
+// findHost returns the only host that matches, or nil. An id is looked up by
+// the rows' key: at each of ten thousand logins a search would read them all.
+func findHost(tx *store.Tx, f fleet.Filter) (fleet.Row, error) {
+	if id := f["id"]; id != nil {
+		row, err := tx.Get(fleet.Hosts, fleet.Row{"id": id})
+		if fleet.CodeOf(err) == fleet.NotFound {
+			return nil, nil
+		}
+		return row, err
+	}
+	rows, err := tx.Select(fleet.Hosts, f)
+	if err != nil || len(rows) != 1 {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
 // useOneTimePassword accepts a host's one-time password and empties it in the
 // same transaction: of two who send it at once, one gets in. A wrong one is
 // refused before that, so that failing costs no write.
@@ -47,14 +61,14 @@ func (a *Access) useOneTimePassword(r *http.Request, host fleet.Row, password st
 	}
 	origin := store.Origin{Actor: "host " + id, Address: address(r)}
 	err := a.store.Update(r.Context(), origin, func(tx *store.Tx) error {
-		rows, err := tx.Select(fleet.Hosts, fleet.Filter{"id": id, "type": fleet.OpsiClient})
+		row, err := findHost(tx, fleet.Filter{"id": id})
 		if err != nil {
 			return err
 		}
-		if len(rows) != 1 || !same(rows[0].Str("oneTimePassword"), password) {
+		if !same(row.Str("oneTimePassword"), password) { // used or changed meanwhile
 			return wrong(id)
 		}
-		host = rows[0]
+		host = row
 		return tx.Patch(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": id, "oneTimePassword": nil})
 	})
 	if err != nil {
