@@ -27,11 +27,19 @@ func keyPath(dataDir string) string { return filepath.Join(dataDir, "control", "
 
 func addressPath(dataDir string) string { return filepath.Join(dataDir, "control", "address") }
 
+// Its clients pin the certificate, so that time adds nothing: it is good
+// whatever this machine's clock says, which may have stood at 1970 when it was
+// made. The last moment is RFC 5280's for "no end".
+var (
+	notBefore = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	notAfter  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+)
+
 // certificate reads the service's certificate, or makes one. The key is
 // written first: a certificate without its key is made anew.
 func certificate(dataDir string) (tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(CertPath(dataDir), keyPath(dataDir))
-	if err == nil && time.Until(cert.Leaf.NotAfter) > 30*24*time.Hour {
+	if err == nil {
 		return cert, nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -41,8 +49,8 @@ func certificate(dataDir string) (tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: "fernwerk-agent local service"},
-		NotBefore:    time.Now().Add(-24 * time.Hour),
-		NotAfter:     time.Now().AddDate(5, 0, 0),
+		NotBefore:    notBefore,
+		NotAfter:     notAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{"localhost"},

@@ -62,6 +62,9 @@ func Listen(cfg Config) (*Service, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot listen at %s: the local service is for this machine only", cfg.Listen), "use 127.0.0.1:4441")
 	}
+	if cfg.HostKey == "" {
+		return nil, errors.New("cannot start the local service: without a host key it would be open to everybody")
+	}
 	cert, err := certificate(cfg.DataDir)
 	if err != nil {
 		return nil, err
