@@ -142,7 +142,7 @@ var handCases = map[string]func(*bench){
 	"journal_getEntries": func(b *bench) {
 		b.servers()
 		b.call("host_updateObject", fleet.Row{"type": "OpsiClient", "id": "pc1.example.org", "notes": "seen", "oneTimePassword": "another"})
-		last := b.rows("journal_getEntries", methods.Pos("pc1.example.org", 1))
+		last := b.rows("journal_getEntries", methods.Pos("pc1.example.org", int64(1)))
 		if len(last) != 1 {
 			b.Fatalf("%d entries, want the last", len(last))
 		}

@@ -23,6 +23,7 @@ import (
 // backend's fleet is emptied of the samples' classes.
 func Run(t *testing.T, b methods.Backend) {
 	used := map[string]bool{}
+	hand := all(handCases, auditCases)
 	for _, class := range fleet.Classes() {
 		if len(samples[class.Name]) < 2 {
 			t.Errorf("class %s has fewer than two samples", class.Name)
@@ -40,7 +41,7 @@ func Run(t *testing.T, b methods.Backend) {
 		}
 	}
 	for _, m := range methods.Table() {
-		if c := handCases[m.Name]; c != nil {
+		if c := hand[m.Name]; c != nil {
 			used[m.Name] = true
 			t.Run(m.Name, func(t *testing.T) { c(newBench(t, b)) })
 		}
@@ -48,9 +49,23 @@ func Run(t *testing.T, b methods.Backend) {
 			t.Errorf("method %s has no case", m.Name)
 		}
 	}
-	for name, c := range ruleCases {
+	for name, c := range all(ruleCases, auditRules) {
 		t.Run(name, func(t *testing.T) { c(newBench(t, b)) })
 	}
+}
+
+// all puts the cases of several files together.
+func all(files ...map[string]func(*bench)) map[string]func(*bench) {
+	out := map[string]func(*bench){}
+	for _, cases := range files {
+		for name, c := range cases {
+			if out[name] != nil {
+				panic("backendtest: two cases for " + name)
+			}
+			out[name] = c
+		}
+	}
+	return out
 }
 
 func typesOf(class *fleet.Class) []string {

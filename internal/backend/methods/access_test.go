@@ -161,6 +161,9 @@ var handArguments = map[string]func(host string) []any{
 	"productPropertyState_getValues":          func(h string) []any { return []any{[]any{}, []any{}, []any{h}} },
 	"productOnClient_getObjectsWithSequence":  func(h string) []any { return []any{[]any{}, map[string]any{"clientId": h}} },
 	"setProductActionRequestWithDependencies": func(h string) []any { return []any{"firefox", h, "none"} },
+	"auditHardware_getConfig":                 func(string) []any { return nil },
+	"auditHardwareOnHost_setObsolete":         func(h string) []any { return []any{h} },
+	"auditSoftwareOnClient_setObsolete":       func(h string) []any { return []any{h} },
 	"replica_pull":                            func(h string) []any { return []any{h, map[string]any{}} },
 	"replica_push": func(h string) []any {
 		return []any{h, map[string]any{"id": "p", "changes": []any{map[string]any{"class": "productOnClient", "mine": sample(fleet.ProductsOnClients, "", h)}}}}

@@ -56,6 +56,7 @@ func Table() []*Method {
 	all = append(all, productMethods()...)
 	all = append(all, serviceMethods()...)
 	all = append(all, replicaMethods()...)
+	all = append(all, auditMethods()...)
 	slices.SortFunc(all, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
 	for i, m := range all {
 		if m.Roles == nil {
