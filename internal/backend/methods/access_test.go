@@ -150,6 +150,7 @@ var handArguments = map[string]func(host string) []any{
 	"backend_getInterface":                    func(string) []any { return nil },
 	"backend_info":                            func(string) []any { return nil },
 	"backend_exit":                            func(string) []any { return nil },
+	"backend_getLicensingInfo":                func(string) []any { return nil },
 	"accessControl_authenticated":             func(string) []any { return nil },
 	"accessControl_userIsAdmin":               func(string) []any { return nil },
 	"getServiceTime":                          func(string) []any { return nil },

@@ -57,6 +57,7 @@ func Table() []*Method {
 	all = append(all, serviceMethods()...)
 	all = append(all, replicaMethods()...)
 	all = append(all, auditMethods()...)
+	all = append(all, licensingMethods()...)
 	slices.SortFunc(all, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
 	for i, m := range all {
 		if m.Roles == nil {
