@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 )
 
 // link finds [words](target) in Markdown, without targets elsewhere.
@@ -42,4 +44,66 @@ func TestDocumentLinks(t *testing.T) {
 	if followed == 0 {
 		t.Error("no link found: does the test still read the documents?")
 	}
+}
+
+// TestAgentConf_EveryKey holds the reference to the list that the agent reads by.
+func TestAgentConf_EveryKey(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("docs", "reference", "agent-conf.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range wrongKeys(string(text), conf.Keys()) {
+		t.Error("docs/reference/agent-conf.md: ", what)
+	}
+}
+
+func TestAgentConf_Fires(t *testing.T) {
+	keys := []conf.Key{
+		{Section: "a", Name: "old", Kind: conf.Int, Default: "1", Class: conf.Data},
+		{Section: "a", Name: "new", Kind: conf.Bool, Class: conf.Trust},
+	}
+	const text = "## `[a]`\n| `old` | integer | `2` | data | x |\n| `gone` | list | | data | x |\n"
+	got := strings.Join(wrongKeys(text, keys), "; ")
+	for _, want := range []string{"[a] old: default", "[a] new: missing", "[a] gone: no such key"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no complaint %q in %q", want, got)
+		}
+	}
+}
+
+// wrongKeys compares the tables of a reference, one below each "## `[section]`",
+// with the keys that there are.
+func wrongKeys(text string, keys []conf.Key) (wrong []string) {
+	rows := map[string][]string{} // cells by section and key
+	section := ""
+	for line := range strings.Lines(text) {
+		if title, ok := strings.CutPrefix(line, "## "); ok {
+			section = strings.Trim(strings.TrimSpace(title), "`")
+		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if name := strings.Trim(cells[0], " `"); strings.HasPrefix(section, "[") && strings.HasPrefix(line, "| `") && len(cells) == 5 {
+			rows[section+" "+name] = cells
+		}
+	}
+	for _, k := range keys {
+		id := "[" + k.Section + "] " + k.Name
+		cells, there := rows[id]
+		delete(rows, id)
+		switch {
+		case !there:
+			wrong = append(wrong, id+": missing")
+		case k.Default != "" && strings.Trim(cells[2], " `") != k.Default:
+			wrong = append(wrong, id+": default is "+k.Default)
+		case strings.TrimSpace(cells[3]) != string(k.Class):
+			wrong = append(wrong, id+": class is "+string(k.Class))
+		case len(k.Values) == 0 && !strings.HasPrefix(strings.TrimSpace(cells[1]), string(k.Kind)):
+			wrong = append(wrong, id+": value is "+string(k.Kind))
+		case len(k.Values) > 0 && !strings.Contains(cells[1], strings.Join(k.Values, ", ")):
+			wrong = append(wrong, id+": value is one of "+strings.Join(k.Values, ", "))
+		}
+	}
+	for id := range rows {
+		wrong = append(wrong, id+": no such key")
+	}
+	return wrong
 }
