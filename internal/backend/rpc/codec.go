@@ -48,6 +48,7 @@ func codecOf(header string) *codec {
 type nesting struct {
 	values int64 // how many more are allowed
 	depth  int
+	share  *share // of the memory; nil is not counted
 }
 
 // within is the nesting allowed to a body whose limit is this many bytes: one
@@ -60,6 +61,9 @@ var errDuplicate = errors.New("the same key twice in one object")
 func (n *nesting) take(values int) error {
 	if n.values -= int64(values); n.values < 0 {
 		return errors.New("too many values")
+	}
+	if n.share != nil {
+		return n.share.take(int64(values) * valueCost)
 	}
 	return nil
 }

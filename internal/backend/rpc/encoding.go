@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -86,33 +87,19 @@ func compress(data []byte, encoding string) ([]byte, error) {
 // unpack reads a whole body of at most limit bytes, counted after unpacking.
 // Memory grows with what is really there, never with what a header announces.
 func unpack(r io.Reader, encoding string, limit int64) ([]byte, error) {
-	switch encoding = strings.ToLower(strings.TrimSpace(encoding)); encoding {
-	case "", "identity":
-	case "zstd":
-		// The window is the decoder's buffer: at least what encoders use by default.
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(uint64(max(limit, 8<<20))))
-		if err != nil {
-			return nil, err
-		}
-		defer d.Close()
-		r = d
-	case "lz4":
-		r = lz4.NewReader(r)
-	case "deflate":
-		d, err := inflate(r)
-		if err != nil {
-			return nil, err
-		}
-		r = d
-	case "gzip":
-		d, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, err
-		}
-		r = d
-	default:
-		return nil, fleet.Errorf(fleet.Invalid, "no content encoding %q: known are %s", encoding, strings.Join(encodings, ", "))
+	return unpackCounted(r, encoding, limit, nil)
+}
+
+// unpackCounted is unpack within a share of the memory.
+func unpackCounted(r io.Reader, encoding string, limit int64, s *share) ([]byte, error) {
+	d, err := unpacker(r, encoding, s)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	r = d
+	if s != nil {
+		r = counted{d, s}
 	}
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -122,6 +109,60 @@ func unpack(r io.Reader, encoding string, limit int64) ([]byte, error) {
 		return nil, fleet.Errorf(fleet.TooLarge, "body is larger than %d bytes", limit)
 	}
 	return data, nil
+}
+
+// window is the most that a decoder may keep of what it has unpacked: what
+// zstd asks every decoder for (RFC 8878 3.1.1.1.2), and lz4's largest blocks.
+const window = 8 << 20
+
+// unpacker is a reader of what a body holds. It books the decoder's own memory.
+func unpacker(r io.Reader, encoding string, s *share) (io.ReadCloser, error) {
+	encoding = strings.ToLower(strings.TrimSpace(encoding))
+	in := bufio.NewReader(r)
+	if s != nil {
+		if err := s.take(decoderCost(in, encoding)); err != nil {
+			return nil, err
+		}
+	}
+	switch encoding {
+	case "", "identity":
+		return io.NopCloser(in), nil
+	case "zstd":
+		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	case "lz4":
+		return io.NopCloser(lz4.NewReader(in)), nil
+	case "deflate":
+		d, err := inflate(in)
+		return io.NopCloser(d), err
+	case "gzip":
+		return gzip.NewReader(in)
+	}
+	return nil, fleet.Errorf(fleet.Invalid, "no content encoding %q: known are %s", encoding, strings.Join(encodings, ", "))
+}
+
+// decoderCost is what the decoder will need for the frame that the body begins
+// with. Later frames may be larger; a client that sends several is none of ours.
+func decoderCost(in *bufio.Reader, encoding string) int64 {
+	switch encoding {
+	case "zstd":
+		head, _ := in.Peek(zstd.HeaderMaxSize)
+		var h zstd.Header
+		if h.Decode(head) != nil {
+			return 0 // the decoder says what is wrong
+		}
+		return int64(min(h.WindowSize, window))
+	case "lz4": // the block size stands in bits 4 to 6 of byte 5: 64 KiB times 4 a step
+		head, _ := in.Peek(6)
+		if len(head) < 6 {
+			return 0
+		}
+		return 2 * 64 << 10 << (2 * max(int64(head[5]>>4&7)-4, 0))
+	}
+	return 0
 }
 
 // inflate reads "deflate", which is zlib by RFC 9110 and bare DEFLATE by the

@@ -27,12 +27,17 @@ type Handler struct {
 	Authenticate func(*http.Request) (methods.Actor, error)
 	Log          *slog.Logger
 	Limits       Limits
+
+	budget budget
 }
 
 // Limits bounds what one request may cost; 0 is the default.
 type Limits struct {
 	Body  int64 // bytes, before and after unpacking; 64 MiB
 	Batch int   // calls in one request; 1,000
+	// Memory in bytes for the bodies of all requests, a quarter of it for those
+	// of one caller; 512 MiB.
+	Memory int64
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +63,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	body, out, err := readBody(w, r, cmp.Or(h.Limits.Body, 64<<20))
+	share := h.budget.share(cmp.Or(h.Limits.Memory, 512<<20), x.actor)
+	defer share.release()
+	body, out, err := readBody(w, r, cmp.Or(h.Limits.Body, 64<<20), share)
 	x.codec = out
 	if err != nil {
 		x.refuse(undecodable(err))
@@ -84,6 +91,8 @@ func undecodable(err error) error {
 	code := fleet.Invalid
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || fleet.CodeOf(err) == fleet.TooLarge {
 		code = fleet.TooLarge
+	} else if fleet.CodeOf(err) == fleet.Unavailable {
+		code = fleet.Unavailable
 	}
 	return fleet.Errorf(code, "cannot read request: %w", err)
 }

@@ -80,7 +80,7 @@ func (r *request) answer(result any, f *fault) map[string]any {
 
 // readBody reads and decodes the body, or the query string of a GET, and says
 // which codec the answer takes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) (v any, out *codec, err error) {
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, s *share) (v any, out *codec, err error) {
 	in := codecOf(r.Header.Get("Content-Type"))
 	if out = in; in == nil {
 		in = jsonCodec
@@ -96,13 +96,15 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) (v any, out *
 		data = []byte(text)
 	} else {
 		// The packed size has the same limit: a body that grows when packed is no use.
-		data, err = unpack(http.MaxBytesReader(w, r.Body, limit), r.Header.Get("Content-Encoding"), limit)
+		data, err = unpackCounted(http.MaxBytesReader(w, r.Body, limit), r.Header.Get("Content-Encoding"), limit, s)
 	}
 	if err == nil && len(data) == 0 {
 		err = fleet.Errorf(fleet.Invalid, "body is empty")
 	}
 	if err == nil {
-		v, err = in.unmarshal(data, within(limit))
+		most := within(limit)
+		most.share = s
+		v, err = in.unmarshal(data, most)
 	}
 	return v, out, err
 }
