@@ -194,7 +194,7 @@ func TestJournal_ReplayGivesTheTables(t *testing.T) {
 			updated[ch.Class] += strings.Count(ch.Op, "update")
 		}
 		never := slices.DeleteFunc(slices.Collect(maps.Values(updated)), func(n int) bool { return n > 0 })
-		if len(updated) != len(fleet.Classes()) || len(never) > 7 { // some have nothing but their identity
+		if !testing.Short() && (len(updated) != len(fleet.Classes()) || len(never) > 7) { // some have nothing but their identity
 			t.Errorf("the run touched too few classes: %v", updated)
 		}
 	})
