@@ -38,11 +38,11 @@ func (b *bench) startRsync(ctx context.Context, t *tree) (*rsync, error) {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(address)
-	conf := fmt.Sprintf("use chroot = no\nlog file = %s\nuid = %d\ngid = %d\n[product]\n  path = %s\n  read only = yes\n",
-		filepath.Join(b.scratch, "rsyncd.log"), os.Getuid(), os.Getgid(), t.content())
-	if os.Getuid() != 0 { // only root may name them
-		conf = strings.Join(slicesWithout(strings.Split(conf, "\n"), "uid", "gid"), "\n")
+	conf := fmt.Sprintf("use chroot = no\nlog file = %s\n", filepath.Join(b.scratch, "rsyncd.log"))
+	if os.Getuid() == 0 { // else it would become nobody
+		conf += "uid = 0\ngid = 0\n"
 	}
+	conf += fmt.Sprintf("[product]\n  path = %s\n  read only = yes\n", t.content())
 	file := filepath.Join(b.scratch, "rsyncd.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return nil, err
@@ -59,19 +59,6 @@ func (b *bench) startRsync(ctx context.Context, t *tree) (*rsync, error) {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
-}
-
-func slicesWithout(lines []string, words ...string) (kept []string) {
-next:
-	for _, l := range lines {
-		for _, w := range words {
-			if strings.HasPrefix(l, w+" ") {
-				continue next
-			}
-		}
-		kept = append(kept, l)
-	}
-	return kept
 }
 
 // fetch makes a folder equal to the tree.

@@ -125,8 +125,8 @@ func (p *process) stop(within time.Duration) error {
 		p.kill()
 		return fmt.Errorf("it did not end within %v\n%s", within, p.tail())
 	}
-	// SIGTERM is how such programs are stopped: ErrInterrupted is status 1, and
-	// no status at all means that the signal was not heard.
+	// SIGTERM is how such programs are stopped, so it is no failure; -1 means
+	// that the signal ended it unheard.
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		return fmt.Errorf("it ended with status %d\n%s", code, p.tail())
 	}
