@@ -20,15 +20,15 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/backend/transfer"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
-	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
-	"github.com/fernwerk/fernwerk/internal/kit/freespace"
 	"github.com/fernwerk/fernwerk/internal/kit/throttle"
 )
 
@@ -54,9 +54,6 @@ type Depot func(product string) *transfer.HTTP
 // 20 GB, as opsi ships it.
 const DefaultMaxSize = 20_000_000_000
 
-// reserve is what a synchronisation leaves free on the disk.
-const reserve = 100 << 20
-
 // Cache is the product cache of one machine.
 type Cache struct {
 	dir     string
@@ -64,6 +61,7 @@ type Cache struct {
 	depot   Depot
 	maxSize int64
 	limit   *throttle.Limiter
+	stall   time.Duration
 	log     *slog.Logger
 
 	mu       sync.Mutex
@@ -72,9 +70,9 @@ type Cache struct {
 
 // Options are what the configuration says about the cache.
 type Options struct {
-	Dir     string // the cache's folder (storage_dir)
-	MaxSize int64  // product_cache_max_size; 0 is DefaultMaxSize
-	Limiter *throttle.Limiter
+	Dir     string            // the cache's folder (storage_dir)
+	MaxSize int64             // product_cache_max_size; 0 is DefaultMaxSize
+	Limiter *throttle.Limiter // the machine's one rate
 }
 
 // New makes the cache.
@@ -82,15 +80,12 @@ func New(opts Options, s *store.Store, depot Depot, log *slog.Logger) *Cache {
 	if opts.MaxSize <= 0 {
 		opts.MaxSize = DefaultMaxSize
 	}
-	return &Cache{dir: opts.Dir, store: s, depot: depot, maxSize: opts.MaxSize, limit: opts.Limiter, log: log,
+	return &Cache{dir: opts.Dir, store: s, depot: depot, maxSize: opts.MaxSize, limit: opts.Limiter, stall: stall, log: log,
 		progress: map[string]transfer.Progress{}}
 }
 
 // Dir is where a product's copy lies.
 func (c *Cache) Dir(product string) string { return filepath.Join(c.dir, "depot", product) }
-
-// Depot is the folder that holds all copies, laid out like the depot.
-func (c *Cache) Depot() string { return filepath.Join(c.dir, "depot") }
 
 func (c *Cache) stage(product string) string { return filepath.Join(c.dir, "staging", product) }
 
@@ -101,8 +96,13 @@ func (c *Cache) indexFile(product, digest string) string {
 // Recover makes whole what a crash left; it comes before anything reads a copy.
 func (c *Cache) Recover(ctx context.Context) error {
 	for _, sub := range []string{"depot", "staging", "index"} {
-		if err := os.MkdirAll(filepath.Join(c.dir, sub), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(c.dir, sub), 0o700); err != nil {
 			return fmt.Errorf("cannot prepare the product cache: %w", err)
+		}
+	}
+	for _, e := range entries(filepath.Join(c.dir, "index")) {
+		if strings.HasPrefix(e, atomicfile.TempPrefix) { // a crash left it
+			os.Remove(filepath.Join(c.dir, "index", e))
 		}
 	}
 	held, err := c.List(ctx)
@@ -142,6 +142,14 @@ func (c *Cache) Progress() map[string]transfer.Progress {
 // returns is to be written in the transaction that notes the success; wanted
 // are the products that must stay when room is made.
 func (c *Cache) Sync(ctx context.Context, want fleet.ProductOnDepot, wanted []string) (Product, error) {
+	p, err := c.sync(ctx, want, wanted)
+	if fleet.CodeOf(err) == fleet.Conflict { // the depot got another tree meanwhile
+		p, err = c.sync(ctx, want, wanted)
+	}
+	return p, err
+}
+
+func (c *Cache) sync(ctx context.Context, want fleet.ProductOnDepot, wanted []string) (Product, error) {
 	id := string(want.ProductID)
 	p := Product{ID: id, ProductVersion: want.ProductVersion, PackageVersion: want.PackageVersion}
 	if err := fleet.ValidProductID(id); err != nil {
@@ -152,7 +160,7 @@ func (c *Cache) Sync(ctx context.Context, want fleet.ProductOnDepot, wanted []st
 		return p, err
 	}
 	source := c.depot(id)
-	index, err := source.Tree(ctx, have, c.limitReader(ctx), chunkindex.Limits{})
+	index, err := c.tree(ctx, source, have)
 	if err != nil {
 		return p, err
 	}
@@ -190,14 +198,23 @@ func (c *Cache) Sync(ctx context.Context, want fleet.ProductOnDepot, wanted []st
 	return p, transfer.Publish(c.stage(id), c.Dir(id))
 }
 
-// sweep forgets indexes that no copy needs any more.
+// sweep forgets indexes that no copy needs any more. A product's id may begin
+// with another's, and have dots; a digest has none.
 func (c *Cache) sweep(product, digest string) {
-	found, _ := filepath.Glob(c.indexFile(product, "*"))
-	for _, path := range found {
-		if path != c.indexFile(product, digest) {
-			os.Remove(path)
+	for _, e := range entries(filepath.Join(c.dir, "index")) {
+		if i := strings.LastIndexByte(e, '.'); i >= 0 && e[:i] == product && e[i+1:] != digest {
+			os.Remove(filepath.Join(c.dir, "index", e))
 		}
 	}
+}
+
+// entries are the names in a folder; one that cannot be read has none.
+func entries(dir string) (names []string) {
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 func (c *Cache) note(product string, p transfer.Progress) {
@@ -233,105 +250,6 @@ func (c *Cache) held(ctx context.Context, product string) (p Product, index *chu
 		return p, nil, nil
 	}
 	return p, index, nil
-}
-
-// makeRoom deletes copies that nobody wants, the longest unused first, until
-// the new one fits, or says what is missing.
-func (c *Cache) makeRoom(ctx context.Context, product string, index, have *chunkindex.Index, wanted []string) error {
-	list, err := c.List(ctx)
-	if err != nil {
-		return err
-	}
-	need := index.Tree.Size()
-	if have != nil {
-		need = newBytes(have.Tree, index.Tree)
-	}
-	total := index.Tree.Size()
-	keep := map[string]bool{product: true}
-	for _, id := range wanted {
-		keep[id] = true
-	}
-	for _, p := range list {
-		if p.ID != product {
-			total += p.Bytes
-		}
-	}
-	for {
-		free, err := freespace.Of(c.dir)
-		if err != nil {
-			return err
-		}
-		fits := int64(free)-reserve >= need-dirSize(c.stage(product))
-		if total <= c.maxSize && fits {
-			return nil
-		}
-		i := oldest(list, keep)
-		if i < 0 && !fits {
-			return fleet.WithHint(fleet.Errorf(fleet.TooLarge, "cannot cache product %s: it needs %d bytes, the disk has %d free and %d are kept in reserve", product, need, free, reserve),
-				"make room on the disk; what has arrived is kept")
-		}
-		if i < 0 {
-			return fleet.WithHint(fleet.Errorf(fleet.TooLarge, "cannot cache product %s: the products wanted need %d bytes, product_cache_max_size is %d", product, total, c.maxSize),
-				"raise product_cache_max_size in [cache_service]")
-		}
-		c.log.Info("cached product removed to make room", "product", list[i].ID, "bytes", list[i].Bytes)
-		if err := c.Remove(ctx, list[i].ID); err != nil {
-			return err
-		}
-		total -= list[i].Bytes
-		list = append(list[:i], list[i+1:]...)
-	}
-}
-
-// newBytes is how much of the new tree the old one cannot give whole.
-func newBytes(old, tree *manifest.Manifest) int64 {
-	var n int64
-	d := manifest.Compare(old, tree)
-	for _, e := range d.Added {
-		n += e.Size
-	}
-	for _, ch := range d.Changed {
-		n += ch.New.Size
-	}
-	return n
-}
-
-func oldest(list []Product, keep map[string]bool) int {
-	found := -1
-	for i, p := range list {
-		if !keep[p.ID] && (found < 0 || p.Synced < list[found].Synced) {
-			found = i
-		}
-	}
-	return found
-}
-
-func dirSize(dir string) int64 {
-	var n int64
-	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			if info, err := d.Info(); err == nil {
-				n += info.Size()
-			}
-		}
-		return nil
-	})
-	return n
-}
-
-// Remove deletes a product's copy.
-func (c *Cache) Remove(ctx context.Context, product string) error {
-	err := c.store.Update(ctx, store.Origin{Actor: "agent"}, func(tx *store.Tx) error {
-		return tx.Remove(Products, fleet.Row{"productId": product})
-	})
-	for _, dir := range []string{c.Dir(product), c.stage(product)} {
-		err = errors.Join(err, os.RemoveAll(dir))
-	}
-	if err != nil {
-		return fmt.Errorf("cannot remove cached product %s: %w", product, err)
-	}
-	c.sweep(product, "")
-	return nil
 }
 
 // Has is an error, of code NotFound, unless there is a copy of the product in

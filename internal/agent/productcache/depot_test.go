@@ -1,0 +1,191 @@
+package productcache
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/transfer"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
+	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
+	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
+	"github.com/fernwerk/fernwerk/internal/kit/throttle"
+)
+
+// tree is a product's content by path; every file is one chunk.
+type tree map[string]string
+
+func (tr tree) index(t *testing.T) *chunkindex.Index {
+	t.Helper()
+	var list []manifest.Entry
+	folders := map[string]bool{}
+	for path, content := range tr {
+		for dir := filepath.Dir(path); dir != "." && !folders[dir]; dir = filepath.Dir(dir) {
+			folders[dir] = true
+			list = append(list, manifest.Entry{Path: dir, Type: manifest.Dir})
+		}
+		list = append(list, manifest.Entry{Path: path, Type: manifest.File, Size: int64(len(content)), Sum: sha256.Sum256([]byte(content))})
+	}
+	m, err := manifest.New(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := chunkindex.New(m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// depot serves trees over the depot's own protocol.
+type depot struct {
+	*httptest.Server
+	t       *testing.T
+	trees   map[string]tree
+	fetched int                                           // bytes of content
+	before  func(w http.ResponseWriter, path string) bool // true: it has answered
+}
+
+func newDepot(t *testing.T) *depot {
+	d := &depot{t: t, trees: map[string]tree{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/depot/{product}/tree", d.tree)
+	mux.HandleFunc("POST /v1/depot/{product}/chunks", d.chunks)
+	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d.before == nil || !d.before(w, r.URL.Path) {
+			mux.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(d.Close)
+	return d
+}
+
+func (d *depot) tree(w http.ResponseWriter, r *http.Request) {
+	tr, ok := d.trees[r.PathValue("product")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	x := tr.index(d.t)
+	if r.Header.Get("If-None-Match") == `"`+hex.EncodeToString(x.Digest[:])+`"` {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("Content-Encoding", "zstd")
+	z, _ := zstd.NewWriter(w)
+	z.Write(x.Text())
+	z.Close()
+}
+
+func (d *depot) chunks(w http.ResponseWriter, r *http.Request) {
+	tr := d.trees[r.PathValue("product")]
+	x := tr.index(d.t)
+	q, err := chunkindex.ReadRequest(r.Body)
+	if err != nil || q.Tree != x.Digest {
+		http.Error(w, "the tree is another one", http.StatusConflict)
+		return
+	}
+	content := map[[sha256.Size]byte]string{}
+	for _, c := range tr {
+		content[sha256.Sum256([]byte(c))] = c
+	}
+	z, _ := zstd.NewWriter(w)
+	for n := range q.Want.All() {
+		data := content[x.Chunks[n].Sum]
+		d.fetched += len(data)
+		z.Write([]byte(data))
+	}
+	z.Close()
+}
+
+// site is a machine's cache and where it fetches from.
+type site struct {
+	*Cache
+	t     *testing.T
+	depot *depot
+	dir   string
+}
+
+func newSite(t *testing.T, maxSize int64) *site {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := sqlite.Open(filepath.Join(dir, "agent.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	s, err := store.Open(t.Context(), db, time.Now, Products)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDepot(t)
+	c := New(Options{Dir: filepath.Join(dir, "cache"), MaxSize: maxSize, Limiter: throttle.New(throttle.Unlimited)}, s,
+		func(product string) *transfer.HTTP {
+			return &transfer.HTTP{Client: d.Client(), Base: d.URL, Product: product}
+		}, slog.New(slog.DiscardHandler))
+	if err := c.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return &site{c, t, d, dir}
+}
+
+func onDepot(product, version string) fleet.ProductOnDepot {
+	return fleet.ProductOnDepot{ProductID: fleet.ProductID(product), ProductVersion: version, PackageVersion: "1"}
+}
+
+// cached fetches a product and notes it, as the agent does.
+func (s *site) cached(product, version string, tr tree, wanted ...string) {
+	s.t.Helper()
+	s.depot.trees[product] = tr
+	p, err := s.Sync(s.t.Context(), onDepot(product, version), wanted)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.note(p)
+}
+
+func (s *site) note(p Product) {
+	s.t.Helper()
+	s.do(func(tx *store.Tx) error {
+		p.Synced = tx.Stamp()
+		return tx.Put(Products, Products.Encode(p))
+	})
+}
+
+func (s *site) do(fn func(*store.Tx) error) {
+	s.t.Helper()
+	if err := s.store.Update(context.Background(), store.Origin{}, fn); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// holds checks that a version is there, whole.
+func (s *site) holds(product, version string, tr tree) {
+	s.t.Helper()
+	dir, err := s.Verified(s.t.Context(), product, version, "1")
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	for path, want := range tr {
+		if got, err := os.ReadFile(filepath.Join(dir, path)); err != nil || string(got) != want {
+			s.t.Errorf("%s of %s is %q, error %v", path, product, got, err)
+		}
+	}
+}
+
+func (s *site) names(sub string) string {
+	return strings.Join(entries(filepath.Join(s.Cache.dir, sub)), " ")
+}
