@@ -274,40 +274,42 @@ func TestBandwidth(t *testing.T) {
 		pc := l.Host("capped", lab.Through(line), lab.Conf(fmt.Sprintf(conf, rate)))
 		pc.Request("tool", "setup")
 		type sample struct {
-			at    time.Time
-			bytes int64
+			before, after time.Time // it was taken between
+			bytes         int64
 		}
 		var samples []sample
 		id := pc.Begin("timer")
+		before := time.Now()
 		pc.Await("the product", func(st control.Status) bool {
 			if st.Task == "cache_products" && st.Cache.WireBytes > 0 {
-				samples = append(samples, sample{time.Now(), st.Cache.WireBytes})
+				samples = append(samples, sample{before, time.Now(), st.Cache.WireBytes})
 			}
+			before = time.Now()
 			return st.Flags["products_cached"]
 		})
 		pc.Ended(id).OK(t)
 		fastest := 0.0
 		for i, a := range samples {
 			for _, b := range samples[i:] {
-				if d := b.at.Sub(a.at); d >= 2*time.Second {
+				if d := b.after.Sub(a.before); d >= 2*time.Second {
 					fastest = max(fastest, float64(b.bytes-a.bytes)/d.Seconds())
 				}
 			}
 		}
-		first, last := samples[0], samples[len(samples)-1]
-		average := float64(last.bytes-first.bytes) / last.at.Sub(first.at).Seconds()
-		t.Logf("cap %d bytes/s: %.0f on average (%+.1f %%), %.0f in the fastest 2 s (%+.1f %%)", rate, average, 100*(average/rate-1), fastest, 100*(fastest/rate-1))
+		t.Logf("cap %d bytes/s: %.0f in the fastest 2 s (%+.1f %%)", rate, fastest, 100*(fastest/rate-1))
 		if fastest > 1.03*rate || fastest == 0 { // a busy machine may be slower; how exact it can be is throttle's test
 			t.Error("more than 3 % above the cap")
 		}
 	})
 	l.Run("0 or less is unlimited", func(t *testing.T) {
+		const size = 6_000_000
+		l.Package("large", "1", lab.Files(map[string]string{"content": lab.Noise("y", size)}), lab.Setup("true"))
 		pc := l.Host("free", lab.Through(line), lab.Conf(fmt.Sprintf(conf, -1)))
-		pc.Request("tool", "setup")
+		pc.Request("large", "setup")
 		began := time.Now()
 		pc.Fire("timer").OK(t)
-		if took := time.Since(began); took > 3*time.Second {
-			t.Errorf("it took %v", took)
+		if took := time.Since(began); took > size/rate*time.Second {
+			t.Errorf("it took %v, as long as with the cap", took)
 		}
 	})
 }

@@ -32,7 +32,7 @@ import (
 )
 
 // Patience is how long anything may take.
-const Patience = 60 * time.Second
+const Patience = 2 * time.Minute
 
 // Lab is a server and its agents. Its methods are for the test's goroutine.
 type Lab struct {
