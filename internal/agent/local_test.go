@@ -13,6 +13,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 // The local service takes the config server's part: it passes the suite that
@@ -47,7 +48,7 @@ func TestLocalService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust, err := rpc.TLSConfig("127.0.0.1", certificate, "")
+	trust, err := pin.Config("127.0.0.1", certificate, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/server"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/test/require"
@@ -75,7 +76,7 @@ func (r *running) trust(t *testing.T) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust, err := rpc.TLSConfig("127.0.0.1", pem, "")
+	trust, err := pin.Config("127.0.0.1", pem, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestFingerprintIsEnough(t *testing.T) {
 	var log bytes.Buffer
 	r := start(t, server.Config{Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	_, fingerprint, _ := strings.Cut(log.String(), "fingerprint=")
-	trust, err := rpc.TLSConfig("127.0.0.1", nil, strings.TrimSpace(fingerprint))
+	trust, err := pin.Config("127.0.0.1", nil, strings.TrimSpace(fingerprint))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
-	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/test/e2e/site"
 )
 
@@ -36,7 +36,7 @@ type webdav struct {
 // tree costs at the same time for each request and the same overhead in bytes:
 // the line's rate carries the content, the rest of the time is waiting.
 func (b *bench) sequential(ctx context.Context, s *site.Server, line *site.Line, id identity.Identity, t *tree) (all measured, files int, err error) {
-	cfg, err := rpc.TLSConfig("127.0.0.1", []byte(id.CA), "")
+	cfg, err := pin.Config("127.0.0.1", []byte(id.CA), "")
 	if err != nil {
 		return all, 0, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/kit/slowline"
 )
 
@@ -304,7 +305,7 @@ func (h *Host) ask(path, key string) *rpc.Client {
 	if err != nil {
 		h.lab.t.Fatal(err)
 	}
-	trust, err := rpc.TLSConfig("127.0.0.1", pem, "")
+	trust, err := pin.Config("127.0.0.1", pem, "")
 	if err != nil {
 		h.lab.t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/server"
 )
 
@@ -94,7 +95,7 @@ func (s *Server) fingerprint() string {
 }
 
 func (s *Server) trust() *tls.Config {
-	cfg, err := rpc.TLSConfig("127.0.0.1", s.authority(), "")
+	cfg, err := pin.Config("127.0.0.1", s.authority(), "")
 	if err != nil {
 		s.lab.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 // Client steers the agent of a data folder from another process of this
@@ -25,7 +26,7 @@ func Dial(dataDir, hostID, hostKey string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the agent: %w", err)
 	}
-	cfg, err := rpc.TLSConfig("localhost", ca, "")
+	cfg, err := pin.Config("localhost", ca, "")
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 const (
@@ -157,7 +158,7 @@ func TestServe_OnlyWithTheHostKey(t *testing.T) {
 	}
 	for _, path := range []string{"/rpc", "/rpc/", "/opsiclientd"} {
 		for password, right := range map[string]bool{"": false, "guessed": false, key + " ": false, key[:31]: false, key: true} {
-			tls, err := rpc.TLSConfig("127.0.0.1", ca, "")
+			tls, err := pin.Config("127.0.0.1", ca, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -27,6 +27,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 // Identity is a joined machine.
@@ -107,7 +108,7 @@ func (id Identity) TLS() (*tls.Config, error) {
 	if id.CA == "" { // no authority would mean the system's
 		return nil, errors.New("cannot trust the server: its authority is missing")
 	}
-	return rpc.TLSConfig(u.Hostname(), []byte(id.CA), "")
+	return pin.Config(u.Hostname(), []byte(id.CA), "")
 }
 
 // address reads a server's address, https://server:4447.
@@ -141,7 +142,7 @@ func (id Identity) HTTP(userAgent string) (*http.Client, func(*http.Request) err
 		return nil, nil, err
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	transport := &http.Transport{Proxy: rpc.Direct(nil), DialContext: dialer.DialContext, TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second,
+	transport := &http.Transport{Proxy: pin.Direct(nil), DialContext: dialer.DialContext, TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: 2 * time.Minute, IdleConnTimeout: 90 * time.Second, DisableCompression: true, WriteBufferSize: 4 << 10, ReadBufferSize: 64 << 10}
 	client := &http.Client{Transport: transport, // the host key follows to no other place
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -182,7 +183,7 @@ func Join(ctx context.Context, dataDir string, req JoinRequest) (Identity, error
 		return Identity{}, fmt.Errorf("cannot join %s: %w", req.Server, err)
 	}
 	id := Identity{HostID: req.HostID, Server: req.Server}
-	cfg, pinned, err := pin(u.Hostname(), ca, req.Fingerprint)
+	cfg, pinned, err := pinAuthority(u.Hostname(), ca, req.Fingerprint)
 	id.CA = string(pinned)
 	if err != nil {
 		return id, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot join %s: the server is not the one that was named: %w", req.Server, err),
@@ -194,9 +195,9 @@ func Join(ctx context.Context, dataDir string, req JoinRequest) (Identity, error
 	return id, id.save(dataDir)
 }
 
-// pin finds the authority with the fingerprint. Only that one is kept: whoever
+// pinAuthority finds the authority with the fingerprint. Only that one is kept: whoever
 // answered in the server's place may have added one of his own.
-func pin(host string, ca []byte, fingerprint string) (cfg *tls.Config, pinned []byte, err error) {
+func pinAuthority(host string, ca []byte, fingerprint string) (cfg *tls.Config, pinned []byte, err error) {
 	if fingerprint == "" {
 		return nil, nil, errors.New("its fingerprint is not given")
 	}
@@ -207,7 +208,7 @@ func pin(host string, ca []byte, fingerprint string) (cfg *tls.Config, pinned []
 			return nil, nil, err
 		}
 		pinned = pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})
-		if cfg, err = rpc.TLSConfig(host, pinned, fingerprint); err == nil {
+		if cfg, err = pin.Config(host, pinned, fingerprint); err == nil {
 			return cfg, pinned, nil
 		}
 	}
@@ -224,7 +225,7 @@ func fetchCA(ctx context.Context, server string) ([]byte, error) {
 		return nil, err
 	}
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
-		Proxy: rpc.Direct(nil), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+		Proxy: pin.Direct(nil), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the server does not answer: %w", err), "check the address, and that fernwerkd runs")

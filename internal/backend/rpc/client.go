@@ -20,6 +20,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 // Options says where a Client finds its server and who it is.
@@ -33,7 +34,7 @@ type Options struct {
 	// Password is asked for at each request, so that a host key that changed
 	// on disk counts at once.
 	Password func(context.Context) (string, error)
-	// TLS is the trust in the server; see [TLSConfig]. Nil is the system's.
+	// TLS is the trust in the server; see [pin.Config]. Nil is the system's.
 	TLS *tls.Config
 	// Proxy picks a proxy, as in [http.Transport]; nil is the environment's.
 	// A loopback server is never asked through one.
@@ -68,7 +69,7 @@ func NewClient(opts Options) (*Client, error) {
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	transport := &http.Transport{
-		Proxy:               Direct(opts.Proxy),
+		Proxy:               pin.Direct(opts.Proxy),
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     opts.TLS.Clone(),
 		TLSHandshakeTimeout: 10 * time.Second,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
 
@@ -77,7 +78,7 @@ func (c *Client) unreached(what string, err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // it repeats the address
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok || errors.Is(err, errUntrusted) {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok || errors.Is(err, pin.ErrUntrusted) {
 		return fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot %s: cannot trust %s: %w", what, c.url.Host, err),
 			"is this the server that the CA certificate belongs to?")
 	}

@@ -11,11 +11,12 @@ import (
 	"testing"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 func TestProxy(t *testing.T) {
 	proxied := 0
-	proxy := Direct(func(*http.Request) (*url.URL, error) { proxied++; return url.Parse("http://proxy.test:3128") })
+	proxy := pin.Direct(func(*http.Request) (*url.URL, error) { proxied++; return url.Parse("http://proxy.test:3128") })
 	for host, want := range map[string]bool{
 		"127.0.0.1:4441": false, "127.8.8.8": false, "[::1]:4441": false, "localhost": false, "LOCALHOST.:4441": false, "a.localhost": false,
 		"10.0.0.1:4447": true, "depot.test": true, "localhost.test": true, "[2001:db8::1]": true,
@@ -39,8 +40,8 @@ func TestProxy(t *testing.T) {
 func TestTrust(t *testing.T) {
 	s := open(t, ours, Limits{})
 	sum := sha256.Sum256(s.Certificate().Raw)
-	pin := strings.ToUpper(hex.EncodeToString(sum[:]))
-	colons := pin[:2] + ":" + pin[2:]
+	fp := strings.ToUpper(hex.EncodeToString(sum[:]))
+	colons := fp[:2] + ":" + fp[2:]
 	wrong := strings.Repeat("00", 32)
 	for _, tt := range []struct {
 		name, host  string
@@ -52,13 +53,13 @@ func TestTrust(t *testing.T) {
 		{"CA, wrong name", "other.test", s.ca(), "", false, true},
 		{"CA and fingerprint", "127.0.0.1", s.ca(), colons, false, false},
 		{"CA and wrong fingerprint", "127.0.0.1", s.ca(), wrong, true, false},
-		{"fingerprint", "127.0.0.1", nil, pin, false, false},
+		{"fingerprint", "127.0.0.1", nil, fp, false, false},
 		{"wrong fingerprint", "127.0.0.1", nil, wrong, false, true},
 		{"system", "127.0.0.1", nil, "", false, true},
 		{"no fingerprint", "127.0.0.1", nil, "00", true, false},
 		{"no CA", "127.0.0.1", []byte("x"), "", true, false},
 	} {
-		cfg, err := TLSConfig(tt.host, tt.ca, tt.fingerprint)
+		cfg, err := pin.Config(tt.host, tt.ca, tt.fingerprint)
 		if tt.bad || err != nil {
 			if (err != nil) != tt.bad {
 				t.Errorf("%s: %v", tt.name, err)
@@ -86,7 +87,7 @@ func TestTrustByAuthority(t *testing.T) {
 		return s.URL
 	}
 	sum := sha256.Sum256(ca.cert.Raw)
-	pin := hex.EncodeToString(sum[:])
+	fp := hex.EncodeToString(sum[:])
 	stranger := newAuthority(t)
 	forged := stranger.issue(t, "127.0.0.1", true)
 	forged.Certificate = append(forged.Certificate, ca.cert.Raw) // shows the pinned authority beside a chain of its own
@@ -101,7 +102,7 @@ func TestTrustByAuthority(t *testing.T) {
 		{"stranger", stranger.issue(t, "127.0.0.1", true), false},
 		{"stranger with our authority", forged, false},
 	} {
-		cfg, err := TLSConfig("127.0.0.1", nil, pin)
+		cfg, err := pin.Config("127.0.0.1", nil, fp)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -149,7 +150,7 @@ func (s *station) ca() []byte {
 
 func (s *station) client(t testing.TB, user string, change ...func(*Options)) *Client {
 	t.Helper()
-	cfg, err := TLSConfig("127.0.0.1", s.ca(), "")
+	cfg, err := pin.Config("127.0.0.1", s.ca(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 // Connection is a server and we as its user.
@@ -52,7 +53,7 @@ func (s *Source) Open(a Account) (*Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{Proxy: rpc.Direct(nil), TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second,
+	transport := &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second,
 		ExpectContinueTimeout: 5 * time.Second, WriteBufferSize: 64 << 10}
 	return &Connection{client, a, &http.Client{Transport: transport,
 		// Neither a password nor a package follows to another place.
@@ -65,7 +66,7 @@ func trust(a Account) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rpc.TLSConfig(u.Hostname(), []byte(a.CA), "")
+	return pin.Config(u.Hostname(), []byte(a.CA), "")
 }
 
 // Close ends the session on the server, so that it need not wait for it to

@@ -15,9 +15,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 // maxCA is the most bytes that a server's CA file may have.
@@ -34,21 +34,21 @@ func (s *Source) Believe(ctx context.Context, server, known, fingerprint string)
 	if Local(server) {
 		return "", nil
 	}
-	pin, err := parseFingerprint(fingerprint)
+	want, err := parseFingerprint(fingerprint)
 	if err != nil {
 		return "", err
 	}
 	if known != "" {
-		if pin == "" {
+		if want == "" {
 			return known, nil
 		}
-		return pick([]byte(known), pin)
+		return pick([]byte(known), want)
 	}
 	u, err := url.Parse(server)
 	if err != nil {
 		return "", err
 	}
-	if pin == "" {
+	if want == "" {
 		if _, err := fetchAuthority(ctx, server, &tls.Config{ServerName: u.Hostname()}); !untrusted(err) {
 			return "", err
 		}
@@ -57,18 +57,18 @@ func (s *Source) Believe(ctx context.Context, server, known, fingerprint string)
 	if err != nil {
 		return "", err
 	}
-	if pin == "" {
-		if pin, err = s.askTrust(u.Host, shown); err != nil {
+	if want == "" {
+		if want, err = s.askTrust(u.Host, shown); err != nil {
 			return "", err
 		}
 	}
-	return pick(shown, pin)
+	return pick(shown, want)
 }
 
 // askTrust shows the fingerprint to a person, who compares it with what the
 // server's own console says.
-func (s *Source) askTrust(host string, shown []byte) (pin string, err error) {
-	certs, err := certificates(shown)
+func (s *Source) askTrust(host string, shown []byte) (want string, err error) {
+	certs, err := pin.Certificates(shown)
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +91,7 @@ func (s *Source) askTrust(host string, shown []byte) (pin string, err error) {
 
 // fetchAuthority downloads the CA that a server shows. It is public.
 func fetchAuthority(ctx context.Context, server string, cfg *tls.Config) ([]byte, error) {
-	transport := &http.Transport{Proxy: rpc.Direct(nil), TLSClientConfig: cfg, DisableKeepAlives: true}
+	transport := &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: cfg, DisableKeepAlives: true}
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+authorityPath, nil)
 	if err != nil {
@@ -124,40 +124,18 @@ func untrusted(err error) bool {
 }
 
 // pick is the certificate with the fingerprint, as PEM.
-func pick(data []byte, pin string) (string, error) {
-	certs, err := certificates(data)
+func pick(data []byte, want string) (string, error) {
+	certs, err := pin.Certificates(data)
 	if err != nil {
 		return "", err
 	}
 	for _, c := range certs {
-		if fingerprintOf(c) == pin {
+		if fingerprintOf(c) == want {
 			return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})), nil
 		}
 	}
-	return "", fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot trust the server: its CA has the fingerprint %s, not %s", fingerprintOf(certs[0]), pin),
+	return "", fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot trust the server: its CA has the fingerprint %s, not %s", fingerprintOf(certs[0]), want),
 		"is this the right server? If its CA was replaced, get the new fingerprint from its console")
-}
-
-func certificates(data []byte) ([]*x509.Certificate, error) {
-	var certs []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the CA: %w", err)
-		}
-		certs = append(certs, cert)
-	}
-	if len(certs) == 0 {
-		return nil, errors.New("cannot read the CA: no certificate in it")
-	}
-	return certs, nil
 }
 
 // fingerprintOf names a certificate: its SHA-256 in hexadecimal, as fernwerkd
@@ -200,7 +178,7 @@ func (c *Connection) Authority(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	certs, err := certificates(data)
+	certs, err := pin.Certificates(data)
 	if err != nil {
 		return "", err
 	}

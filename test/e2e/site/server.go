@@ -15,6 +15,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 // Password is the first administrator's.
@@ -46,7 +47,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := rpc.TLSConfig("127.0.0.1", ca, "")
+	cfg, err := pin.Config("127.0.0.1", ca, "")
 	if err != nil {
 		return err
 	}

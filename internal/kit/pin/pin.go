@@ -1,4 +1,7 @@
-package rpc
+// Package pin is the trust of a TLS client in one server: by the authorities
+// that it was given, or by the fingerprint of one certificate, which is how two
+// machines meet for the first time.
+package pin
 
 import (
 	"crypto/sha256"
@@ -15,9 +18,10 @@ import (
 	"strings"
 )
 
-var errUntrusted = errors.New("certificate is not the pinned one")
+// ErrUntrusted says that the server does not have the pinned certificate.
+var ErrUntrusted = errors.New("certificate is not the pinned one")
 
-// TLSConfig is the trust in one server, by its host name or address.
+// Config is the trust in one server, by its host name or address.
 //
 //   - caPEM: only certificates of these authorities are taken.
 //   - fingerprint (SHA-256 of a certificate, hex, colons and a leading "SHA256:" allowed): the chain that
@@ -28,14 +32,14 @@ var errUntrusted = errors.New("certificate is not the pinned one")
 // A fingerprint alone is how a node meets its server for the first time: a join
 // token carries it. The name is checked in all cases but a pinned server
 // certificate. TLS 1.2 is allowed because old opsi servers have no other.
-func TLSConfig(host string, caPEM []byte, fingerprint string) (*tls.Config, error) {
+func Config(host string, caPEM []byte, fingerprint string) (*tls.Config, error) {
 	pin, err := parseFingerprint(fingerprint)
 	if err != nil {
 		return nil, err
 	}
 	cfg := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 	if len(caPEM) > 0 {
-		cas, err := parseCertificates(caPEM)
+		cas, err := Certificates(caPEM)
 		if err != nil {
 			return nil, err
 		}
@@ -60,8 +64,8 @@ func TLSConfig(host string, caPEM []byte, fingerprint string) (*tls.Config, erro
 	return cfg, nil
 }
 
-// parseCertificates reads all certificates of a PEM file; none is an error.
-func parseCertificates(data []byte) ([]*x509.Certificate, error) {
+// Certificates reads all certificates of a PEM file; none is an error.
+func Certificates(data []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	for {
 		var block *pem.Block
@@ -85,7 +89,7 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 
 func verifyPinned(chain []*x509.Certificate, host string, pin []byte) error {
 	if len(chain) == 0 {
-		return errUntrusted
+		return ErrUntrusted
 	}
 	if pinned(chain[0], pin) {
 		return nil
@@ -101,7 +105,7 @@ func verifyPinned(chain []*x509.Certificate, host string, pin []byte) error {
 		}
 	}
 	if !found {
-		return errUntrusted
+		return ErrUntrusted
 	}
 	if _, err := chain[0].Verify(opts); err != nil {
 		return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
