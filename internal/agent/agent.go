@@ -30,7 +30,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
-	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/backend/transfer"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -78,8 +77,8 @@ type Agent struct {
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
-	return append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs, replica.Receipts)
+	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
+		productcache.Products, sentLogs, runs), methods.Classes()...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.

@@ -29,7 +29,6 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
-	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -270,7 +269,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	return store.Open(ctx, db, s.cfg.Now, append(depot.Classes(), access.Accounts, replica.Receipts)...)
+	return store.Open(ctx, db, s.cfg.Now, append(append(depot.Classes(), access.Accounts), methods.Classes()...)...)
 }
 
 // origin says for the journal who sent a request.

@@ -152,7 +152,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
-	b := &bench{t: t, server: newDatabase(t, dir, "server.db", replica.Receipts), client: newDatabase(t, dir, "agent.db", configcache.States)}
+	b := &bench{t: t, server: newDatabase(t, dir, "server.db", methods.Classes()...), client: newDatabase(t, dir, "agent.db", configcache.States)}
 	b.line = &line{b: b}
 	b.cache = configcache.New(b.client.Store, b.line, client, slog.New(slog.DiscardHandler))
 	b.server.do(admin, func(tx *store.Tx) error {

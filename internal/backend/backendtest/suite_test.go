@@ -8,7 +8,6 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
-	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/postgres"
@@ -34,7 +33,7 @@ func TestOverPostgreSQL(t *testing.T) {
 
 func service(t *testing.T, db *sqldb.DB) *methods.Service {
 	t.Cleanup(func() { db.Close() })
-	s, err := store.Open(context.Background(), db, time.Now, replica.Receipts)
+	s, err := store.Open(context.Background(), db, time.Now, methods.Classes()...)
 	if err != nil {
 		t.Fatal(err)
 	}

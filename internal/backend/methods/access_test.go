@@ -18,7 +18,6 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
-	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
@@ -102,7 +101,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	s, err := store.Open(context.Background(), db, time.Now, replica.Receipts)
+	s, err := store.Open(context.Background(), db, time.Now, methods.Classes()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +164,7 @@ var handArguments = map[string]func(host string) []any{
 	"auditHardware_getConfig":                 func(string) []any { return nil },
 	"auditHardwareOnHost_setObsolete":         func(h string) []any { return []any{h} },
 	"auditSoftwareOnClient_setObsolete":       func(h string) []any { return []any{h} },
+	"licenseOnClient_getOrCreateObject":       func(h string) []any { return []any{h, "pool1"} },
 	"replica_pull":                            func(h string) []any { return []any{h, map[string]any{}} },
 	"replica_push": func(h string) []any {
 		return []any{h, map[string]any{"id": "p", "changes": []any{map[string]any{"class": "productOnClient", "mine": sample(fleet.ProductsOnClients, "", h)}}}}

@@ -59,6 +59,15 @@ func pull(c *Call) (any, error) {
 	if err := c.into("request", &req); err != nil {
 		return nil, err
 	}
+	due := false
+	if err := c.view(func(tx *store.Tx) error { due, err = licensesDue(tx, client); return err }); err != nil {
+		return nil, err
+	}
+	if due {
+		if err := c.update(func(tx *store.Tx) error { return reserveLicenses(tx, client) }); err != nil {
+			return nil, err
+		}
+	}
 	var a replica.PullAnswer
 	err = c.view(func(tx *store.Tx) error {
 		depot, err := DepotOf(tx, client)
@@ -84,6 +93,9 @@ func push(c *Call) (any, error) {
 		depot, err := DepotOf(tx, client)
 		if err == nil {
 			a, err = replica.Push(tx, c, client, depot, req)
+		}
+		if err == nil {
+			err = settleLicenses(tx, client)
 		}
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
@@ -25,6 +26,11 @@ type Ports struct {
 type Logs interface {
 	Write(logType, object string, data []byte, appendTo bool) error
 	Read(logType, object string, maxSize int64) ([]byte, error)
+}
+
+// Classes are the bookkeeping of the methods, for [store.Open].
+func Classes() []*fleet.Class {
+	return []*fleet.Class{replica.Receipts, seatReservations}
 }
 
 // Service answers method calls over a store.
@@ -58,6 +64,7 @@ func Table() []*Method {
 	all = append(all, replicaMethods()...)
 	all = append(all, auditMethods()...)
 	all = append(all, licensingMethods()...)
+	all = append(all, licenseMethods()...)
 	slices.SortFunc(all, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
 	for i, m := range all {
 		if m.Roles == nil {

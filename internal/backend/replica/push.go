@@ -59,7 +59,7 @@ type Received struct {
 	ID     string `col:"push"`
 }
 
-// Receipts is the class of Received; a server hands it to [store.Open].
+// Receipts is the class of Received, for [store.Open].
 var Receipts = fleet.LocalClass[Received]("replicaReceipt")
 
 // Push merges a client's changes, in an Update. If that comes to a position, it

@@ -35,6 +35,7 @@ func (s Scope) Parts() []Part {
 		{Class: fleet.ConfigStates, Filter: fleet.Filter{"objectId": objects}},
 		{Class: fleet.Groups, Filter: fleet.Filter{"type": fleet.ProductGroup}},
 		{Class: fleet.ProductsOnClients, Filter: fleet.Filter{"clientId": s.Client}},
+		{Class: fleet.LicensePools, Filter: fleet.Filter{}}, // by which a product finds its licence
 		{Class: fleet.LicensesOnClients, Filter: fleet.Filter{"clientId": s.Client}},
 	}
 	if len(s.Products) == 0 {

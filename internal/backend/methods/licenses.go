@@ -1,0 +1,236 @@
+package methods
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// licenseMethods give clients their seats. One transaction looks for a free
+// seat and takes it, and the store runs one writing transaction after the
+// other, also those of several servers on one database: the last seat that two
+// clients ask for at once goes to one of them.
+func licenseMethods() []*Method {
+	return []*Method{
+		{
+			Name: "licenseOnClient_getOrCreateObject", Roles: []Role{Operator, Depot, Host}, call: licenseOfClient, Writes: true, Class: fleet.LicensesOnClients,
+			Doc: "The client's seat in a pool, which is named, or found by a product or by software: the one it has, or a free one. A licence bound to the client comes first.",
+			Params: []Param{{Name: "clientId"}, {Name: "licensePoolId", Optional: true}, {Name: "productId", Optional: true},
+				{Name: "windowsSoftwareId", Optional: true}},
+		},
+	}
+}
+
+func licenseOfClient(c *Call) (any, error) {
+	ids, err := c.hostIDs("clientId")
+	if err == nil && len(ids) > 1 {
+		err = fleet.Errorf(fleet.Invalid, "cannot call %s: parameter clientId names %d hosts", c.m.Name, len(ids))
+	}
+	if err != nil {
+		return nil, err
+	}
+	client := ids[0]
+	if err := c.MayWrite(c.m.Class, fleet.Row{"clientId": client}); err != nil {
+		return nil, err
+	}
+	var out fleet.Row
+	err = c.update(func(tx *store.Tx) error {
+		if _, err := tx.Get(fleet.Hosts, fleet.Row{"id": client, "type": fleet.OpsiClient}); err != nil {
+			return fleet.WithHint(err, "see: fernwerk host list")
+		}
+		pool, err := c.licensePool(tx)
+		if err != nil {
+			return err
+		}
+		seat, _, err := seatIn(tx, client, pool)
+		if err != nil {
+			return err
+		}
+		// Who asks for the seat uses it, and gives it back.
+		if err := tx.Remove(seatReservations, seat); err != nil {
+			return err
+		}
+		rows, err := c.Visible(tx, c.m.Class, []fleet.Row{seat})
+		if err == nil && len(rows) == 1 {
+			out = project(c.m.Class, rows[0], nil)
+		}
+		return err
+	})
+	return out, err
+}
+
+// licensePool is the pool that a call means.
+func (c *Call) licensePool(tx *store.Tx) (string, error) {
+	var given [3]string
+	for i, name := range []string{"licensePoolId", "productId", "windowsSoftwareId"} {
+		var err error
+		if given[i], err = c.text(name); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case given[0] != "":
+		pool, err := tx.Get(fleet.LicensePools, fleet.Row{"id": given[0]})
+		return pool.Str("id"), err
+	case given[1] != "":
+		return poolOfProduct(tx, strings.ToLower(given[1]))
+	case given[2] != "":
+		return poolOfSoftware(tx, given[2])
+	}
+	return "", fleet.Errorf(fleet.Invalid, "cannot call %s: it wants one of licensePoolId, productId, windowsSoftwareId", c.m.Name)
+}
+
+func poolOfProduct(tx *store.Tx, product string) (string, error) {
+	if err := fleet.ValidProductID(product); err != nil {
+		return "", fleet.Errorf(fleet.Invalid, "cannot find a licence pool: %w", err)
+	}
+	pools, err := tx.Select(fleet.LicensePools, fleet.Filter{"productIds": product})
+	if err != nil {
+		return "", err
+	}
+	var ids []string
+	for _, p := range pools {
+		ids = append(ids, p.Str("id"))
+	}
+	return onlyPool(ids, "product "+product)
+}
+
+// poolOfSoftware finds the pool that counts the software which an inventory
+// found under this id.
+func poolOfSoftware(tx *store.Tx, id string) (string, error) {
+	found, err := tx.Select(fleet.AuditSoftwares, fleet.Filter{"windowsSoftwareId": id})
+	if err != nil {
+		return "", err
+	}
+	var ids []string
+	for _, s := range found {
+		if s.Str("windowsSoftwareId") != id { // "*" stands for itself here
+			continue
+		}
+		counted, err := tx.Select(fleet.AuditSoftwareInPools, fleet.Filter{"version": s["version"], "architecture": s["architecture"]})
+		if err != nil {
+			return "", err
+		}
+		for _, p := range counted {
+			if same(p, s, "name", "version", "subVersion", "language", "architecture") {
+				ids = append(ids, p.Str("licensePoolId"))
+			}
+		}
+	}
+	return onlyPool(ids, "software "+id)
+}
+
+func same(a, b fleet.Row, columns ...string) bool {
+	return !slices.ContainsFunc(columns, func(name string) bool { return a.Str(name) != b.Str(name) })
+}
+
+// onlyPool refuses to choose: of several pools the administrator means one.
+func onlyPool(ids []string, of string) (string, error) {
+	slices.Sort(ids)
+	switch ids = slices.Compact(ids); len(ids) {
+	case 0:
+		return "", fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find a licence pool for %s", of), "put it into one with licensePool_updateObject")
+	case 1:
+		return ids[0], nil
+	}
+	return "", fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot choose a licence pool for %s: it is in %s", of, strings.Join(ids, ", ")),
+		"leave it in one of them")
+}
+
+// seatIn is the client's seat in a pool. Without one it takes a seat that is
+// free, or that was reserved for somebody who stayed away.
+func seatIn(tx *store.Tx, client, pool string) (seat fleet.Row, taken bool, err error) {
+	have, err := tx.Select(fleet.LicensesOnClients, fleet.Filter{"clientId": client, "licensePoolId": pool})
+	if err != nil {
+		return nil, false, err
+	}
+	if len(have) > 0 {
+		return have[0], false, nil
+	}
+	inPool, err := tx.Select(fleet.LicensesInPools, fleet.Filter{"licensePoolId": pool})
+	if err != nil {
+		return nil, false, err
+	}
+	license, err := freeLicense(tx, client, inPool)
+	if err != nil {
+		return nil, false, err
+	}
+	if license == "" {
+		if license, err = lapsedLicense(tx, client, inPool); err != nil {
+			return nil, false, err
+		}
+	}
+	if license == "" {
+		return nil, false, fleet.WithHint(
+			fleet.Errorf(fleet.NotFound, "cannot give %s a licence of pool %s: none of %d is free", client, pool, len(inPool)),
+			"add a licence to the pool, or take a seat back with licenseOnClient_delete")
+	}
+	seat = fleet.Row{"softwareLicenseId": license, "licensePoolId": pool, "clientId": client, "licenseKey": keyIn(inPool, license)}
+	if err := tx.Put(fleet.LicensesOnClients, seat); err != nil {
+		return nil, false, err
+	}
+	seat, err = tx.Get(fleet.LicensesOnClients, seat)
+	return seat, true, err
+}
+
+// keyIn is the licence's own key, or else the first of the pool.
+func keyIn(inPool []fleet.Row, license string) string {
+	key := ""
+	for _, l := range inPool {
+		if l.Str("softwareLicenseId") == license && l.Str("licenseKey") != "" {
+			return l.Str("licenseKey")
+		}
+		key = cmp.Or(key, l.Str("licenseKey"))
+	}
+	return key
+}
+
+// freeLicense is the licence by which the client may install: one bound to it,
+// or else the first that nobody is bound to and that has a seat left; "" if
+// there is none.
+func freeLicense(tx *store.Tx, client string, inPool []fleet.Row) (string, error) {
+	usable, err := usableLicenses(tx, client, inPool)
+	if err != nil {
+		return "", err
+	}
+	for _, l := range usable {
+		if string(l.BoundToHost) == client || l.MaxInstallations == 0 {
+			return l.ID, nil
+		}
+		used, err := tx.Select(fleet.LicensesOnClients, fleet.Filter{"softwareLicenseId": l.ID})
+		if err != nil {
+			return "", err
+		}
+		if int64(len(used)) < l.MaxInstallations {
+			return l.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// usableLicenses are those that are not bound to another host and have not run
+// out, the client's own first.
+func usableLicenses(tx *store.Tx, client string, inPool []fleet.Row) ([]fleet.SoftwareLicense, error) {
+	if len(inPool) == 0 {
+		return nil, nil
+	}
+	var ids []string
+	for _, l := range inPool {
+		ids = append(ids, l.Str("softwareLicenseId"))
+	}
+	licenses, err := store.All[fleet.SoftwareLicense](tx, fleet.SoftwareLicenses, fleet.Filter{"id": ids})
+	if err != nil {
+		return nil, err
+	}
+	now := tx.Stamp()
+	licenses = slices.DeleteFunc(licenses, func(l fleet.SoftwareLicense) bool {
+		return l.BoundToHost != "" && string(l.BoundToHost) != client || l.ExpirationDate != "" && l.ExpirationDate < now
+	})
+	slices.SortStableFunc(licenses, func(a, b fleet.SoftwareLicense) int {
+		return -cmp.Compare(a.BoundToHost, b.BoundToHost) // what is bound is bound to the client
+	})
+	return licenses, nil
+}
