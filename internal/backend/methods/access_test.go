@@ -165,6 +165,7 @@ var handArguments = map[string]func(host string) []any{
 	"auditHardwareOnHost_setObsolete":         func(h string) []any { return []any{h} },
 	"auditSoftwareOnClient_setObsolete":       func(h string) []any { return []any{h} },
 	"licenseOnClient_getOrCreateObject":       func(h string) []any { return []any{h, "pool1"} },
+	"changeWANConfig":                         func(h string) []any { return []any{true, h} },
 	"replica_pull":                            func(h string) []any { return []any{h, map[string]any{}} },
 	"replica_push": func(h string) []any {
 		return []any{h, map[string]any{"id": "p", "changes": []any{map[string]any{"class": "productOnClient", "mine": sample(fleet.ProductsOnClients, "", h)}}}}

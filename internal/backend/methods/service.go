@@ -65,6 +65,7 @@ func Table() []*Method {
 	all = append(all, auditMethods()...)
 	all = append(all, licensingMethods()...)
 	all = append(all, licenseMethods()...)
+	all = append(all, wanMethods()...)
 	slices.SortFunc(all, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
 	for i, m := range all {
 		if m.Roles == nil {

@@ -1,0 +1,76 @@
+package methods
+
+import (
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// wanParameters are seed A's four host parameters: a client in WAN mode asks
+// nothing of the server when it starts or somebody logs in, but synchronises
+// when its network comes up and by its timer.
+var wanParameters = []struct {
+	id, description string
+	usual           bool // the default for all clients; WAN mode is the opposite
+}{
+	{"opsiclientd.event_gui_startup.active", "gui_startup active", true},
+	{"opsiclientd.event_gui_startup{user_logged_in}.active", "gui_startup{user_logged_in} active", true},
+	{"opsiclientd.event_net_connection.active", "event_net_connection active", false},
+	{"opsiclientd.event_timer.active", "event_timer active", false},
+}
+
+func wanMethods() []*Method {
+	return []*Method{
+		{
+			Name: "changeWANConfig", Roles: []Role{Operator}, call: changeWAN, Writes: true,
+			Doc:    "Sets the four event switches of the clients for WAN mode, or back. Nobody else's change.",
+			Params: []Param{{Name: "enabled"}, {Name: "clientIds"}},
+		},
+	}
+}
+
+func changeWAN(c *Call) (any, error) {
+	enabled, ok := c.args["enabled"].(bool)
+	if !ok {
+		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter enabled wants true or false", c.m.Name)
+	}
+	clients, err := c.hostIDs("clientIds")
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.update(func(tx *store.Tx) error {
+		for _, id := range clients {
+			host, err := tx.Get(fleet.Hosts, fleet.Row{"id": id})
+			if err == nil && host["type"] != fleet.OpsiClient {
+				err = fleet.Errorf(fleet.Invalid, "cannot change WAN mode of %s: it is a server, and its values would be all its clients'", id)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		for _, p := range wanParameters {
+			if err := defaultParameter(tx, p.id, p.description, p.usual); err != nil {
+				return err
+			}
+			for _, id := range clients {
+				if err := tx.Put(fleet.ConfigStates, fleet.Row{"configId": p.id, "objectId": id, "values": []any{p.usual != enabled}}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// defaultParameter makes a switch that is missing. A value without a default
+// would count for nobody.
+func defaultParameter(tx *store.Tx, id, description string, value bool) error {
+	_, err := tx.Get(fleet.Configs, fleet.Row{"id": id})
+	if fleet.CodeOf(err) != fleet.NotFound {
+		return err
+	}
+	r := fleet.Row{"type": fleet.BoolConfig, "id": id, "description": description, "defaultValues": []any{value}}
+	for name, v := range fixedByType[fleet.BoolConfig] {
+		r[name] = v
+	}
+	return tx.Put(fleet.Configs, r)
+}
