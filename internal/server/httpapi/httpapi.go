@@ -36,7 +36,7 @@ const (
 	maxHeader  = 64 << 10
 	// stopTime is for requests under way when the server stops; a download that
 	// takes longer is cut, and resumed by its client.
-	stopTime = 7 * time.Second
+	stopTime = 4 * time.Second
 )
 
 // Parts are the rest of the server, as far as it is there.

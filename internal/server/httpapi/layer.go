@@ -49,6 +49,9 @@ func (s *Server) surround(next http.Handler) http.Handler {
 		h.Set("Server", banner)
 		h.Set("X-Date-Unix-Timestamp", strconv.FormatInt(s.Now().Unix(), 10)) // opsi clients set their clock by it
 		h.Set("X-Request-Id", c.request)
+		// The deadline of the answer before, on this connection, is not this one's:
+		// its time may be over while a body is still awaited.
+		out.control.SetWriteDeadline(time.Time{})
 		defer s.record(out, r, c, start)
 		defer out.renew() // for what is still to be flushed
 		defer s.shelter(out, r, c)

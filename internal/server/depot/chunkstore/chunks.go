@@ -87,13 +87,16 @@ type answer struct {
 }
 
 // send walks the blocks: a block that is wanted whole and is ready goes out as
-// it is, everything else is gathered and compressed.
+// it is, everything else is compressed as it goes. Each block is looked at when
+// its turn comes: over a slow line the compressor soon gets ahead of it, also
+// with a product that has only just been installed.
 func (a *answer) send(want chunkindex.Ranges) error {
 	var loose chunkindex.Ranges
 	for _, b := range a.blocks {
 		var part chunkindex.Ranges
 		part, want = cut(want, b)
-		if part.Len() == b.End-b.First {
+		whole := part.Len() == b.End-b.First
+		if whole {
 			if f, err := a.ready(b); err == nil {
 				if err := a.compress(loose); err != nil {
 					f.Close()
@@ -110,6 +113,12 @@ func (a *answer) send(want chunkindex.Ranges) error {
 		}
 		for n := range part.All() {
 			loose.Add(n)
+		}
+		if whole {
+			if err := a.compress(loose); err != nil {
+				return err
+			}
+			loose = nil
 		}
 	}
 	return a.compress(loose)
