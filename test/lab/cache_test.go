@@ -267,37 +267,21 @@ func TestBandwidth(t *testing.T) {
 	t.Parallel()
 	const rate = 400_000
 	l := lab.New(t)
-	l.Package("tool", "1", lab.Files(map[string]string{"content": lab.Noise("x", 1_600_000)}), lab.Setup("true"))
+	l.Package("tool", "1", lab.Files(map[string]string{"content": lab.Noise("x", 2_400_000)}), lab.Setup("true"))
 	conf := "[event_timer]\nstart_interval = 86400\ninterval = 86400\ncache_max_bandwidth = %d\n"
 	line := l.Line(wide)
 	l.Run("the cap holds", func(t *testing.T) {
 		pc := l.Host("capped", lab.Through(line), lab.Conf(fmt.Sprintf(conf, rate)))
 		pc.Request("tool", "setup")
-		type sample struct {
-			before, after time.Time // it was taken between
-			bytes         int64
-		}
-		var samples []sample
-		id := pc.Begin("timer")
-		before := time.Now()
-		pc.Await("the product", func(st control.Status) bool {
-			if st.Task == "cache_products" && st.Cache.WireBytes > 0 {
-				samples = append(samples, sample{before, time.Now(), st.Cache.WireBytes})
-			}
-			before = time.Now()
-			return st.Flags["products_cached"]
-		})
-		pc.Ended(id).OK(t)
-		fastest := 0.0
-		for i, a := range samples {
-			for _, b := range samples[i:] {
-				if d := b.after.Sub(a.before); d >= 2*time.Second {
-					fastest = max(fastest, float64(b.bytes-a.bytes)/d.Seconds())
-				}
-			}
-		}
-		t.Logf("cap %d bytes/s: %.0f in the fastest 2 s (%+.1f %%)", rate, fastest, 100*(fastest/rate-1))
-		if fastest > 1.03*rate || fastest == 0 { // a busy machine may be slower; how exact it can be is throttle's test
+		began := time.Now()
+		pc.Fire("timer").OK(t)
+		took := time.Since(began)
+		wire := pc.Status().Cache.WireBytes
+		average := float64(wire) / took.Seconds()
+		// All that is not fetching makes it slower. How exact the limit itself is
+		// shows the test of package throttle: half a percent.
+		t.Logf("cap %d bytes/s: %d bytes in %v, %.0f a second (%+.1f %%)", rate, wire, took, average, 100*(average/rate-1))
+		if wire < 2_000_000 || average > 1.03*rate {
 			t.Error("more than 3 % above the cap")
 		}
 	})
