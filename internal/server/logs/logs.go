@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -74,28 +75,42 @@ func (l *Logs) Write(logType, host string, data []byte, appendTo bool) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.write(file, Newest(data, hardLimit), appendTo); err != nil {
+	err = l.write(file, Newest(data, hardLimit), appendTo)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot write log %s: %w", file, err), "make room on the server's disk")
+	}
+	if err != nil {
 		return fmt.Errorf("cannot write log %s: %w", file, err)
 	}
 	return nil
 }
 
+// write keeps the former log until the new one is there: a full disk takes no
+// log away.
 func (l *Logs) write(file string, data []byte, appendTo bool) error {
 	if err := l.root.MkdirAll(path.Dir(file), 0o700); err != nil {
 		return err
 	}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	if info, err := l.root.Stat(file); err == nil {
-		switch {
-		case !appendTo:
-			flags |= os.O_TRUNC
-		case info.Size()+int64(len(data)) > rotateAbove:
-			if err := l.root.Rename(file, file+".1"); err != nil {
-				return err
-			}
+	if !appendTo {
+		err := l.save(file+".new", os.O_TRUNC, data)
+		if err == nil {
+			err = l.root.Rename(file+".new", file)
+		}
+		if err != nil {
+			l.root.Remove(file + ".new") // its room is wanted
+		}
+		return err
+	}
+	if info, err := l.root.Stat(file); err == nil && info.Size()+int64(len(data)) > rotateAbove {
+		if err := l.root.Rename(file, file+".1"); err != nil {
+			return err
 		}
 	}
-	f, err := l.root.OpenFile(file, flags, 0o600)
+	return l.save(file, os.O_APPEND, data)
+}
+
+func (l *Logs) save(file string, mode int, data []byte) error {
+	f, err := l.root.OpenFile(file, os.O_WRONLY|os.O_CREATE|mode, 0o600)
 	if err != nil {
 		return err
 	}

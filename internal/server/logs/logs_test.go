@@ -131,3 +131,27 @@ func TestNewest(t *testing.T) {
 		}
 	})
 }
+
+// A new log that cannot be written leaves the one that is there.
+func TestFailedWriteKeepsTheLog(t *testing.T) {
+	l, dir := open(t)
+	if err := l.Write("instlog", "pc1.example.org", []byte("first\n"), false); err != nil {
+		t.Fatal(err)
+	}
+	blocked := filepath.Join(dir, "instlog", "pc1.example.org.log.new")
+	if err := os.Symlink("/dev/full", blocked); err != nil {
+		t.Skip(err)
+	}
+	if err := l.Write("instlog", "pc1.example.org", []byte("second\n"), false); err == nil {
+		t.Error("written where nothing can be")
+	}
+	for _, want := range []string{"first\n", "third\n"} {
+		data, err := l.Read("instlog", "pc1.example.org", 0)
+		if err != nil || string(data) != want {
+			t.Errorf("log %q, %v, want %q", data, err, want)
+		}
+		if err := l.Write("instlog", "pc1.example.org", []byte("third\n"), false); err != nil {
+			t.Errorf("with room again: %v", err)
+		}
+	}
+}
