@@ -15,8 +15,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/transfer"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
@@ -62,6 +65,7 @@ type Agent struct {
 	store     *store.Store
 	service   *methods.Service // over the cache
 	remote    methods.Backend  // the server
+	depot     *http.Client     // and what lies beside its methods
 	config    *configcache.Cache
 	products  *productcache.Cache
 	limit     *throttle.Limiter
@@ -89,7 +93,15 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 			a.Close()
 		}
 	}()
+	// Scripts get paths from here, and run in another folder.
+	if cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
+		return a, fmt.Errorf("cannot use the data folder: %w", err)
+	}
+	a.cfg = cfg
 	if a.id, err = identity.Load(cfg.DataDir); err != nil {
+		return a, err
+	}
+	if err = Private(cfg.DataDir); err != nil {
 		return a, err
 	}
 	if a.lock, err = filelock.Acquire(filepath.Join(cfg.DataDir, "agent.lock")); err != nil {
@@ -107,11 +119,12 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	if err != nil {
 		return a, err
 	}
-	if a.db, err = sqlite.Open(filepath.Join(cfg.DataDir, "agent.db")); err != nil {
-		return a, err
+	database := filepath.Join(cfg.DataDir, "agent.db")
+	if a.db, err = sqlite.Open(database); err == nil {
+		a.store, err = store.Open(ctx, a.db, time.Now, Classes()...)
 	}
-	if a.store, err = store.Open(ctx, a.db, time.Now, Classes()...); err != nil {
-		return a, err
+	if err != nil {
+		return a, fleet.WithHint(err, "if %s is damaged, move it and its -wal and -shm away: all is fetched anew, but results that were not sent are lost", database)
 	}
 	a.service = methods.New(a.store, methods.Ports{Info: map[string]any{"version": cfg.Version, "kind": "agent"}})
 	if err := a.connect(settings); err != nil {
@@ -149,6 +162,7 @@ func (a *Agent) connect(s *conf.Settings) error {
 	if err != nil {
 		return err
 	}
+	a.depot = client
 	a.config = configcache.New(a.store, remote, a.id.HostID, a.cfg.Log)
 	depot := func(product string) *transfer.HTTP {
 		return &transfer.HTTP{Client: client, Base: a.id.Server, Product: product, Prepare: prepare}
@@ -159,8 +173,27 @@ func (a *Agent) connect(s *conf.Settings) error {
 	return nil
 }
 
-// clearTemp removes what scripts that were cut off left behind.
+// Private makes the data folder if it is missing, and keeps others out of it.
+func Private(dataDir string) error {
+	err := os.MkdirAll(dataDir, 0o700)
+	if err == nil && runtime.GOOS != "windows" {
+		err = os.Chmod(dataDir, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the agent's data folder private: %w", err)
+	}
+	return nil
+}
+
+// clearTemp removes what scripts that were cut off, and files that were not
+// finished, left behind.
 func (a *Agent) clearTemp() error {
+	for _, sub := range []string{"", "control"} {
+		left, _ := filepath.Glob(filepath.Join(a.cfg.DataDir, sub, atomicfile.TempPrefix+"*"))
+		for _, path := range left {
+			os.Remove(path)
+		}
+	}
 	dir := filepath.Join(a.cfg.DataDir, "tmp")
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
 		return fmt.Errorf("cannot clear the folder for temporary files: %w", err)
@@ -173,6 +206,9 @@ func (a *Agent) Close() error {
 	var errs []error
 	if a.control != nil {
 		a.control.Close()
+	}
+	if a.depot != nil {
+		a.depot.CloseIdleConnections()
 	}
 	if a.db != nil {
 		errs = append(errs, a.db.Close())
@@ -190,9 +226,11 @@ func (a *Agent) Serve(ctx context.Context) error {
 		return err
 	}
 	g := &run.Group{Log: a.cfg.Log}
-	g.Add("engine", run.Func(a.engine.Serve))
+	// A disk that is full, or a fault in one task, must not take the rest along:
+	// both write before they act, and go on where they were.
+	g.Add("engine", run.Supervise("engine", run.Func(a.engine.Serve), a.cfg.Log))
 	g.Add("local service", a.control)
-	g.Add("events", run.Func(a.watch))
+	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)
 	return g.Serve(ctx)
 }

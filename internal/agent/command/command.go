@@ -28,6 +28,13 @@ func New(version string) *cobra.Command {
 	root := &cobra.Command{
 		Use: "fernwerk-agent", Short: "Keeps this machine up to date", Version: version,
 		SilenceUsage: true, SilenceErrors: true,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usageError{fmt.Errorf("unknown command %q\nsee: %s --help", args[0], c.CommandPath())}
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath())}
@@ -72,8 +79,8 @@ given up for the host's own key.`,
 					return usageError{fmt.Errorf("cannot join without --%s\nsee: fernwerk-agent join --help", name)}
 				}
 			}
-			if err := os.MkdirAll(*dataDir, 0o700); err != nil {
-				return fmt.Errorf("cannot make the agent's data folder: %w", err)
+			if err := agent.Private(*dataDir); err != nil {
+				return err
 			}
 			id, err := identity.Join(c.Context(), *dataDir, req)
 			if err != nil {

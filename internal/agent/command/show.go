@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -58,7 +59,7 @@ func writeJSON(w io.Writer, v any) error {
 func printStatus(w io.Writer, st control.Status) {
 	fmt.Fprintf(w, "host     %s\nserver   %s\nversion  %s\n", term.Clean(st.HostID), term.Clean(st.Server), st.Version)
 	if st.Running != "" {
-		fmt.Fprintf(w, "running  %s: %s (%d waiting)\n", st.Event, st.Task, st.Waiting)
+		fmt.Fprintf(w, "running  %s: %s (%d waiting)\n", term.Clean(st.Event), st.Task, st.Waiting)
 	}
 	var set []string
 	for _, name := range slices.Sorted(maps.Keys(st.Flags)) {
@@ -91,6 +92,9 @@ func fireCommand(dataDir *string) *cobra.Command {
 		Use: "fire EVENT", Short: "Makes an event occur", Args: arguments(1),
 		Example: "  fernwerk-agent fire timer --wait",
 		RunE: func(c *cobra.Command, args []string) error {
+			if asJSON && !wait {
+				return usageError{errors.New("--json goes with --wait")}
+			}
 			client, err := dial(*dataDir)
 			if err != nil {
 				return err
@@ -126,13 +130,16 @@ func follow(c *cobra.Command, client *control.Client, id string, asJSON bool) er
 		}
 		if d.Ended() {
 			if asJSON {
-				return writeJSON(c.OutOrStdout(), d)
-			}
-			for _, t := range d.Tasks {
-				fmt.Fprintf(c.OutOrStdout(), "%-26s %-8s %s\n", t.Kind, t.Status, term.Clean(t.Text))
+				if err := writeJSON(c.OutOrStdout(), d); err != nil {
+					return err
+				}
+			} else {
+				for _, t := range d.Tasks {
+					fmt.Fprintf(c.OutOrStdout(), "%-26s %-8s %s\n", t.Kind, t.Status, term.Clean(t.Text))
+				}
 			}
 			if d.Status == "failed" {
-				return fmt.Errorf("event %s failed: %s", d.Event, d.Text)
+				return fmt.Errorf("event %s failed: %s", d.Event, term.Clean(d.Text))
 			}
 			return nil
 		}
