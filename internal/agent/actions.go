@@ -95,7 +95,9 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	}
 	job.Attempt = int(t.Attempts)
 	if err := a.needed(ctx, t, args); err != nil {
-		return engine.Outcome{}, err
+		out := a.noted(t, timeline.Error, err.Error())
+		out.Err = err
+		return out, nil
 	}
 	job.Dir, err = a.products.Verified(ctx, args.ProductID, args.ProductVersion, args.PackageVersion)
 	if fleet.CodeOf(err) == fleet.Conflict {
@@ -111,10 +113,8 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	}
 	defer log.Close()
 	job.Log = log
-	var res action.Result
-	if t.Attempts > action.MaxAttempts {
-		res = action.Result{Status: fleet.Failed, ExitCode: -1, Text: fmt.Sprintf("interrupted %d times: given up", t.Attempts-1)}
-	} else if res, err = a.processor.Run(ctx, job); err != nil {
+	res, err := a.processor.Run(ctx, job)
+	if err != nil {
 		return engine.Outcome{}, err
 	}
 	text := fmt.Sprintf("%s of %s %s-%s: %s", args.Action, args.ProductID, args.ProductVersion, args.PackageVersion, res.Status)

@@ -51,6 +51,13 @@ func (a *Agent) occur(tx *store.Tx, o event.Occurrence) (string, error) {
 	if len(list) == 0 {
 		return "", nil
 	}
+	// What waits to begin does what a second one would: a timer that is due
+	// again and again during a long download makes one change, not a queue.
+	if same, err := tx.Select(engine.Changes, fleet.Filter{"event": e.ID, "status": string(engine.Waiting)}); err != nil {
+		return "", err
+	} else if len(same) > 0 {
+		return same[0].Str("id"), nil
+	}
 	id, err := engine.AddTx(tx, e.ID, list)
 	if err != nil {
 		return "", err

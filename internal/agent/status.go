@@ -53,8 +53,8 @@ func addChanges(tx *store.Tx, st *control.Status) error {
 		if c.Status == engine.Waiting {
 			st.Waiting++
 		}
-		if c.Status == engine.Doing || c.Status == engine.Waiting && st.Running == "" {
-			st.Running, st.Event = c.ID, c.Event // the oldest of them comes last
+		if c.Status == engine.Doing || c.Status == engine.Waiting {
+			st.Running, st.Event = c.ID, c.Event // the oldest, which is the one that runs, comes last
 		}
 		if len(st.Changes) < shown {
 			st.Changes = append(st.Changes, control.ChangeStatus{ID: c.ID, Event: c.Event, Status: string(c.Status), Text: c.Text})
@@ -83,7 +83,8 @@ func (a *Agent) addCache(tx *store.Tx, st *control.Status) error {
 	progress := a.products.Progress()
 	for _, h := range held {
 		ps := control.ProductStatus{ProductID: h.ID, ProductVersion: h.ProductVersion, PackageVersion: h.PackageVersion,
-			Cached: true, BytesDone: h.Bytes, BytesTotal: h.Bytes}
+			BytesDone: h.Bytes, BytesTotal: h.Bytes}
+		ps.Cached = h.ProductVersion != "" // else it was found damaged
 		for _, s := range p.Steps {
 			if string(s.ProductID) == h.ID && (s.ProductVersion != h.ProductVersion || s.PackageVersion != h.PackageVersion) {
 				ps.Cached = false

@@ -1,15 +1,18 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/event"
@@ -23,9 +26,15 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/sequence"
 )
 
+// exchange is how long a push, a pull or a log may be under way, on the slowest
+// line: a server that answers no more must not hold everything else up for ever.
+const exchange = 15 * time.Minute
+
 // push brings local changes to the server. After actions it is tried, too,
 // and no failure if there is no server in reach: the changes wait.
 func (a *Agent) push(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchange)
+	defer cancel()
 	sent, notes, err := a.config.Push(ctx)
 	switch {
 	case err != nil && t.Always && fleet.CodeOf(err) == fleet.Unavailable:
@@ -46,6 +55,8 @@ func (a *Agent) push(ctx context.Context, t engine.Task) (engine.Outcome, error)
 // where the event does not ask for it: a change is judged by the configuration
 // that it was made under.
 func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchange)
+	defer cancel()
 	if _, _, err := a.config.Push(ctx); err != nil {
 		return engine.Outcome{}, err
 	}
@@ -80,7 +91,8 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
 	}
-	failures := []error{err}
+	ring := err // products that wait for each other; process_actions fails with it
+	var failures []error
 	var cached []productcache.Product
 	for _, s := range p.Steps {
 		got, err := a.products.Sync(ctx, fleet.ProductOnDepot{ProductID: s.ProductID, ProductVersion: s.ProductVersion, PackageVersion: s.PackageVersion}, wanted(p))
@@ -90,7 +102,11 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 		}
 		cached = append(cached, got)
 	}
-	out := a.noted(t, timeline.ProductCaching, fmt.Sprintf("%d of %d products cached", len(cached), len(p.Steps)))
+	text := fmt.Sprintf("%d of %d products cached", len(cached), len(p.Steps))
+	if ring != nil {
+		text += "; " + ring.Error()
+	}
+	out := a.noted(t, timeline.ProductCaching, text)
 	out = a.also(out, func(tx *store.Tx) error {
 		for _, c := range cached {
 			c.Synced = tx.Stamp()
@@ -126,7 +142,7 @@ func wanted(p sequence.Plan) []string {
 // "always" alone does not count (seed A): it would ask for a reboot every time.
 func (a *Agent) completed(ctx context.Context, t engine.Task) (engine.Outcome, error) {
 	p, err := a.plan(ctx)
-	if err != nil {
+	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
 	}
 	ready := slices.ContainsFunc(p.Steps, func(s sequence.Step) bool { return s.Action != fleet.Always })
@@ -166,14 +182,15 @@ func (a *Agent) logFile() string { return filepath.Join(a.cfg.DataDir, "log", "i
 // sendLog uploads the installation log whole, so that sending twice is as good
 // as once.
 func (a *Agent) sendLog(ctx context.Context, t engine.Task) (engine.Outcome, error) {
-	data, err := os.ReadFile(a.logFile())
+	ctx, cancel := context.WithTimeout(ctx, exchange)
+	defer cancel()
+	data, err := newest(a.logFile(), maxLog)
 	if errors.Is(err, os.ErrNotExist) {
 		return engine.Outcome{Text: "no log"}, nil
 	}
 	if err != nil {
-		return engine.Outcome{}, err
+		return engine.Outcome{}, fmt.Errorf("cannot read the log: %w", err)
 	}
-	data = newest(data, maxLog)
 	sum := sha256.Sum256(data)
 	digest := hex.EncodeToString(sum[:])
 	var known fleet.Row
@@ -199,18 +216,23 @@ func (a *Agent) sendLog(ctx context.Context, t engine.Task) (engine.Outcome, err
 
 // newest is the end of a log, from the start of a line, with a word on what is
 // missing.
-func newest(data []byte, most int) []byte {
-	if len(data) <= most {
-		return data
+func newest(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	cut := data[len(data)-most:]
-	for i, b := range cut {
-		if b == '\n' {
-			cut = cut[i+1:]
-			break
-		}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
-	return append(fmt.Appendf(nil, "[the first %d bytes are left out]\n", len(data)-len(cut)), cut...)
+	skip := max(0, info.Size()-most)
+	data, err := io.ReadAll(io.NewSectionReader(f, skip, most))
+	if err != nil || skip == 0 {
+		return data, err
+	}
+	cut := bytes.IndexByte(data, '\n') + 1
+	return append(fmt.Appendf(nil, "[the first %d bytes are left out]\n", skip+int64(cut)), data[cut:]...), nil
 }
 
 // noted is an outcome that leaves a line in the timeline.

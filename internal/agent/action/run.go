@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	killGrace     = 10 * time.Second // for programs to put their things in order
+	killGrace     = 5 * time.Second // for programs to put their things in order; the agent itself has ten to stop
 	maxRebootText = 1 << 10
 )
 
