@@ -42,7 +42,6 @@ const (
 // Parts are the rest of the server, as far as it is there.
 type Parts struct {
 	RPC      http.Handler // /rpc
-	Sync     http.Handler // /v1/sync
 	Chunks   http.Handler // /v1/depot/...: trees by chunks
 	Packages http.Handler // /v1/packages...: list, install, remove
 	WebDAV   http.Handler // /depot/...: trees as files, to be read

@@ -42,7 +42,7 @@ func everything(log io.Writer) *Server {
 	return &Server{
 		Version: "1.2.3", Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Parts: Parts{
-			RPC: echo, Sync: echo, Chunks: echo, Packages: echo, WebDAV: echo, Authority: []byte("-----BEGIN"),
+			RPC: echo, Chunks: echo, Packages: echo, WebDAV: echo, Authority: []byte("-----BEGIN"),
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()
 				switch {
@@ -133,8 +133,8 @@ func TestRouteWithoutAccessDoesNotStart(t *testing.T) {
 
 func TestPartsThatAreNotThere(t *testing.T) {
 	s := everything(io.Discard)
-	s.Parts.Sync, s.Parts.Chunks, s.Parts.WebDAV = nil, nil, nil
-	for _, path := range []string{"/v1/sync", "/v1/depot/x/tree", "/depot/x", "/nothing"} {
+	s.Parts.Chunks, s.Parts.WebDAV = nil, nil
+	for _, path := range []string{"/v1/nothing", "/v1/depot/x/tree", "/depot/x", "/nothing"} {
 		w := ask(t, s, "POST", path, "administrator", nil)
 		var v map[string]map[string]string
 		if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil || w.Code != 404 || v["error"]["code"] != "not-found" {
@@ -153,10 +153,10 @@ func TestAnswers(t *testing.T) {
 	if got := w.Header().Get("Server"); got != "opsiconfd 4.3.24 (fernwerk 1.2.3)" {
 		t.Errorf("Server: %s", got)
 	}
-	if w := ask(t, s, "POST", "/v1/sync", "slow", nil); w.Code != 503 || w.Header().Get("Retry-After") != "2" {
+	if w := ask(t, s, "POST", "/v1/depot/x/chunks", "slow", nil); w.Code != 503 || w.Header().Get("Retry-After") != "2" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	if w := ask(t, s, "POST", "/v1/sync", "broken", nil); w.Code != 500 || strings.Contains(w.Body.String(), "secret") {
+	if w := ask(t, s, "POST", "/v1/depot/x/chunks", "broken", nil); w.Code != 500 || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if w := ask(t, s, "PROPFIND", "/depot/x", "host", strings.NewReader(strings.Repeat("x", maxFind+1))); w.Code != 413 {
@@ -195,19 +195,19 @@ func TestForeignPagesAreRefused(t *testing.T) {
 func TestPanic(t *testing.T) {
 	var log bytes.Buffer
 	s := everything(&log)
-	s.Parts.Sync = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oh") })
-	w := ask(t, s, "POST", "/v1/sync", "host", nil)
+	s.Parts.Chunks = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oh") })
+	w := ask(t, s, "POST", "/v1/depot/x/chunks", "host", nil)
 	if w.Code != 500 || !strings.Contains(log.String(), "oh") || strings.Contains(w.Body.String(), "oh") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	// With half an answer out, the connection breaks: nobody takes it for whole.
-	s.Parts.Sync = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("half")); panic("oh") })
+	s.Parts.Chunks = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("half")); panic("oh") })
 	defer func() {
 		if p := recover(); p != http.ErrAbortHandler {
 			t.Errorf("panic %v", p)
 		}
 	}()
-	ask(t, s, "POST", "/v1/sync", "host", nil)
+	ask(t, s, "POST", "/v1/depot/x/chunks", "host", nil)
 }
 
 // deadlines notes what a writer is given.

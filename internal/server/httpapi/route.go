@@ -49,7 +49,6 @@ func (s *Server) routes() []route {
 		{pattern: "GET /ssl/opsi-ca-cert.pem", access: public, body: none, handler: s.authority()},
 		{pattern: "/session/logout", access: public, body: none, handler: s.logout()},
 		{pattern: "GET /healthz", access: public, body: none, handler: s.health()},
-		{pattern: "POST /v1/sync", access: known, body: maxRPC, handler: p.Sync},
 		{pattern: "/v1/depot/", access: known, body: maxChunks, handler: p.Chunks},
 		{pattern: "GET /v1/packages", access: known, body: none, handler: p.Packages},
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
