@@ -169,6 +169,7 @@ func (a *Agent) connect(s *conf.Settings) error {
 	}
 	a.products = productcache.New(productcache.Options{
 		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
+		NoLinks: runtime.GOOS == "windows",
 	}, a.store, depot, a.cfg.Log)
 	return nil
 }

@@ -36,6 +36,10 @@ func (tr tree) index(t *testing.T) *chunkindex.Index {
 			folders[dir] = true
 			list = append(list, manifest.Entry{Path: dir, Type: manifest.Dir})
 		}
+		if target, ok := strings.CutPrefix(content, "-> "); ok {
+			list = append(list, manifest.Entry{Path: path, Type: manifest.Link, Target: target})
+			continue
+		}
 		list = append(list, manifest.Entry{Path: path, Type: manifest.File, Size: int64(len(content)), Sum: sha256.Sum256([]byte(content))})
 	}
 	m, err := manifest.New(list)

@@ -54,6 +54,10 @@ type Depot func(product string) *transfer.HTTP
 // 20 GB, as opsi ships it.
 const DefaultMaxSize = 20_000_000_000
 
+// maxEntries bounds a tree whose links are replaced by copies, as package
+// transfer does.
+const maxEntries = 1_000_000
+
 // Cache is the product cache of one machine.
 type Cache struct {
 	dir     string
@@ -61,6 +65,7 @@ type Cache struct {
 	depot   Depot
 	maxSize int64
 	limit   *throttle.Limiter
+	noLinks bool
 	stall   time.Duration
 	log     *slog.Logger
 
@@ -73,6 +78,7 @@ type Options struct {
 	Dir     string            // the cache's folder (storage_dir)
 	MaxSize int64             // product_cache_max_size; 0 is DefaultMaxSize
 	Limiter *throttle.Limiter // the machine's one rate
+	NoLinks bool              // copies stand in the place of links (seed A: on Windows)
 }
 
 // New makes the cache.
@@ -80,7 +86,7 @@ func New(opts Options, s *store.Store, depot Depot, log *slog.Logger) *Cache {
 	if opts.MaxSize <= 0 {
 		opts.MaxSize = DefaultMaxSize
 	}
-	return &Cache{dir: opts.Dir, store: s, depot: depot, maxSize: opts.MaxSize, limit: opts.Limiter, stall: stall, log: log,
+	return &Cache{dir: opts.Dir, store: s, depot: depot, maxSize: opts.MaxSize, limit: opts.Limiter, noLinks: opts.NoLinks, stall: stall, log: log,
 		progress: map[string]transfer.Progress{}}
 }
 
@@ -177,7 +183,7 @@ func (c *Cache) sync(ctx context.Context, want fleet.ProductOnDepot, wanted []st
 	if err := atomicfile.WriteFile(c.indexFile(id, p.Digest), index.Text(), 0o644); err != nil {
 		return p, fmt.Errorf("cannot keep the index of %s: %w", id, err)
 	}
-	job := transfer.Job{Stage: c.stage(id), Index: index, Sources: []transfer.Source{source}, Limiter: c.limit,
+	job := transfer.Job{Stage: c.stage(id), Index: index, Sources: []transfer.Source{source}, Limiter: c.limit, CopyLinks: c.noLinks,
 		Progress: func(pr transfer.Progress) { c.note(id, pr) }}
 	// After a crash between the exchange and the note of it, the copy in place
 	// is already the new one: it is looked at by both indexes.
@@ -276,6 +282,11 @@ func (c *Cache) Verified(ctx context.Context, product, productVersion, packageVe
 	index, err := c.version(ctx, product, productVersion, packageVersion)
 	if err != nil {
 		return "", err
+	}
+	if c.noLinks {
+		if index, err = index.WithoutLinks(maxEntries); err != nil {
+			return "", fmt.Errorf("cannot verify cached product %s: %w", product, err)
+		}
 	}
 	root, err := os.OpenRoot(c.Dir(product))
 	if err != nil {

@@ -52,6 +52,29 @@ func TestSync_OneVersionAfterAnother(t *testing.T) {
 	}
 }
 
+// Where links are replaced by copies, a copy is right without them.
+func TestVerified_WithoutLinks(t *testing.T) {
+	s := newSite(t, 0)
+	s.noLinks = true
+	s.cached("firefox", "1", tree{"files/a": "alpha", "link": "-> files/a", "folder": "-> files"})
+	dir, err := s.Verified(t.Context(), "firefox", "1", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"link", "folder/a"} {
+		info, err := os.Lstat(filepath.Join(dir, name))
+		if data, _ := os.ReadFile(filepath.Join(dir, name)); err != nil || !info.Mode().IsRegular() || string(data) != "alpha" {
+			t.Errorf("%s: %v, %q", name, err, data)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "link"), []byte("ALPHA"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Verified(t.Context(), "firefox", "1", "1"); fleet.CodeOf(err) != fleet.Conflict {
+		t.Errorf("a damaged copy of a link: %v", err)
+	}
+}
+
 // One product's id may begin with another's.
 func TestSync_ProductsWithLikeNames(t *testing.T) {
 	s := newSite(t, 0)
