@@ -24,12 +24,12 @@ func TestDependency(t *testing.T) {
 		return read(t, trace)
 	}
 	pc := l.Host("pc1")
-	l.Run("runs after what it needs", func(t *testing.T) {
+	l.Run("runs_after_what_it_needs", func(t *testing.T) {
 		pc.Request("addon", "setup")
 		pc.Fire("on_demand").OK(t)
 		equal(t, "order", ran(t), "base\napp\naddon\n")
 	})
-	l.Run("is skipped with a reason when that failed", func(t *testing.T) {
+	l.Run("is_skipped_with_a_reason_when_that_failed", func(t *testing.T) {
 		if err := os.WriteFile(broken, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestDependency(t *testing.T) {
 		equal(t, "the waiting one on the server", pc2.State("app"), "not_installed  setup ")
 		equal(t, "another on the server", pc2.State("other"), "installed 1 none successful")
 	})
-	l.Run("is skipped when that could not begin", func(t *testing.T) {
+	l.Run("is_skipped_when_that_could_not_begin", func(t *testing.T) {
 		pc3 := l.Host("pc3")
 		pc3.Request("addon", "setup")
 		pc3.Fire("timer").OK(t)
@@ -113,13 +113,13 @@ func TestAlways(t *testing.T) {
 	l.Package("tool", "1", lab.Setup(note(trace, "tool")))
 	pc := l.Host("pc1")
 	pc.Request("logon", "always")
-	l.Run("alone asks for no reboot", func(t *testing.T) {
+	l.Run("alone_asks_for_no_reboot", func(t *testing.T) {
 		pc.Fire("timer").OK(t)
 		if f := pc.Status().Flags; f["reboot_requested"] || f["config_cached"] {
 			t.Errorf("flags %v: each synchronisation would ask for a reboot", f)
 		}
 	})
-	l.Run("runs with others", func(t *testing.T) {
+	l.Run("runs_with_others", func(t *testing.T) {
 		pc.Request("tool", "setup")
 		pc.Fire("timer").OK(t)
 		pc.Boot().OK(t)

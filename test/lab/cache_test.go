@@ -88,7 +88,7 @@ func TestInterruptedDownload(t *testing.T) {
 	if cuts < 6 || down > limit {
 		t.Errorf("%d interruptions, %d bytes", cuts, down)
 	}
-	l.Run("nothing is fetched twice", func(t *testing.T) {
+	l.Run("nothing_is_fetched_twice", func(t *testing.T) {
 		if n := fetch(t, second, rough, "timer"); n > 4<<10 {
 			t.Errorf("%d bytes for what is here already", n)
 		}
@@ -119,18 +119,18 @@ func TestNewVersion(t *testing.T) {
 	pc.Request("tool", "setup")
 	little := fetch(t, pc, line, "timer")
 	t.Logf("version 1 took %d bytes; version 2, with 5,007 new bytes in 3 files and one changed chunk of a big one, %d", whole, little)
-	l.Run("fetches little", func(t *testing.T) {
+	l.Run("fetches_little", func(t *testing.T) {
 		if little > 5_000+256<<10+20_000 {
 			t.Errorf("%d bytes", little)
 		}
 	})
-	l.Run("exact copy", func(t *testing.T) { same(t, l, pc, "tool") })
-	l.Run("removed file disappears", func(t *testing.T) {
+	l.Run("exact_copy", func(t *testing.T) { same(t, l, pc, "tool") })
+	l.Run("removed_file_disappears", func(t *testing.T) {
 		if _, err := os.Lstat(filepath.Join(pc.Cached("tool"), "old")); !os.IsNotExist(err) {
 			t.Errorf("old: %v", err)
 		}
 	})
-	l.Run("installed from the new version", func(t *testing.T) {
+	l.Run("installed_from_the_new_version", func(t *testing.T) {
 		l.Server.Stop()
 		pc.Boot().OK(t)
 		l.Server.Start()
@@ -150,16 +150,16 @@ func TestDamagedCache(t *testing.T) {
 	files["big"] = lab.Noise("big", 2_000_000)
 	l.Package("tool", "1", lab.Files(files), lab.Setup(note(trace, "tool")))
 	for name, spoil := range map[string]func(t *testing.T, dir string){
-		"a flipped byte": func(t *testing.T, dir string) { damage(t, filepath.Join(dir, "big")) },
-		"a missing file": func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, "files", "dir1", "file1"))) },
-		"a surplus file": func(t *testing.T, dir string) {
+		"a_flipped_byte": func(t *testing.T, dir string) { damage(t, filepath.Join(dir, "big")) },
+		"a_missing_file": func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, "files", "dir1", "file1"))) },
+		"a_surplus_file": func(t *testing.T, dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, "extra.sh"), []byte("true"), 0o644))
 		},
-		"a cut file": func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, "big"), 1_000_000)) },
+		"a_cut_file": func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, "big"), 1_000_000)) },
 	} {
 		l.Run(name, func(t *testing.T) {
 			os.Remove(trace)
-			pc := l.Host(strings.ReplaceAll(name, " ", "-"), lab.Through(line))
+			pc := l.Host(strings.ReplaceAll(name, "_", "-"), lab.Through(line))
 			pc.Request("tool", "setup")
 			pc.Fire("timer").OK(t)
 			spoil(t, pc.Cached("tool"))
@@ -169,7 +169,7 @@ func TestDamagedCache(t *testing.T) {
 			}
 			n := fetch(t, pc, line, "timer")
 			t.Logf("%s: %d bytes fetched again", name, n)
-			if n > 1_300_000 || name == "a flipped byte" && n > 300_000 {
+			if n > 1_300_000 || name == "a_flipped_byte" && n > 300_000 {
 				t.Errorf("%d bytes", n)
 			}
 			same(t, l, pc, "tool")
@@ -205,7 +205,7 @@ func TestCacheSize(t *testing.T) {
 	limited := func(size int) lab.Option {
 		return lab.Conf(fmt.Sprintf("[cache_service]\nproduct_cache_max_size = %d\n[event_timer]\nstart_interval = 86400\ninterval = 86400\n", size))
 	}
-	l.Run("too small is said before anything is fetched", func(t *testing.T) {
+	l.Run("too_small_is_said_before_anything_is_fetched", func(t *testing.T) {
 		pc := l.Host("small", limited(500_000))
 		pc.Request("a", "setup")
 		c := pc.Fire("timer")
@@ -225,7 +225,7 @@ func TestCacheSize(t *testing.T) {
 		}
 		return list
 	}
-	l.Run("the longest unused is removed", func(t *testing.T) {
+	l.Run("the_longest_unused_is_removed", func(t *testing.T) {
 		for _, id := range []string{"b", "a"} {
 			pc.Request(id, "setup")
 			pc.Fire("on_demand").OK(t)
@@ -237,7 +237,7 @@ func TestCacheSize(t *testing.T) {
 		pc.Fire("timer").OK(t)
 		equal(t, "after the third", held(), []string{"a", "c"})
 	})
-	l.Run("what an action needs stays", func(t *testing.T) {
+	l.Run("what_an_action_needs_stays", func(t *testing.T) {
 		pc.Request("a", "setup")
 		pc.Request("b", "setup")
 		c := pc.Fire("timer")
@@ -270,7 +270,7 @@ func TestBandwidth(t *testing.T) {
 	l.Package("tool", "1", lab.Files(map[string]string{"content": lab.Noise("x", 2_400_000)}), lab.Setup("true"))
 	conf := "[event_timer]\nstart_interval = 86400\ninterval = 86400\ncache_max_bandwidth = %d\n"
 	line := l.Line(wide)
-	l.Run("the cap holds", func(t *testing.T) {
+	l.Run("the_cap_holds", func(t *testing.T) {
 		pc := l.Host("capped", lab.Through(line), lab.Conf(fmt.Sprintf(conf, rate)))
 		pc.Request("tool", "setup")
 		began := time.Now()
@@ -285,7 +285,7 @@ func TestBandwidth(t *testing.T) {
 			t.Error("more than 3 % above the cap")
 		}
 	})
-	l.Run("0 or less is unlimited", func(t *testing.T) {
+	l.Run("0_or_less_is_unlimited", func(t *testing.T) {
 		const size = 6_000_000
 		l.Package("large", "1", lab.Files(map[string]string{"content": lab.Noise("y", size)}), lab.Setup("true"))
 		pc := l.Host("free", lab.Through(line), lab.Conf(fmt.Sprintf(conf, -1)))
@@ -303,8 +303,8 @@ func TestBandwidth(t *testing.T) {
 func TestSlowLine(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	l.Package("tool", "1", lab.Files(many("x", 30, 6000)), lab.Setup("true"))
-	line := l.Line(slowline.Line{Rate: 20_000, RTT: 600 * time.Millisecond})
+	l.Package("tool", "1", lab.Files(many("x", 12, 6000)), lab.Setup("true"))
+	line := l.Line(slowline.Line{Rate: 20_000, RTT: 400 * time.Millisecond})
 	pc := l.Host("pc1", lab.Through(line))
 	pc.Request("tool", "setup")
 	pc.Fire("timer").OK(t)

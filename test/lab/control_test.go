@@ -31,7 +31,7 @@ func TestControlInterface(t *testing.T) {
 		equal(t, "products_cached", ask(t, "getState", "products_cached"), any(true))
 		equal(t, "of a state that is unknown", ask(t, "getState", "nothing_like_it"), any(false))
 	})
-	l.Run("isInstallationPending and isEventRunning", func(t *testing.T) {
+	l.Run("isInstallationPending_and_isEventRunning", func(t *testing.T) {
 		equal(t, "pending before", ask(t, "isInstallationPending"), any(false))
 		equal(t, "running before", ask(t, "isEventRunning", "on_demand"), any(false))
 		id, _ := ask(t, "fireEvent", "on_demand").(string)
@@ -57,21 +57,21 @@ func TestControlInterface(t *testing.T) {
 			}
 		}
 	})
-	l.Run("unknown event", func(t *testing.T) {
+	l.Run("unknown_event", func(t *testing.T) {
 		_, err := c.Call(t.Context(), actor, "fireEvent", pos("timr"))
 		if fleet.CodeOf(err) != fleet.NotFound {
 			t.Errorf("%v", err)
 		}
 		contains(t, err.Error(), `"timer"`)
 	})
-	l.Run("runs no command", func(t *testing.T) {
+	l.Run("runs_no_command", func(t *testing.T) {
 		for _, method := range []string{"execute", "shell_exec", "runCommand", "exec"} {
 			if _, err := c.Call(t.Context(), actor, method, pos("true")); fleet.CodeOf(err) != fleet.NotFound {
 				t.Errorf("%s: %v", method, err)
 			}
 		}
 	})
-	l.Run("wrong key", func(t *testing.T) {
+	l.Run("wrong_key", func(t *testing.T) {
 		for method, key := range map[string]string{ // more in a row would be slowed down
 			"fireEvent": "", "getState": "0123456789abcdef0123456789abcdef", "isInstallationPending": pc.Key()[:31],
 			"timeline_getEvents": pc.Key() + "0", "agent_status": "admin",

@@ -54,7 +54,7 @@ func TestOnDemand(t *testing.T) {
 	l.Package("tool", "1", lab.Setup(note(trace, "tool")), lab.Script("always", note(trace, "always")))
 	pc := l.Host("pc1")
 	pc.Request("tool", "setup")
-	l.Run("installs now and reports", func(t *testing.T) {
+	l.Run("installs_now_and_reports", func(t *testing.T) {
 		c := pc.Fire("on_demand").OK(t)
 		equal(t, "what ran", read(t, trace), "tool\n")
 		equal(t, "the server's row", pc.State("tool"), "installed 1 none successful")
@@ -65,7 +65,7 @@ func TestOnDemand(t *testing.T) {
 		equal(t, "the steps", kinds, []string{"sync_config_to_server", "send_log", "sync_config_from_server", "cache_products",
 			"process_actions", "action", "actions_done", "sync_config_to_server", "send_log"})
 	})
-	l.Run("uncached event", func(t *testing.T) {
+	l.Run("uncached_event", func(t *testing.T) {
 		pc.Stop()
 		pc.Configure(onlyActions)
 		pc.Start()
@@ -74,7 +74,7 @@ func TestOnDemand(t *testing.T) {
 		equal(t, "what ran", read(t, trace), "tool\ntool\n")
 		equal(t, "the server's row", pc.State("tool"), "installed 1 none successful")
 	})
-	l.Run("marks the caches as used", func(t *testing.T) {
+	l.Run("marks_the_caches_as_used", func(t *testing.T) {
 		pc.Request("tool", "setup")
 		pc.Fire("timer").OK(t)
 		if !pc.Status().Flags["config_cached"] {
@@ -88,7 +88,7 @@ func TestOnDemand(t *testing.T) {
 		pc.Boot()
 		equal(t, "what ran at the next start", read(t, trace), before)
 	})
-	l.Run("server away", func(t *testing.T) {
+	l.Run("server_away", func(t *testing.T) {
 		pc.Request("tool", "setup")
 		l.Server.Stop()
 		before := read(t, trace)
@@ -118,7 +118,7 @@ func TestUseCached(t *testing.T) {
 			t.Errorf("ran: %s", ran)
 		}
 	}
-	l.Run("use_cached_config never synchronised", func(t *testing.T) {
+	l.Run("use_cached_config_never_synchronised", func(t *testing.T) {
 		new := l.Joined("new", lab.Conf(onlyActions+"[event_opsiclientd_start]\nsync_config_from_server = false\nsync_config_to_server = false\ncache_products = false\npost_sync_config_to_server = true\n"))
 		new.Start()
 		refused(t, new.Fire("cached"), "configuration")
@@ -128,13 +128,13 @@ func TestUseCached(t *testing.T) {
 	pc.Fire("timer").OK(t)
 	pc.Request("two", "setup")
 	pc.Fire("config_only").OK(t)
-	l.Run("use_cached_products incomplete", func(t *testing.T) {
+	l.Run("use_cached_products_incomplete", func(t *testing.T) {
 		refused(t, pc.Fire("cached"), "two 1-1 is not in the cache")
 		if f := pc.Status().Flags; f["installation_pending"] {
 			t.Errorf("flags %v", f)
 		}
 	})
-	l.Run("use_cached_products complete", func(t *testing.T) {
+	l.Run("use_cached_products_complete", func(t *testing.T) {
 		pc.Fire("timer").OK(t)
 		l.Server.Stop()
 		defer l.Server.Start()
@@ -152,10 +152,10 @@ func TestPostSync(t *testing.T) {
 	pc.Fire("timer").OK(t)
 	pc.Set("site.note", "new")
 	pc.Fire("post").OK(t)
-	l.Run("to the server", func(t *testing.T) {
+	l.Run("to_the_server", func(t *testing.T) {
 		equal(t, "the server's row", pc.State("tool"), "installed 1 none successful")
 	})
-	l.Run("from the server", func(t *testing.T) {
+	l.Run("from_the_server", func(t *testing.T) {
 		equal(t, "the parameter here", parameter(pc, "site.note"), []any{"new"})
 	})
 }
@@ -179,13 +179,13 @@ func TestSyncOptions(t *testing.T) {
 		pc.Fire("pull_only").OK(t)
 		equal(t, "here", parameter(pc, "from.server"), []any{"1"})
 	})
-	l.Run("unsent changes go first", func(t *testing.T) {
+	l.Run("unsent_changes_go_first", func(t *testing.T) {
 		change("2")
 		pc.Fire("pull_only").OK(t)
 		equal(t, "on the server", serverParameter(l, pc, "from.client"), []any{"2"})
 		equal(t, "here", parameter(pc, "from.server"), []any{"2"})
 	})
-	l.Run("a failed push stops the pull", func(t *testing.T) {
+	l.Run("a_failed_push_stops_the_pull", func(t *testing.T) {
 		change("3")
 		l.Server.Stop()
 		c := pc.Fire("config_only")
@@ -216,10 +216,10 @@ func TestTimer(t *testing.T) {
 		return n
 	}
 	pc := l.Host("pc1", lab.Conf(every))
-	l.Run("occurs by itself and again", func(t *testing.T) {
+	l.Run("occurs_by_itself_and_again", func(t *testing.T) {
 		pc.Await("two timers", func(control.Status) bool { return timers(pc) >= 2 })
 	})
-	l.Run("synchronises when the server is there again", func(t *testing.T) {
+	l.Run("synchronises_when_the_server_is_there_again", func(t *testing.T) {
 		pc.Request("tool", "setup")
 		l.Server.Stop()
 		pc.Await("a timer that finds no server", func(st control.Status) bool {
@@ -228,7 +228,7 @@ func TestTimer(t *testing.T) {
 		l.Server.Start()
 		pc.Await("the product", func(st control.Status) bool { return st.Flags["products_cached"] })
 	})
-	l.Run("switched off by host parameter", func(t *testing.T) {
+	l.Run("switched_off_by_host_parameter", func(t *testing.T) {
 		pc.Set("opsiclientd.event_timer.active", false)
 		pc.Await("the parameter", func(control.Status) bool {
 			v := parameter(pc, "opsiclientd.event_timer.active")

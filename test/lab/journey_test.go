@@ -53,7 +53,7 @@ func TestJourney(t *testing.T) {
 	l.Call("productPropertyState_create", "firefox", "language", pc.ID, []any{"de"})
 
 	var change lab.Change
-	l.Run("background caching", func(t *testing.T) {
+	l.Run("background_caching", func(t *testing.T) {
 		change = pc.Fire("timer").OK(t)
 		equal(t, "the copy", lab.Differ(l.Tree(pc.Cached("firefox")), depotTree(l, "firefox")), []string(nil))
 		if read(t, trace) != "" {
@@ -63,7 +63,7 @@ func TestJourney(t *testing.T) {
 			t.Error(text)
 		}
 	})
-	l.Run("sync completed", func(t *testing.T) {
+	l.Run("sync_completed", func(t *testing.T) {
 		if events := pc.Events(); !slices.Contains(events, "sync_completed{cache_ready}") {
 			t.Errorf("events %q", events)
 		}
@@ -72,13 +72,13 @@ func TestJourney(t *testing.T) {
 			t.Errorf("flags %v", st.Flags)
 		}
 	})
-	l.Run("reboot request", func(t *testing.T) {
+	l.Run("reboot_request", func(t *testing.T) {
 		if !pc.Status().Flags["reboot_requested"] {
 			t.Error("no reboot was requested")
 		}
 	})
 	l.Server.Stop()
-	l.Run("installs with the server away", func(t *testing.T) {
+	l.Run("installs_with_the_server_away", func(t *testing.T) {
 		change = pc.Boot().OK(t)
 		if change.Event != "opsiclientd_start{cache_ready}" {
 			t.Errorf("the start selected %s", change.Event)
@@ -92,12 +92,12 @@ func TestJourney(t *testing.T) {
 			t.Errorf("afterwards: %d unsent, flags %v", st.Unsent, st.Flags)
 		}
 	})
-	l.Run("nothing is done twice", func(t *testing.T) {
+	l.Run("nothing_is_done_twice", func(t *testing.T) {
 		pc.Boot()
 		equal(t, "what the script did", read(t, trace), "128.0 in de\n")
 	})
 	l.Server.Start()
-	l.Run("results at the next contact", func(t *testing.T) {
+	l.Run("results_at_the_next_contact", func(t *testing.T) {
 		equal(t, "before", pc.State("firefox"), "not_installed  setup ")
 		pc.Fire("timer").OK(t)
 		equal(t, "after", pc.State("firefox"), "installed 128.0 none successful")
@@ -105,7 +105,7 @@ func TestJourney(t *testing.T) {
 			t.Errorf("%d unsent", st.Unsent)
 		}
 	})
-	l.Run("log at the next contact", func(t *testing.T) {
+	l.Run("log_at_the_next_contact", func(t *testing.T) {
 		text, _ := l.Call("log_read", "instlog", pc.ID).(string)
 		for _, want := range []string{"firefox", "alpha", "300000"} {
 			if !strings.Contains(text, want) {
@@ -113,7 +113,7 @@ func TestJourney(t *testing.T) {
 			}
 		}
 	})
-	l.Run("nothing is left to do", func(t *testing.T) {
+	l.Run("nothing_is_left_to_do", func(t *testing.T) {
 		if st := pc.Status(); st.Flags["config_cached"] || st.Flags["reboot_requested"] {
 			t.Errorf("flags %v", st.Flags)
 		}

@@ -38,20 +38,20 @@ func TestReplication(t *testing.T) {
 		}
 		return list
 	}
-	l.Run("no product without an action request", func(t *testing.T) { equal(t, "products here", ids(), []string(nil)) })
+	l.Run("no_product_without_an_action_request", func(t *testing.T) { equal(t, "products here", ids(), []string(nil)) })
 	pc.Request("tool", "setup")
 	other.Set("secret.of.another", "x")
 	pc.Set("site.parameter", "x")
 	l.Call("productPropertyState_create", "tool", "colour", pc.ID, []any{"red"})
 	c := pc.Fire("config_only").OK(t)
 	contains(t, c.Texts("sync_config_from_server"), "configuration fetched: ")
-	l.Run("what an action needs, with its dependencies", func(t *testing.T) {
+	l.Run("what_an_action_needs_with_its_dependencies", func(t *testing.T) {
 		equal(t, "products here", ids(), []string{"base", "tool"})
 		got := pc.LocalCall("productPropertyState_getValues", []any{"tool"}, nil, []any{pc.ID})
 		equal(t, "properties here", got, any(map[string]any{pc.ID: map[string]any{"tool": map[string]any{"colour": []any{"red"}}}}))
 		equal(t, "parameter here", parameter(pc, "site.parameter"), []any{"x"})
 	})
-	l.Run("the order of actions is the server's", func(t *testing.T) {
+	l.Run("the_order_of_actions_is_the_server's", func(t *testing.T) {
 		filter := map[string]any{"clientId": pc.ID}
 		want := l.Rows("productOnClient_getObjectsWithSequence", []any{"productId", "actionRequest", "actionSequence"}, filter)
 		got := pc.LocalRows("productOnClient_getObjectsWithSequence", []any{"productId", "actionRequest", "actionSequence"}, filter)
@@ -60,7 +60,7 @@ func TestReplication(t *testing.T) {
 			t.Errorf("sequence %v", got)
 		}
 	})
-	l.Run("nothing of other hosts", func(t *testing.T) {
+	l.Run("nothing_of_other_hosts", func(t *testing.T) {
 		for _, r := range pc.LocalRows("host_getObjects") {
 			if r.Str("id") == other.ID {
 				t.Error("the other host is here")
@@ -70,18 +70,18 @@ func TestReplication(t *testing.T) {
 			t.Errorf("here: %v", rows)
 		}
 	})
-	l.Run("working copy and snapshot are equal", func(t *testing.T) {
+	l.Run("working_copy_and_snapshot_are_equal", func(t *testing.T) {
 		if st := pc.Status(); st.Unsent != 0 {
 			t.Errorf("%d objects differ", st.Unsent)
 		}
 	})
-	l.Run("one SQLite file in the data folder", func(t *testing.T) {
+	l.Run("one_SQLite_file_in_the_data_folder", func(t *testing.T) {
 		data, err := os.ReadFile(filepath.Join(pc.Dir, "agent.db"))
 		if err != nil || !bytes.HasPrefix(data, []byte("SQLite format 3\x00")) {
 			t.Errorf("agent.db: %v, %.16q", err, data)
 		}
 	})
-	l.Run("what was taken away goes", func(t *testing.T) {
+	l.Run("what_was_taken_away_goes", func(t *testing.T) {
 		l.Call("configState_delete", "site.parameter", pc.ID)
 		pc.Request("tool", "none")
 		pc.Request("base", "none")
@@ -108,13 +108,13 @@ func TestNothingNew(t *testing.T) {
 		t.Logf("%s: %d bytes up, %d down, TLS included, on a warm connection; requests %v", what, up, down, requests)
 		return up + down, requests
 	}
-	l.Run("without an action", func(t *testing.T) {
+	l.Run("without_an_action", func(t *testing.T) {
 		n, requests := measure(t, "without an action")
 		if n > 2<<10 || len(requests) != 1 {
 			t.Errorf("%d bytes, %d requests; want one of 2 KiB at most", n, len(requests))
 		}
 	})
-	l.Run("with a product waiting for its installation", func(t *testing.T) {
+	l.Run("with_a_product_waiting_for_its_installation", func(t *testing.T) {
 		pc.Request("tool", "setup")
 		pc.Fire("timer").OK(t)
 		n, requests := measure(t, "with a cached product")
@@ -122,7 +122,7 @@ func TestNothingNew(t *testing.T) {
 			t.Errorf("%d bytes, requests %v", n, requests)
 		}
 	})
-	l.Run("cold connection", func(t *testing.T) {
+	l.Run("cold_connection", func(t *testing.T) {
 		pc.Boot()
 		pc.Stop()
 		line.Reset()

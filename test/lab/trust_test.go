@@ -43,7 +43,7 @@ func TestWrongServer(t *testing.T) {
 	if st := pc.Status(); st.Unsent != 1 {
 		t.Errorf("%d unsent", st.Unsent)
 	}
-	l.Run("cannot be joined by the fingerprint of another", func(t *testing.T) {
+	l.Run("cannot_be_joined_by_the_fingerprint_of_another", func(t *testing.T) {
 		_, err := identity.Join(t.Context(), t.TempDir(), identity.JoinRequest{Server: l.Server.URL(), HostID: "pc2.example.org", OneTimePassword: "x",
 			Fingerprint: strings.Repeat("00", 32)})
 		if fleet.CodeOf(err) != fleet.Denied {
