@@ -1,11 +1,20 @@
 package fleet
 
 // Host is a managed machine (OpsiClient), a depot server or the config server.
+// Its fields stand in the order in which opsi's create methods take them.
 type Host struct {
 	Type string
 	ID   HostID `col:"id,ident,lower,valid=host"`
 	// HostKey authenticates the host to /rpc and WebDAV, as opsi clients do.
-	HostKey         string `col:"opsiHostKey,lower,secret,valid=hostkey"`
+	HostKey string `col:"opsiHostKey,lower,secret,valid=hostkey"`
+
+	// Depot and config servers only.
+	DepotLocalURL       string `col:"depotLocalUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
+	DepotRemoteURL      string `col:"depotRemoteUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
+	DepotWebdavURL      string `col:"depotWebdavUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
+	RepositoryLocalURL  string `col:"repositoryLocalUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
+	RepositoryRemoteURL string `col:"repositoryRemoteUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
+
 	Description     string `col:"description,private,default="`
 	Notes           string `col:"notes,private,default="`
 	HardwareAddress string `col:"hardwareAddress,lower,private,valid=mac"`
@@ -16,21 +25,17 @@ type Host struct {
 	OneTimePassword string `col:"oneTimePassword,secret,types=OpsiClient"`
 	Created         string `col:"created,time,stamp=create,types=OpsiClient"`
 	LastSeen        string `col:"lastSeen,time,private,volatile,types=OpsiClient"`
-	SystemUUID      string `col:"systemUUID,lower,valid=uuid,merge=client"`
 
 	// Depot and config servers only.
-	DepotLocalURL       string `col:"depotLocalUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
-	DepotRemoteURL      string `col:"depotRemoteUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
-	DepotWebdavURL      string `col:"depotWebdavUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
-	RepositoryLocalURL  string `col:"repositoryLocalUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
-	RepositoryRemoteURL string `col:"repositoryRemoteUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
-	WorkbenchLocalURL   string `col:"workbenchLocalUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
-	WorkbenchRemoteURL  string `col:"workbenchRemoteUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
-	NetworkAddress      string `col:"networkAddress,lower,valid=network,types=OpsiDepotserver|OpsiConfigserver"`
+	NetworkAddress string `col:"networkAddress,lower,valid=network,types=OpsiDepotserver|OpsiConfigserver"`
 	// MaxBandwidth of the depot in bytes a second; 0 is unlimited.
-	MaxBandwidth  int64  `col:"maxBandwidth,default=0,types=OpsiDepotserver|OpsiConfigserver"`
-	IsMasterDepot bool   `col:"isMasterDepot,types=OpsiDepotserver|OpsiConfigserver"`
-	MasterDepotID HostID `col:"masterDepotId,lower,valid=host,types=OpsiDepotserver|OpsiConfigserver"`
+	MaxBandwidth       int64  `col:"maxBandwidth,default=0,types=OpsiDepotserver|OpsiConfigserver"`
+	IsMasterDepot      bool   `col:"isMasterDepot,types=OpsiDepotserver|OpsiConfigserver"`
+	MasterDepotID      HostID `col:"masterDepotId,lower,valid=host,types=OpsiDepotserver|OpsiConfigserver"`
+	WorkbenchLocalURL  string `col:"workbenchLocalUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
+	WorkbenchRemoteURL string `col:"workbenchRemoteUrl,valid=url,types=OpsiDepotserver|OpsiConfigserver"`
+
+	SystemUUID string `col:"systemUUID,lower,valid=uuid,merge=client"`
 }
 
 // Hosts is the class of Host.

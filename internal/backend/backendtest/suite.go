@@ -23,7 +23,7 @@ import (
 // backend's fleet is emptied of the samples' classes.
 func Run(t *testing.T, b methods.Backend) {
 	used := map[string]bool{}
-	hand := all(handCases, auditCases, licensingCases, licenseCases, wanCases)
+	hand := all(handCases, auditCases, licensingCases, licenseCases, wanCases, slotCases, dependencyCases, hostCases)
 	for _, class := range fleet.Classes() {
 		if len(samples[class.Name]) < 2 {
 			t.Errorf("class %s has fewer than two samples", class.Name)
@@ -49,7 +49,7 @@ func Run(t *testing.T, b methods.Backend) {
 			t.Errorf("method %s has no case", m.Name)
 		}
 	}
-	for name, c := range all(ruleCases, auditRules, licenseRules, wanRules) {
+	for name, c := range all(ruleCases, auditRules, licenseRules, wanRules, hostRules) {
 		t.Run(name, func(t *testing.T) { c(newBench(t, b)) })
 	}
 }

@@ -166,6 +166,11 @@ var handArguments = map[string]func(host string) []any{
 	"auditSoftwareOnClient_setObsolete":       func(h string) []any { return []any{h} },
 	"licenseOnClient_getOrCreateObject":       func(h string) []any { return []any{h, "pool1"} },
 	"changeWANConfig":                         func(h string) []any { return []any{true, h} },
+	"depot_acquireTransferSlot":               func(h string) []any { return []any{"depot1.example.org", h} },
+	"depot_releaseTransferSlot":               func(h string) []any { return []any{"depot1.example.org", h, "none"} },
+	"productOnClient_generateSequence":        func(h string) []any { return []any{[]any{sample(fleet.ProductsOnClients, "", h)}} },
+	"productOnClient_addDependencies":         func(h string) []any { return []any{[]any{sample(fleet.ProductsOnClients, "", h)}} },
+	"host_renameOpsiClient":                   func(h string) []any { return []any{h, fmt.Sprintf("n%d.example.org", time.Now().UnixNano())} },
 	"replica_pull":                            func(h string) []any { return []any{h, map[string]any{}} },
 	"replica_push": func(h string) []any {
 		return []any{h, map[string]any{"id": "p", "changes": []any{map[string]any{"class": "productOnClient", "mine": sample(fleet.ProductsOnClients, "", h)}}}}

@@ -61,22 +61,3 @@ func setObsolete(of string) func(*Call) (any, error) {
 		})
 	}
 }
-
-// hostIDs are the hosts that an argument names: at least one, each by its whole
-// name.
-func (c *Call) hostIDs(name string) ([]string, error) {
-	ids, err := c.texts(name)
-	if err != nil {
-		return nil, err
-	}
-	if len(ids) == 0 {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s names no host", c.m.Name, name)
-	}
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		if out[i], err = hostID(id); err != nil {
-			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: %w", c.m.Name, err)
-		}
-	}
-	return out, nil
-}

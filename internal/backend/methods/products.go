@@ -27,14 +27,20 @@ func productMethods() []*Method {
 // the versions on its depot. An error of sequence (products that wait for each
 // other) comes with the part that can be done.
 func Plan(tx *store.Tx, client string) (sequence.Plan, error) {
+	onClient, err := store.All[fleet.ProductOnClient](tx, fleet.ProductsOnClients, fleet.Filter{"clientId": client})
+	if err != nil {
+		return sequence.Plan{}, err
+	}
+	return order(tx, client, onClient)
+}
+
+// order is Plan for requests that need not be those in the store.
+func order(tx *store.Tx, client string, onClient []fleet.ProductOnClient) (sequence.Plan, error) {
 	depot, err := DepotOf(tx, client)
 	if err != nil {
 		return sequence.Plan{}, err
 	}
-	var in sequence.Input
-	if in.OnClient, err = store.All[fleet.ProductOnClient](tx, fleet.ProductsOnClients, fleet.Filter{"clientId": client}); err != nil {
-		return sequence.Plan{}, err
-	}
+	in := sequence.Input{OnClient: onClient}
 	if in.OnDepot, err = store.All[fleet.ProductOnDepot](tx, fleet.ProductsOnDepots, fleet.Filter{"depotId": depot}); err != nil {
 		return sequence.Plan{}, err
 	}

@@ -30,7 +30,7 @@ const withoutLicense = "without a licence: "
 type seatReservation struct {
 	SoftwareLicenseID string `col:"softwareLicenseId,ident,owner=licenseOnClient.softwareLicenseId"`
 	LicensePoolID     string `col:"licensePoolId,ident,owner=licenseOnClient.licensePoolId"`
-	ClientID          string `col:"clientId,ident,owner=licenseOnClient.clientId"`
+	ClientID          string `col:"clientId,ident,valid=host,owner=licenseOnClient.clientId"`
 	// Until is empty while a product of the pool is installed: the seat is in use.
 	Until string `col:"until,time"`
 }

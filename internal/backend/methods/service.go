@@ -30,7 +30,7 @@ type Logs interface {
 
 // Classes are the bookkeeping of the methods, for [store.Open].
 func Classes() []*fleet.Class {
-	return []*fleet.Class{replica.Receipts, seatReservations}
+	return []*fleet.Class{replica.Receipts, seatReservations, transferSlots}
 }
 
 // Service answers method calls over a store.
@@ -66,6 +66,9 @@ func Table() []*Method {
 	all = append(all, licensingMethods()...)
 	all = append(all, licenseMethods()...)
 	all = append(all, wanMethods()...)
+	all = append(all, slotMethods()...)
+	all = append(all, dependencyMethods()...)
+	all = append(all, hostMethods()...)
 	slices.SortFunc(all, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
 	for i, m := range all {
 		if m.Roles == nil {
