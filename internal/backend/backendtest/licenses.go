@@ -12,7 +12,7 @@ const getLicense = "licenseOnClient_getOrCreateObject"
 
 var licenseCases = map[string]func(*bench){
 	getLicense: func(b *bench) {
-		b.clients(3)
+		b.clients(4)
 		b.pool("office", 2, "writer")
 		seat := b.call(getLicense, client(1), nil, "Writer").(map[string]any)
 		b.same("seat", []any{"LicenseOnClient", "l1", "office", client(1), "KEY-1"},
@@ -22,12 +22,13 @@ var licenseCases = map[string]func(*bench){
 		b.call(getLicense, client(2), "office")
 		b.refused(fleet.NotFound, getLicense, client(3), "office")
 		b.call("licenseOnClient_delete", "l1", "office", client(1))
-		b.call(getLicense, client(3), "office")
-
-		b.call("softwareLicense_createOEM", "l0", "c1", 1, client(1))
-		b.call("softwareLicenseToLicensePool_create", "l0", "office")
+		b.call("softwareLicense_createOEM", "l2", "c1", 1, client(1))
+		b.call("softwareLicenseToLicensePool_create", "l2", "office")
 		seat = b.call(getLicense, client(1), "office").(map[string]any)
-		b.same("bound to the host, with a key of the pool", []any{"l0", "KEY-1"}, []any{seat["softwareLicenseId"], seat["licenseKey"]})
+		b.same("bound to the host, with a key of the pool", []any{"l2", "KEY-1"}, []any{seat["softwareLicenseId"], seat["licenseKey"]})
+		b.call("licenseOnClient_delete", "l2", "office", client(1))
+		b.call(getLicense, client(3), "office")
+		b.refused(fleet.NotFound, getLicense, client(4), "office")
 
 		b.refused(fleet.Invalid, getLicense, client(1))
 		b.refused(fleet.Invalid, getLicense, []any{client(1), client(2)}, "office")

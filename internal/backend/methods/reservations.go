@@ -91,8 +91,8 @@ func settleLicenses(tx *store.Tx, client string) error {
 	return nil
 }
 
-// needOf tells what a client does with the products of a pool. One whose
-// installation failed somewhere is not counted as free of it.
+// needOf tells what a client does with the products of a pool. A product whose
+// state is unknown, as after a failure halfway, may be installed.
 func needOf(tx *store.Tx, client, pool string) (pending, installed bool, err error) {
 	p, err := tx.Get(fleet.LicensePools, fleet.Row{"id": pool})
 	if err != nil || len(p.Strings("productIds")) == 0 {
@@ -128,18 +128,16 @@ func licensesDue(tx *store.Tx, client string) (bool, error) {
 // licensedRequests are the products that the client is to install, that need a
 // licence in their version on its depot, if licences are managed for it.
 func licensedRequests(tx *store.Tx, client string) ([]string, error) {
-	licensed, err := tx.Select(fleet.Products, fleet.Filter{"type": fleet.LocalbootProduct, "licenseRequired": true})
-	if err != nil || len(licensed) == 0 {
+	requests, err := tx.Select(fleet.ProductsOnClients, fleet.Filter{"clientId": client, "productType": fleet.LocalbootProduct, "actionRequest": installing})
+	if err != nil || len(requests) == 0 {
 		return nil, err
 	}
-	versions := map[string][]fleet.Row{}
-	var ids []string
-	for _, p := range licensed {
-		ids = append(ids, p.Str("id"))
-		versions[p.Str("id")] = append(versions[p.Str("id")], p)
+	ids := make([]string, len(requests))
+	for i, r := range requests {
+		ids[i] = r.Str("productId")
 	}
-	requests, err := tx.Select(fleet.ProductsOnClients, fleet.Filter{"clientId": client, "productId": slices.Compact(ids), "actionRequest": installing})
-	if err != nil || len(requests) == 0 {
+	licensed, err := tx.Select(fleet.Products, fleet.Filter{"id": ids, "type": fleet.LocalbootProduct, "licenseRequired": true})
+	if err != nil || len(licensed) == 0 {
 		return nil, err
 	}
 	use, err := ParametersOf(tx, client, useLicenses)
@@ -150,17 +148,16 @@ func licensedRequests(tx *store.Tx, client string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	onDepot, err := tx.Select(fleet.ProductsOnDepots, fleet.Filter{"depotId": depot, "productId": ids})
+	if err != nil {
+		return nil, err
+	}
 	var out []string
-	for _, r := range requests {
-		id := r.Str("productId")
-		onDepot, err := tx.Select(fleet.ProductsOnDepots, fleet.Filter{"depotId": depot, "productId": id})
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range onDepot {
-			if slices.ContainsFunc(versions[id], func(p fleet.Row) bool { return same(p, d, "productVersion", "packageVersion") }) {
-				out = append(out, id)
-			}
+	for _, p := range licensed {
+		if slices.ContainsFunc(onDepot, func(d fleet.Row) bool {
+			return d.Str("productId") == p.Str("id") && same(p, d, "productVersion", "packageVersion")
+		}) {
+			out = append(out, p.Str("id"))
 		}
 	}
 	return out, nil

@@ -1,11 +1,13 @@
 package methods_test
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
@@ -67,8 +69,75 @@ func TestReservation_LapsesWithoutItsClient(t *testing.T) {
 	}
 }
 
-// licensedFleet has two clients that shall install a product, and one licence.
-func licensedFleet(t *testing.T, now func() time.Time) *store.Store {
+// Far from the server, the client's own service answers with the seat that the
+// pull brought, and takes none by itself.
+func TestReservation_IsFoundInTheWorkingCopy(t *testing.T) {
+	svc := methods.New(licensedFleet(t, time.Now), methods.Ports{})
+	host := methods.Actor{Role: methods.Host, ID: own}
+	got, err := svc.Call(t.Context(), host, "replica_pull", methods.Pos(own, map[string]any{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer replica.PullAnswer
+	if err := json.Unmarshal([]byte(asText(t, got)), &answer); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, time.Now)
+	err = s.Update(t.Context(), store.Origin{Source: store.Replica}, func(tx *store.Tx) error {
+		_, err := replica.Apply(tx, answer, func(string, string) bool { return false })
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := methods.New(s, methods.Ports{})
+	seat, err := cache.Call(t.Context(), host, "licenseOnClient_getOrCreateObject", methods.Pos(own, nil, "writer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key := seat.(fleet.Row)["licenseKey"]; key != "KEY" {
+		t.Errorf("key %v", key)
+	}
+	if _, err := cache.Call(t.Context(), host, "licenseOnClient_delete", methods.Pos("l1", "office", own)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cache.Call(t.Context(), host, "licenseOnClient_getOrCreateObject", methods.Pos(own, nil, "writer")); fleet.CodeOf(err) != fleet.NotFound {
+		t.Errorf("a working copy made a seat: %v", err)
+	}
+}
+
+// A slot that is not renewed is free again.
+func TestTransferSlot_LapsesUnlessRenewed(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	s := licensedFleet(t, func() time.Time { return now })
+	svc := methods.New(s, methods.Ports{})
+	ask := func(client string) any {
+		t.Helper()
+		v, err := svc.Call(t.Context(), methods.Actor{Role: methods.Host, ID: client}, "depot_acquireTransferSlot", methods.Pos("server.example.org", client))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.(map[string]any)["slot_id"]
+	}
+	first := ask(own)
+	now = now.Add(50 * time.Second)
+	if got := ask(own); got != first {
+		t.Errorf("renewed: %v, want %v", got, first)
+	}
+	now = now.Add(50 * time.Second)
+	if got := ask(others); got != nil {
+		t.Errorf("a renewed slot was given away: %v", got)
+	}
+	now = now.Add(11 * time.Second)
+	if got := ask(others); got == nil {
+		t.Error("a lapsed slot is not free")
+	}
+	if got := ask(own); got != nil {
+		t.Errorf("two have the one slot: %v", got)
+	}
+}
+
+func openStore(t *testing.T, now func() time.Time) *store.Store {
 	t.Helper()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "fleet.db"))
 	if err != nil {
@@ -79,6 +148,13 @@ func licensedFleet(t *testing.T, now func() time.Time) *store.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// licensedFleet has two clients that shall install a product, and one licence.
+func licensedFleet(t *testing.T, now func() time.Time) *store.Store {
+	t.Helper()
+	s := openStore(t, now)
 	put := func(tx *store.Tx, c *fleet.Class, rows ...fleet.Row) {
 		for _, r := range rows {
 			if err := tx.Put(c, r); err != nil {
@@ -86,9 +162,10 @@ func licensedFleet(t *testing.T, now func() time.Time) *store.Store {
 			}
 		}
 	}
-	err = s.Update(t.Context(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
+	err := s.Update(t.Context(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
 		put(tx, fleet.Hosts, fleet.Row{"type": fleet.OpsiConfigserver, "id": "server.example.org"}, fleet.Row{"id": own}, fleet.Row{"id": others})
-		put(tx, fleet.Configs, fleet.Row{"type": fleet.BoolConfig, "id": "license-management.use", "defaultValues": true})
+		put(tx, fleet.Configs, fleet.Row{"type": fleet.BoolConfig, "id": "license-management.use", "defaultValues": true},
+			fleet.Row{"type": fleet.UnicodeConfig, "id": "opsiconfd.transfer.slots_opsiclientd_product_sync", "defaultValues": "1"})
 		put(tx, fleet.Products, fleet.Row{"id": "writer", "productVersion": "1", "packageVersion": "1", "licenseRequired": true, "setupScript": "setup.sh"})
 		put(tx, fleet.ProductsOnDepots, fleet.Row{"productId": "writer", "productVersion": "1", "packageVersion": "1", "depotId": "server.example.org"})
 		put(tx, fleet.LicenseContracts, fleet.Row{"id": "c1"})
