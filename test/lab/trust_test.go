@@ -147,3 +147,18 @@ func TestFilesList(t *testing.T) {
 	pc.Fire("timer").OK(t)
 	equal(t, "made by postinst, on the client", read(t, filepath.Join(pc.Cached("tool"), "made", "later")), "made")
 }
+
+// A client is named by its opsi-host-Id, the fully qualified name.
+func TestHostID(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	for id, code := range map[string]fleet.Code{"vpnclient.domain.de": "", "vpnclient": fleet.Invalid, "vpnclient.de": fleet.Invalid, "vpn client.domain.de": fleet.Invalid} {
+		_, err := l.Admin().Call(t.Context(), actor, "host_createOpsiClient", pos(id))
+		if err == nil && code == "" {
+			continue
+		}
+		if err == nil || fleet.CodeOf(err) != code {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
