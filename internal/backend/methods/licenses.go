@@ -234,3 +234,42 @@ func usableLicenses(tx *store.Tx, client string, inPool []fleet.Row) ([]fleet.So
 	})
 	return licenses, nil
 }
+
+// mayTakeSeat keeps a host from writing itself a seat that is not free: what it
+// writes about itself must not cost others their licences.
+func (c *Call) mayTakeSeat(tx *store.Tx, class *fleet.Class, r fleet.Row) error {
+	if c.Actor.Role != Host || class != fleet.LicensesOnClients {
+		return nil
+	}
+	seat, err := class.Check(r, fleet.Updating)
+	if err != nil {
+		return err
+	}
+	have, err := tx.ByKey(class, class.Key(seat))
+	if err != nil || have != nil {
+		return err
+	}
+	inPool, err := tx.Select(fleet.LicensesInPools, fleet.Filter{"licensePoolId": seat["licensePoolId"], "softwareLicenseId": seat["softwareLicenseId"]})
+	if err != nil {
+		return err
+	}
+	license, err := freeLicense(tx, seat.Str("clientId"), inPool)
+	if err == nil && (license == "" || license != seat["softwareLicenseId"]) {
+		err = fleet.Errorf(fleet.Denied, "cannot take licence %s of pool %s: it is not free for %s", seat["softwareLicenseId"], seat["licensePoolId"], seat["clientId"])
+	}
+	return err
+}
+
+// seatGate is a push's gate: what a host may not write by a method it may not
+// push either.
+type seatGate struct {
+	*Call
+	tx *store.Tx
+}
+
+func (g seatGate) MayWrite(class *fleet.Class, r fleet.Row) error {
+	if err := g.Call.MayWrite(class, r); err != nil {
+		return err
+	}
+	return g.mayTakeSeat(g.tx, class, r)
+}

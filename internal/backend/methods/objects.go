@@ -215,6 +215,9 @@ func replace(c *Call, tx *store.Tx, r fleet.Row) error {
 		}
 		r["opsiHostKey"] = key
 	}
+	if err := c.mayTakeSeat(tx, c.m.Class, r); err != nil {
+		return err
+	}
 	return tx.Put(c.m.Class, r)
 }
 

@@ -92,7 +92,7 @@ func push(c *Call) (any, error) {
 	pos, err := c.s.store.UpdateAt(c.Context, c.origin(), func(tx *store.Tx) error {
 		depot, err := DepotOf(tx, client)
 		if err == nil {
-			a, err = replica.Push(tx, c, client, depot, req)
+			a, err = replica.Push(tx, seatGate{c, tx}, client, depot, req)
 		}
 		if err == nil {
 			err = settleLicenses(tx, client)
