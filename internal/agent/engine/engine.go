@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -190,6 +191,7 @@ func (e *Engine) Wake() {
 
 // Serve runs changes until ctx ends; first those that an earlier process left.
 func (e *Engine) Serve(ctx context.Context) error {
+	worked := false
 	for {
 		c, err := e.next(ctx)
 		switch {
@@ -198,6 +200,10 @@ func (e *Engine) Serve(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("cannot read the work to do: %w", err)
 		case c == nil:
+			if worked {
+				debug.FreeOSMemory() // somebody else works on this machine, and the next event may be hours away
+				worked = false
+			}
 			select {
 			case <-e.wake:
 			case <-ctx.Done():
@@ -208,6 +214,7 @@ func (e *Engine) Serve(ctx context.Context) error {
 		if err := e.run(ctx, *c); err != nil {
 			return err
 		}
+		worked = true
 	}
 }
 
