@@ -7,8 +7,9 @@
 //
 // The channel has one owner, the agent's event loop: it makes
 // it, is the only one that receives, and never closes it. It has no buffer, so a
-// loop that is busy with one event holds the sources up: a timer that is due
-// three times during a long installation occurs once after it.
+// source goes on when the loop has made the occurrence durable. Of occurrences
+// that wait for the same event configuration the loop keeps one: a timer that is
+// due three times during a long installation occurs once after it.
 //
 // For each occurrence the loop asks [Select] for the one configuration that
 // counts in the present state, and gets the reasons why the others do not, for
@@ -20,7 +21,6 @@ package event
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -33,8 +33,7 @@ import (
 type Occurrence struct {
 	Type conf.EventType
 	Name string
-	Time time.Time         // when it happened
-	Info map[string]string // for the log and the info page
+	Time time.Time // when it happened
 }
 
 func (o Occurrence) String() string {
@@ -59,7 +58,6 @@ func (c Occurrences) Fire(ctx context.Context, o Occurrence) error {
 	if o.Time.IsZero() {
 		o.Time = time.Now()
 	}
-	o.Info = maps.Clone(o.Info)
 	select {
 	case c <- o:
 		return nil
