@@ -31,6 +31,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/backend/transfer"
@@ -82,7 +83,7 @@ type Agent struct {
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs), methods.Classes()...)
+		productcache.Products, sentLogs, runs), catalog.Classes()...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
@@ -126,7 +127,7 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	if err != nil {
 		return a, fleet.WithHint(err, "if %s is damaged, move it and its -wal and -shm away: all is fetched anew, but results that were not sent are lost", database)
 	}
-	a.service = methods.New(a.store, methods.Ports{Info: map[string]any{"version": cfg.Version, "kind": "agent"}})
+	a.service = catalog.New(a.store, methods.Ports{Info: map[string]any{"version": cfg.Version, "kind": "agent"}})
 	if err := a.connect(settings); err != nil {
 		return a, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -40,7 +41,7 @@ table, unless --json says otherwise.`,
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 			var names []string
-			for _, m := range methods.Table() {
+			for _, m := range catalog.Table() {
 				if strings.HasPrefix(m.Name, begun) {
 					names = append(names, m.Name+"\t"+m.Doc)
 				}
@@ -110,7 +111,7 @@ func numbers(v any) any {
 
 // nearMethod names the method that was probably meant, where the server did not.
 func nearMethod(err error, method string) error {
-	known := methods.Table()
+	known := catalog.Table()
 	if strings.Contains(err.Error(), "did you mean") || slices.ContainsFunc(known, func(m *methods.Method) bool { return m.Name == method }) {
 		return err
 	}

@@ -28,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -125,7 +126,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	backend := methods.New(st, methods.Ports{
+	backend := catalog.New(st, methods.Ports{
 		Logs: hostLogs,
 		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
 	})
@@ -269,7 +270,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	return store.Open(ctx, db, s.cfg.Now, append(append(depot.Classes(), access.Accounts), methods.Classes()...)...)
+	return store.Open(ctx, db, s.cfg.Now, append(append(depot.Classes(), access.Accounts), catalog.Classes()...)...)
 }
 
 // origin says for the journal who sent a request.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/configcache"
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -152,7 +153,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
-	b := &bench{t: t, server: newDatabase(t, dir, "server.db", methods.Classes()...), client: newDatabase(t, dir, "agent.db", configcache.States)}
+	b := &bench{t: t, server: newDatabase(t, dir, "server.db", catalog.Classes()...), client: newDatabase(t, dir, "agent.db", configcache.States)}
 	b.line = &line{b: b}
 	b.cache = configcache.New(b.client.Store, b.line, client, slog.New(slog.DiscardHandler))
 	b.server.do(admin, func(tx *store.Tx) error {
@@ -195,7 +196,7 @@ func (b *bench) sync() (notes []string) {
 }
 
 // service is the server's answerer, over the database as it is now.
-func (b *bench) service() *methods.Service { return methods.New(b.server.Store, methods.Ports{}) }
+func (b *bench) service() *methods.Service { return catalog.New(b.server.Store, methods.Ports{}) }
 
 // fullPull is what the server answers to a client that has nothing.
 func (b *bench) fullPull() (a replica.PullAnswer) {

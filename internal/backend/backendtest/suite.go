@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -40,7 +41,7 @@ func Run(t *testing.T, b methods.Backend) {
 			t.Run(m.Name, func(t *testing.T) { createCase(newBench(t, b), class, typ, m) })
 		}
 	}
-	for _, m := range methods.Table() {
+	for _, m := range catalog.Table() {
 		if c := hand[m.Name]; c != nil {
 			used[m.Name] = true
 			t.Run(m.Name, func(t *testing.T) { c(newBench(t, b)) })
@@ -79,7 +80,7 @@ func typesOf(class *fleet.Class) []string {
 // createObjects nor another type's.
 func creatorOf(t *testing.T, class *fleet.Class, typ string) *methods.Method {
 	want := class.Name + "_create"
-	for _, m := range methods.Table() {
+	for _, m := range catalog.Table() {
 		rest, ok := strings.CutPrefix(m.Name, want)
 		if ok && m.Class == class && rest != "Objects" && (typ == "" || len(class.Types) == 1 || strings.HasPrefix(typ, rest) && rest != "") {
 			return m

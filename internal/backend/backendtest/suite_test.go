@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
@@ -33,9 +34,9 @@ func TestOverPostgreSQL(t *testing.T) {
 
 func service(t *testing.T, db *sqldb.DB) *methods.Service {
 	t.Cleanup(func() { db.Close() })
-	s, err := store.Open(context.Background(), db, time.Now, methods.Classes()...)
+	s, err := store.Open(context.Background(), db, time.Now, catalog.Classes()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return methods.New(s, methods.Ports{Info: map[string]any{"version": "test"}})
+	return catalog.New(s, methods.Ports{Info: map[string]any{"version": "test"}})
 }

@@ -11,41 +11,41 @@ import (
 func serviceMethods() []*Method {
 	return []*Method{
 		{
-			Name: "backend_getInterface", Roles: everyone, call: getInterface,
+			Name: "backend_getInterface", Roles: Everyone, Do: getInterface,
 			Doc: "What can be called, as opsi describes it.",
 		},
 		{
-			Name: "backend_info", Roles: everyone, call: backendInfo,
+			Name: "backend_info", Roles: Everyone, Do: backendInfo,
 			Doc: "Version and kind of the service that answers.",
 		},
 		{
-			Name: "backend_exit", Roles: everyone, call: func(*Call) (any, error) { return nil, nil },
+			Name: "backend_exit", Roles: Everyone, Do: func(*Call) (any, error) { return nil, nil },
 			Doc: "Ends a conversation; the session is ended by /session/logout.",
 		},
 		{
-			Name: "accessControl_authenticated", Roles: everyone, call: func(*Call) (any, error) { return true, nil },
+			Name: "accessControl_authenticated", Roles: Everyone, Do: func(*Call) (any, error) { return true, nil },
 			Doc: "True for whoever gets this far.",
 		},
 		{
-			Name: "accessControl_userIsAdmin", Roles: everyone, call: func(c *Call) (any, error) { return c.Actor.Role == Administrator, nil },
+			Name: "accessControl_userIsAdmin", Roles: Everyone, Do: func(c *Call) (any, error) { return c.Actor.Role == Administrator, nil },
 			Doc: "Whether the caller is an administrator.",
 		},
 		{
-			Name: "getServiceTime", Roles: everyone, call: serviceTime,
+			Name: "getServiceTime", Roles: Everyone, Do: serviceTime,
 			Doc: "The service's clock, in local time or in UTC.", Params: []Param{{Name: "utctime", Optional: true}},
 		},
 		{
-			Name: "journal_getEntries", Roles: []Role{Operator, Reader, Depot}, call: journalEntries,
+			Name: "journal_getEntries", Roles: []Role{Operator, Reader, Depot}, Do: journalEntries,
 			Doc:    "Who changed what, the newest first: of one object, or of all. Secrets are left out.",
 			Params: []Param{{Name: "objectId", Optional: true}, {Name: "limit", Optional: true}},
 		},
 		{
-			Name: "log_write", Roles: []Role{Operator, Depot, Host}, call: logWrite, Writes: true,
+			Name: "log_write", Roles: []Role{Operator, Depot, Host}, Do: logWrite, Writes: true,
 			Doc:    "Keeps a log of an object; append adds to it.",
 			Params: []Param{{Name: "logType"}, {Name: "data"}, {Name: "objectId", Optional: true}, {Name: "append", Optional: true}},
 		},
 		{
-			Name: "log_read", Roles: everyone, call: logRead,
+			Name: "log_read", Roles: Everyone, Do: logRead,
 			Doc:    "The newest part of a log, at most maxSize bytes.",
 			Params: []Param{{Name: "logType"}, {Name: "objectId", Optional: true}, {Name: "maxSize", Optional: true}},
 		},
@@ -96,8 +96,8 @@ func backendInfo(c *Call) (any, error) {
 
 func serviceTime(c *Call) (any, error) {
 	var now time.Time
-	err := c.view(func(tx *store.Tx) error { now = tx.Now(); return nil })
-	if !c.flag("utctime", false) {
+	err := c.View(func(tx *store.Tx) error { now = tx.Now(); return nil })
+	if !c.Flag("utctime", false) {
 		now = now.Local()
 	}
 	return now.Format(time.DateTime), err
@@ -105,22 +105,22 @@ func serviceTime(c *Call) (any, error) {
 
 func (c *Call) logOf() (logType, object string, err error) {
 	if c.s.ports.Logs == nil {
-		return "", "", fleet.Errorf(fleet.NotHere, "cannot call %s: this service keeps no logs", c.m.Name)
+		return "", "", fleet.Errorf(fleet.NotHere, "cannot call %s: this service keeps no logs", c.Method.Name)
 	}
-	if logType, err = c.text("logType"); err != nil {
+	if logType, err = c.Text("logType"); err != nil {
 		return "", "", err
 	}
-	if object, err = c.text("objectId"); err != nil {
+	if object, err = c.Text("objectId"); err != nil {
 		return "", "", err
 	}
 	if object == "" && c.Actor.Role == Host {
 		object = c.Actor.ID
 	}
 	if c.Actor.Role == Host && object != c.Actor.ID {
-		return "", "", fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own logs only", c.m.Name, object, c.Actor.ID)
+		return "", "", fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own logs only", c.Method.Name, object, c.Actor.ID)
 	}
 	if object == "" {
-		return "", "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter objectId is missing", c.m.Name)
+		return "", "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter objectId is missing", c.Method.Name)
 	}
 	return logType, object, nil
 }
@@ -130,11 +130,11 @@ func logWrite(c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := c.text("data")
+	data, err := c.Text("data")
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.s.ports.Logs.Write(logType, object, []byte(data), c.flag("append", false))
+	return nil, c.s.ports.Logs.Write(logType, object, []byte(data), c.Flag("append", false))
 }
 
 func logRead(c *Call) (any, error) {
@@ -142,7 +142,7 @@ func logRead(c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	size, _ := c.args["maxSize"].(int64)
+	size, _ := c.Args["maxSize"].(int64)
 	data, err := c.s.ports.Logs.Read(logType, object, size)
 	return string(data), err
 }
@@ -154,16 +154,16 @@ const (
 )
 
 func journalEntries(c *Call) (any, error) {
-	object, err := c.text("objectId")
+	object, err := c.Text("objectId")
 	if err != nil {
 		return nil, err
 	}
-	limit, ok := c.args["limit"].(int64)
+	limit, ok := c.Args["limit"].(int64)
 	if !ok || limit <= 0 {
 		limit = someEntries
 	}
 	var changes []store.Change
-	err = c.view(func(tx *store.Tx) error {
+	err = c.View(func(tx *store.Tx) error {
 		changes, err = tx.History(object, int(min(limit, mostEntries)))
 		return err
 	})

@@ -105,13 +105,13 @@ func (c *Call) mayWriteRow(tx *store.Tx, class *fleet.Class, r fleet.Row) error 
 	return nil
 }
 
-var everyone = []Role{Operator, Reader, Depot, Host}
+var Everyone = []Role{Operator, Reader, Depot, Host}
 
 func readers(class *fleet.Class) []Role {
 	if slices.Contains(hostMayNotRead, class) {
 		return []Role{Operator, Reader, Depot}
 	}
-	return everyone
+	return Everyone
 }
 
 // operation is what a generated method does with rows.

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -101,11 +102,11 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	s, err := store.Open(context.Background(), db, time.Now, methods.Classes()...)
+	s, err := store.Open(context.Background(), db, time.Now, catalog.Classes()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t, s, methods.New(s, methods.Ports{Logs: &logs{}, Info: map[string]any{"version": "test"}})}
+	b := &bench{t, s, catalog.New(s, methods.Ports{Logs: &logs{}, Info: map[string]any{"version": "test"}})}
 	b.fill()
 	return b
 }
@@ -277,7 +278,7 @@ func TestAccess_Matrix(t *testing.T) {
 	for _, a := range actors {
 		fmt.Fprint(w, "\t", a.column)
 	}
-	for _, m := range methods.Table() {
+	for _, m := range catalog.Table() {
 		fmt.Fprint(w, "\n", m.Name)
 		for _, a := range actors {
 			got := b.outcome(a.Actor, m, arguments(t, m, a.touches))
@@ -321,7 +322,7 @@ func checkRules(t *testing.T, m *methods.Method, column string, role methods.Rol
 
 func TestAccess_WhoeverHasNoRoleIsRefused(t *testing.T) {
 	b := newBench(t)
-	for _, m := range methods.Table() {
+	for _, m := range catalog.Table() {
 		for _, role := range []methods.Role{"", "somebody"} {
 			if got := b.outcome(methods.Actor{Role: role, ID: own}, m, arguments(t, m, own)); got != "no" {
 				t.Errorf("%s as role %q: %s", m.Name, role, got)
@@ -340,7 +341,7 @@ func hostOf(c *fleet.Class) string {
 // Reading everything there is, nobody reads a secret that is not his.
 func TestAccess_SecretsStayWithTheirOwners(t *testing.T) {
 	b := newBench(t)
-	for _, m := range methods.Table() {
+	for _, m := range catalog.Table() {
 		if m.Writes || m.Class == nil && handArguments[m.Name] == nil {
 			continue
 		}

@@ -23,7 +23,7 @@ type Actor struct {
 	Request string // request id, for the journal and the log
 }
 
-// Params are the arguments of a call: by position, by name, or both (opsi
+// Params are the arguments of a Do: by position, by name, or both (opsi
 // clients send filters by name after positional attributes).
 type Params struct {
 	Positional []any

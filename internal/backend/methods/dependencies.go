@@ -13,12 +13,12 @@ import (
 func dependencyMethods() []*Method {
 	return []*Method{
 		{
-			Name: "productOnClient_generateSequence", Roles: everyone, call: onGiven(onlyGiven),
+			Name: "productOnClient_generateSequence", Roles: Everyone, Do: onGiven(onlyGiven),
 			Doc:    "The objects in the order of their actions; actionSequence is the place in the order, -1 without an action.",
 			Params: []Param{{Name: "productOnClients"}},
 		},
 		{
-			Name: "productOnClient_addDependencies", Roles: everyone, call: onGiven(withDemanded),
+			Name: "productOnClient_addDependencies", Roles: Everyone, Do: onGiven(withDemanded),
 			Doc:    "The objects, and those that their dependencies demand, in the order of their actions.",
 			Params: []Param{{Name: "productOnClients"}},
 		},
@@ -29,7 +29,7 @@ func dependencyMethods() []*Method {
 // answered of the whole order.
 func onGiven(choose func(given, known []fleet.Row, plan sequence.Plan) ([]fleet.Row, sequence.Plan)) func(*Call) (any, error) {
 	return func(c *Call) (any, error) {
-		rows, err := c.rows("productOnClients")
+		rows, err := c.Rows("productOnClients")
 		if err != nil {
 			return nil, err
 		}
@@ -42,7 +42,7 @@ func onGiven(choose func(given, known []fleet.Row, plan sequence.Plan) ([]fleet.
 			}
 			id := r.Str("clientId")
 			if c.Actor.Role == Host && id != c.Actor.ID {
-				return nil, fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own products only", c.m.Name, id, c.Actor.ID)
+				return nil, fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own products only", c.Method.Name, id, c.Actor.ID)
 			}
 			if !slices.Contains(clients, id) {
 				clients = append(clients, id)
@@ -50,7 +50,7 @@ func onGiven(choose func(given, known []fleet.Row, plan sequence.Plan) ([]fleet.
 			byClient[id] = append(byClient[id], r)
 		}
 		out := []fleet.Row{}
-		err = c.view(func(tx *store.Tx) error {
+		err = c.View(func(tx *store.Tx) error {
 			for _, id := range clients {
 				given := byClient[id]
 				known, err := notGiven(tx, id, given)
@@ -63,7 +63,7 @@ func onGiven(choose func(given, known []fleet.Row, plan sequence.Plan) ([]fleet.
 				}
 				chosen, plan := choose(given, known, plan)
 				for _, r := range inSequence(chosen, plan, id) {
-					out = append(out, project(class, r, nil))
+					out = append(out, Project(class, r, nil))
 				}
 			}
 			return nil
@@ -77,7 +77,9 @@ func onGiven(choose func(given, known []fleet.Row, plan sequence.Plan) ([]fleet.
 func notGiven(tx *store.Tx, client string, given []fleet.Row) ([]fleet.Row, error) {
 	rows, err := tx.Select(fleet.ProductsOnClients, fleet.Filter{"clientId": client})
 	rows = slices.DeleteFunc(rows, func(r fleet.Row) bool {
-		return slices.ContainsFunc(given, func(g fleet.Row) bool { return same(g, r, "productId", "productType") })
+		return slices.ContainsFunc(given, func(g fleet.Row) bool {
+			return g.Str("productId") == r.Str("productId") && g.Str("productType") == r.Str("productType")
+		})
 	})
 	for i, r := range rows {
 		rows[i] = r.Clone()

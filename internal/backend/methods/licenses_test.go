@@ -6,13 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 // A host cannot write itself the seat that another has.
 func TestSeat_IsNotTakenByWritingIt(t *testing.T) {
-	svc := methods.New(licensedFleet(t, time.Now), methods.Ports{})
+	svc := catalog.New(licensedFleet(t, time.Now), methods.Ports{})
 	call := func(id, method string, args ...any) (any, error) {
 		return svc.Call(t.Context(), methods.Actor{Role: methods.Host, ID: id}, method, methods.Pos(args...))
 	}

@@ -34,7 +34,7 @@ type Method struct {
 	Doc    string
 	Class  *fleet.Class // of the generated methods
 	Writes bool
-	call   func(*Call) (any, error)
+	Do     func(*Call) (any, error)
 }
 
 // Allows tells whether a role may call the method at all. What a host may see
@@ -46,9 +46,9 @@ type Call struct {
 	Context context.Context
 	Actor   Actor
 	s       *Service
-	m       *Method
-	args    map[string]any
-	rest    map[string]any
+	Method  *Method
+	Args    map[string]any // by parameter
+	Rest    map[string]any // what the parameter with ** takes
 
 	serverIDs map[string]bool // see servers
 }
@@ -120,20 +120,20 @@ func (m *Method) Signature() string {
 	return m.Name + "(" + strings.Join(names, ", ") + ")"
 }
 
-// text is a string argument, "" if it is not given.
-func (c *Call) text(name string) (string, error) {
-	switch v := c.args[name].(type) {
+// Text is a string argument, "" if it is not given.
+func (c *Call) Text(name string) (string, error) {
+	switch v := c.Args[name].(type) {
 	case nil:
 		return "", nil
 	case string:
 		return v, nil
 	}
-	return "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants text", c.m.Name, name)
+	return "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants text", c.Method.Name, name)
 }
 
-// texts is a list of strings; one string is a list of one.
-func (c *Call) texts(name string) ([]string, error) {
-	switch v := c.args[name].(type) {
+// Texts is a list of strings; one string is a list of one.
+func (c *Call) Texts(name string) ([]string, error) {
+	switch v := c.Args[name].(type) {
 	case nil:
 		return nil, nil
 	case string:
@@ -145,49 +145,88 @@ func (c *Call) texts(name string) ([]string, error) {
 		for i, e := range v {
 			s, ok := e.(string)
 			if !ok {
-				return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants texts", c.m.Name, name)
+				return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants texts", c.Method.Name, name)
 			}
 			out[i] = s
 		}
 		return out, nil
 	}
-	return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants a list of texts", c.m.Name, name)
+	return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants a list of texts", c.Method.Name, name)
 }
 
-// flag is a boolean argument with a default.
-func (c *Call) flag(name string, def bool) bool {
-	if v, ok := c.args[name].(bool); ok {
+// Flag is a boolean argument with a default.
+func (c *Call) Flag(name string, def bool) bool {
+	if v, ok := c.Args[name].(bool); ok {
 		return v
 	}
 	return def
 }
 
-// rows is an argument of one object or a list of them.
-func (c *Call) rows(name string) ([]fleet.Row, error) {
-	list, ok := c.args[name].([]any)
-	if rows, isRows := c.args[name].([]fleet.Row); isRows {
+// Rows is an argument of one object or a list of them.
+func (c *Call) Rows(name string) ([]fleet.Row, error) {
+	list, ok := c.Args[name].([]any)
+	if rows, isRows := c.Args[name].([]fleet.Row); isRows {
 		return rows, nil
 	}
 	if !ok {
-		list = []any{c.args[name]}
+		list = []any{c.Args[name]}
 	}
 	out := make([]fleet.Row, len(list))
 	for i, v := range list {
 		m, ok := asMap(v)
 		if !ok {
-			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants objects, not %T", c.m.Name, name, v)
+			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants objects, not %T", c.Method.Name, name, v)
 		}
 		out[i] = fleet.Row(m)
 	}
 	return out, nil
 }
 
-func (c *Call) origin() store.Origin {
+func (c *Call) Origin() store.Origin {
 	return store.Origin{Source: store.Local, Actor: string(c.Actor.Role) + " " + c.Actor.ID, Address: c.Actor.Address, Request: c.Actor.Request}
 }
 
-func (c *Call) view(fn func(*store.Tx) error) error { return c.s.store.View(c.Context, fn) }
+func (c *Call) View(fn func(*store.Tx) error) error { return c.s.store.View(c.Context, fn) }
 
-func (c *Call) update(fn func(*store.Tx) error) error {
-	return c.s.store.Update(c.Context, c.origin(), fn)
+func (c *Call) Update(fn func(*store.Tx) error) error {
+	return c.s.store.Update(c.Context, c.Origin(), fn)
+}
+
+// HostID is a host's name as the store has it.
+func HostID(name string) (string, error) {
+	id := strings.ToLower(name)
+	return id, fleet.ValidHostID(id)
+}
+
+// HostIDs are the hosts that an argument names: at least one, each by its whole
+// name.
+func (c *Call) HostIDs(name string) ([]string, error) {
+	ids, err := c.Texts(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s names no host", c.Method.Name, name)
+	}
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		if out[i], err = HostID(id); err != nil {
+			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: %w", c.Method.Name, err)
+		}
+	}
+	return out, nil
+}
+
+// UpdateAt is Update, and says where in the history the change stands.
+func (c *Call) UpdateAt(fn func(*store.Tx) error) (store.Position, error) {
+	return c.s.store.UpdateAt(c.Context, c.Origin(), fn)
+}
+
+// Classes are all that the service keeps rows of.
+func (c *Call) Classes() []*fleet.Class {
+	all := fleet.Classes()
+	for _, g := range c.s.groups {
+		all = append(all, g.Classes...)
+	}
+	return all
 }

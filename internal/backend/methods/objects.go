@@ -32,7 +32,7 @@ func classMethods(class *fleet.Class) []*Method {
 		if op != reads {
 			roles = writers(class, op)
 		}
-		return &Method{Name: class.Name + "_" + name, Params: params, Roles: roles, Doc: doc, Class: class, Writes: op != reads, call: call}
+		return &Method{Name: class.Name + "_" + name, Params: params, Roles: roles, Doc: doc, Class: class, Writes: op != reads, Do: call}
 	}
 	attributes, filter := Param{Name: "attributes", Optional: true}, Param{Name: "filter", Rest: true}
 	ms := []*Method{
@@ -98,8 +98,8 @@ func createParams(class *fleet.Class, typ string) []Param {
 }
 
 func getObjects(c *Call) (any, error) {
-	class := c.m.Class
-	attributes, err := c.texts("attributes")
+	class := c.Method.Class
+	attributes, err := c.Texts("attributes")
 	if err != nil {
 		return nil, err
 	}
@@ -113,22 +113,22 @@ func getObjects(c *Call) (any, error) {
 		return nil, err
 	}
 	for i, r := range rows { // in place: there may be very many
-		rows[i] = project(class, r, attributes)
+		rows[i] = Project(class, r, attributes)
 	}
 	return rows, nil
 }
 
 func (c *Call) matching() (rows []fleet.Row, err error) {
-	err = c.view(func(tx *store.Tx) error {
-		rows, err = c.selectVisible(tx, c.m.Class, fleet.Filter(c.rest))
+	err = c.View(func(tx *store.Tx) error {
+		rows, err = c.SelectVisible(tx, c.Method.Class, fleet.Filter(c.Rest))
 		return err
 	})
 	return rows, err
 }
 
-// project adds type and ident, as clients expect, and keeps the attributes
+// Project adds type and ident, as clients expect, and keeps the attributes
 // asked for beside the identity.
-func project(class *fleet.Class, r fleet.Row, attributes []string) fleet.Row {
+func Project(class *fleet.Class, r fleet.Row, attributes []string) fleet.Row {
 	out := fleet.Row{"ident": class.IdentString(r), "type": class.Type(r)}
 	if len(class.Types) == 0 {
 		out["type"] = strings.ToUpper(class.Name[:1]) + class.Name[1:]
@@ -143,8 +143,8 @@ func project(class *fleet.Class, r fleet.Row, attributes []string) fleet.Row {
 }
 
 func getIdents(c *Call) (any, error) {
-	class := c.m.Class
-	form, err := c.text("returnType")
+	class := c.Method.Class
+	form, err := c.Text("returnType")
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func getIdents(c *Call) (any, error) {
 			}
 			out[i] = ident
 		default:
-			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: returnType is one of str, dict, list, tuple, not %q", c.m.Name, form)
+			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: returnType is one of str, dict, list, tuple, not %q", c.Method.Name, form)
 		}
 	}
 	return out, nil
@@ -175,14 +175,14 @@ func getIdents(c *Call) (any, error) {
 // writeObjects runs one way of writing over all objects given, in one transaction.
 func writeObjects(write func(*Call, *store.Tx, fleet.Row) error) func(*Call) (any, error) {
 	return func(c *Call) (any, error) {
-		rows, err := c.rows(c.m.Params[0].Name)
+		rows, err := c.Rows(c.Method.Params[0].Name)
 		if err != nil {
 			return nil, err
 		}
-		return nil, c.update(func(tx *store.Tx) error {
+		return nil, c.Update(func(tx *store.Tx) error {
 			for _, r := range rows {
-				r = clean(c.m.Class, r)
-				if err := c.mayWriteRow(tx, c.m.Class, r); err != nil {
+				r = clean(c.Method.Class, r)
+				if err := c.mayWriteRow(tx, c.Method.Class, r); err != nil {
 					return err
 				}
 				if err := write(c, tx, r); err != nil {
@@ -205,20 +205,32 @@ func clean(class *fleet.Class, r fleet.Row) fleet.Row {
 }
 
 func replace(c *Call, tx *store.Tx, r fleet.Row) error {
-	for name, v := range fixedByType[c.m.Class.Type(r)] {
-		r[name] = v
-	}
-	if c.m.Class == fleet.Hosts && r["opsiHostKey"] == nil {
+	r = Fixed(r)
+	if c.Method.Class == fleet.Hosts && r["opsiHostKey"] == nil {
 		key, err := hostKeyOf(tx, r)
 		if err != nil {
 			return err
 		}
 		r["opsiHostKey"] = key
 	}
-	if err := c.mayTakeSeat(tx, c.m.Class, r); err != nil {
-		return err
+	for _, g := range c.s.groups {
+		if g.Guard == nil {
+			continue
+		}
+		if err := g.Guard(c, tx, c.Method.Class, r); err != nil {
+			return err
+		}
 	}
-	return tx.Put(c.m.Class, r)
+	return tx.Put(c.Method.Class, r)
+}
+
+// Fixed sets the columns that a row's type decides.
+func Fixed(r fleet.Row) fleet.Row {
+	r = r.Clone()
+	for name, v := range fixedByType[r.Str("type")] {
+		r[name] = v
+	}
+	return r
 }
 
 // hostKeyOf keeps the key that a host has, and makes one for a new host: there
@@ -241,7 +253,7 @@ func patch(c *Call, tx *store.Tx, r fleet.Row) error {
 			delete(r, name)
 		}
 	}
-	return tx.Patch(c.m.Class, r)
+	return tx.Patch(c.Method.Class, r)
 }
 
 func merge(c *Call, tx *store.Tx, r fleet.Row) error {
@@ -253,20 +265,20 @@ func merge(c *Call, tx *store.Tx, r fleet.Row) error {
 }
 
 func deleteObjects(c *Call) (any, error) {
-	rows, err := c.rows(c.m.Params[0].Name)
+	rows, err := c.Rows(c.Method.Params[0].Name)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.update(func(tx *store.Tx) error {
+	return nil, c.Update(func(tx *store.Tx) error {
 		for _, r := range rows {
-			r, err := c.m.Class.Check(clean(c.m.Class, r), fleet.Updating)
+			r, err := c.Method.Class.Check(clean(c.Method.Class, r), fleet.Updating)
 			if err != nil {
 				return err
 			}
-			if err := c.mayWriteRow(tx, c.m.Class, r); err != nil {
+			if err := c.mayWriteRow(tx, c.Method.Class, r); err != nil {
 				return err
 			}
-			if err := tx.Remove(c.m.Class, r); err != nil {
+			if err := tx.Remove(c.Method.Class, r); err != nil {
 				return err
 			}
 		}
@@ -276,29 +288,29 @@ func deleteObjects(c *Call) (any, error) {
 
 func deleteByIdent(c *Call) (any, error) {
 	f := fleet.Filter{}
-	for name, v := range c.args {
+	for name, v := range c.Args {
 		if v != nil {
 			f[name] = v
 		}
 	}
 	if len(f) == 0 {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: it wants at least one part of the identity", c.m.Name)
+		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: it wants at least one part of the identity", c.Method.Name)
 	}
 	// The rows of others are not even looked for: their number and names are no
 	// business of a host, and its own name costs it nothing.
-	if of := hostOf(c.m.Class); c.Actor.Role == Host && f[of] != c.Actor.ID {
-		return nil, fleet.Errorf(fleet.Denied, "cannot call %s: host %s may only delete what is its own: %s must name it", c.m.Name, c.Actor.ID, of)
+	if of := hostOf(c.Method.Class); c.Actor.Role == Host && f[of] != c.Actor.ID {
+		return nil, fleet.Errorf(fleet.Denied, "cannot call %s: host %s may only delete what is its own: %s must name it", c.Method.Name, c.Actor.ID, of)
 	}
-	return nil, c.update(func(tx *store.Tx) error {
-		rows, err := tx.Select(c.m.Class, f)
+	return nil, c.Update(func(tx *store.Tx) error {
+		rows, err := tx.Select(c.Method.Class, f)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			if err := c.mayWriteRow(tx, c.m.Class, identity(c.m.Class, r)); err != nil {
+			if err := c.mayWriteRow(tx, c.Method.Class, identity(c.Method.Class, r)); err != nil {
 				return err
 			}
-			if err := tx.Remove(c.m.Class, r); err != nil {
+			if err := tx.Remove(c.Method.Class, r); err != nil {
 				return err
 			}
 		}
@@ -320,15 +332,15 @@ func createFrom(typ string) func(*Call) (any, error) {
 		if typ != "" {
 			r["type"] = typ
 		}
-		for _, from := range []map[string]any{c.args, c.rest} {
+		for _, from := range []map[string]any{c.Args, c.Rest} {
 			for name, v := range from {
 				if v != nil {
 					r[name] = v
 				}
 			}
 		}
-		return nil, c.update(func(tx *store.Tx) error {
-			if err := c.mayWriteRow(tx, c.m.Class, r); err != nil {
+		return nil, c.Update(func(tx *store.Tx) error {
+			if err := c.mayWriteRow(tx, c.Method.Class, r); err != nil {
 				return err
 			}
 			return replace(c, tx, r)

@@ -11,12 +11,12 @@ import (
 func productMethods() []*Method {
 	return []*Method{
 		{
-			Name: "productOnClient_getObjectsWithSequence", Roles: everyone, call: objectsWithSequence, Class: fleet.ProductsOnClients,
+			Name: "productOnClient_getObjectsWithSequence", Roles: Everyone, Do: objectsWithSequence, Class: fleet.ProductsOnClients,
 			Doc:    "Products on clients in the order of their actions, with those that dependencies add; actionSequence is the place in the order, -1 without an action.",
 			Params: []Param{{Name: "attributes", Optional: true}, {Name: "filter", Rest: true}},
 		},
 		{
-			Name: "setProductActionRequestWithDependencies", Roles: []Role{Operator, Host}, call: requestAction, Writes: true,
+			Name: "setProductActionRequestWithDependencies", Roles: []Role{Operator, Host}, Do: requestAction, Writes: true,
 			Doc:    "Requests an action for a product on a client, and the actions that its dependencies demand. Returns all requests that were set, in order.",
 			Params: []Param{{Name: "productId"}, {Name: "clientId"}, {Name: "actionRequest"}},
 		},
@@ -54,13 +54,13 @@ func order(tx *store.Tx, client string, onClient []fleet.ProductOnClient) (seque
 }
 
 func objectsWithSequence(c *Call) (any, error) {
-	attributes, err := c.texts("attributes")
+	attributes, err := c.Texts("attributes")
 	if err != nil {
 		return nil, err
 	}
 	var out []fleet.Row
-	err = c.view(func(tx *store.Tx) error {
-		rows, err := c.selectVisible(tx, c.m.Class, fleet.Filter(c.rest))
+	err = c.View(func(tx *store.Tx) error {
+		rows, err := c.SelectVisible(tx, c.Method.Class, fleet.Filter(c.Rest))
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func objectsWithSequence(c *Call) (any, error) {
 				return fleet.Errorf(fleet.Conflict, "cannot order the actions of %s: %w", id, err)
 			}
 			for _, r := range inSequence(byClient[id], plan, id) {
-				out = append(out, project(c.m.Class, r, attributes))
+				out = append(out, Project(c.Method.Class, r, attributes))
 			}
 		}
 		return nil
@@ -112,15 +112,15 @@ func inSequence(rows []fleet.Row, plan sequence.Plan, client string) []fleet.Row
 }
 
 func requestAction(c *Call) (any, error) {
-	product, err := c.text("productId")
+	product, err := c.Text("productId")
 	if err != nil {
 		return nil, err
 	}
-	client, err := c.text("clientId")
+	client, err := c.Text("clientId")
 	if err != nil {
 		return nil, err
 	}
-	action, err := c.text("actionRequest")
+	action, err := c.Text("actionRequest")
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func requestAction(c *Call) (any, error) {
 		return nil, err
 	}
 	var out []fleet.Row
-	err = c.update(func(tx *store.Tx) error {
+	err = c.Update(func(tx *store.Tx) error {
 		if err := hasScript(tx, product, client, fleet.Action(action)); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -46,7 +47,7 @@ func TestReservation_LapsesWithoutItsClient(t *testing.T) {
 				}
 				return id
 			}
-			svc := methods.New(s, methods.Ports{})
+			svc := catalog.New(s, methods.Ports{})
 			pull := func(client string, at time.Duration) {
 				t.Helper()
 				now = start.Add(at)
@@ -72,7 +73,7 @@ func TestReservation_LapsesWithoutItsClient(t *testing.T) {
 // Far from the server, the client's own service answers with the seat that the
 // pull brought, and takes none by itself.
 func TestReservation_IsFoundInTheWorkingCopy(t *testing.T) {
-	svc := methods.New(licensedFleet(t, time.Now), methods.Ports{})
+	svc := catalog.New(licensedFleet(t, time.Now), methods.Ports{})
 	host := methods.Actor{Role: methods.Host, ID: own}
 	got, err := svc.Call(t.Context(), host, "replica_pull", methods.Pos(own, map[string]any{}))
 	if err != nil {
@@ -90,7 +91,7 @@ func TestReservation_IsFoundInTheWorkingCopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache := methods.New(s, methods.Ports{})
+	cache := catalog.New(s, methods.Ports{})
 	seat, err := cache.Call(t.Context(), host, "licenseOnClient_getOrCreateObject", methods.Pos(own, nil, "writer"))
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +114,7 @@ func openStore(t *testing.T, now func() time.Time) *store.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	s, err := store.Open(t.Context(), db, now, methods.Classes()...)
+	s, err := store.Open(t.Context(), db, now, catalog.Classes()...)
 	if err != nil {
 		t.Fatal(err)
 	}

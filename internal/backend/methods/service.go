@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
@@ -28,47 +27,48 @@ type Logs interface {
 	Read(logType, object string, maxSize int64) ([]byte, error)
 }
 
-// Classes are the bookkeeping of the methods, for [store.Open].
-func Classes() []*fleet.Class {
-	return []*fleet.Class{replica.Receipts, seatReservations, transferSlots}
+// Group is a part of the method table that is written by hand, in a package of
+// its own.
+type Group struct {
+	Methods []*Method
+	// Guard refuses what an actor may not write although the row is its own;
+	// nil refuses nothing.
+	Guard func(c *Call, tx *store.Tx, class *fleet.Class, r fleet.Row) error
+	// Classes are the group's own bookkeeping, for [store.Open].
+	Classes []*fleet.Class
 }
 
 // Service answers method calls over a store.
 type Service struct {
-	store *store.Store
-	ports Ports
-	table map[string]*Method
-	names []string
+	store  *store.Store
+	ports  Ports
+	table  map[string]*Method
+	names  []string
+	groups []Group
 }
 
-// New makes a service with all methods.
-func New(s *store.Store, ports Ports) *Service {
-	svc := &Service{store: s, ports: ports, table: map[string]*Method{}}
-	for _, m := range Table() {
+// New makes a service with the methods of all classes, the basic ones, and
+// those of the groups.
+func New(s *store.Store, ports Ports, groups ...Group) *Service {
+	svc := &Service{store: s, ports: ports, table: map[string]*Method{}, groups: groups}
+	for _, m := range Table(groups...) {
 		svc.table[m.Name] = m
 		svc.names = append(svc.names, m.Name)
 	}
 	return svc
 }
 
-// Table is the whole method table, sorted by name. It panics on a method
-// without access or a name that stands twice: no program starts with one.
-func Table() []*Method {
+// Table is the method table, sorted by name. It panics on a method without
+// access or a name that stands twice: no program starts with one.
+func Table(groups ...Group) []*Method {
 	var all []*Method
 	for _, c := range fleet.Classes() {
 		all = append(all, classMethods(c)...)
 	}
-	all = append(all, stateMethods()...)
-	all = append(all, productMethods()...)
-	all = append(all, serviceMethods()...)
-	all = append(all, replicaMethods()...)
-	all = append(all, auditMethods()...)
-	all = append(all, licensingMethods()...)
-	all = append(all, licenseMethods()...)
-	all = append(all, wanMethods()...)
-	all = append(all, slotMethods()...)
-	all = append(all, dependencyMethods()...)
-	all = append(all, hostMethods()...)
+	all = slices.Concat(all, stateMethods(), productMethods(), dependencyMethods(), serviceMethods())
+	for _, g := range groups {
+		all = append(all, g.Methods...)
+	}
 	slices.SortFunc(all, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
 	for i, m := range all {
 		if m.Roles == nil {
@@ -98,7 +98,7 @@ func (s *Service) Call(ctx context.Context, actor Actor, name string, p Params) 
 	if err != nil {
 		return nil, err
 	}
-	return m.call(&Call{Context: ctx, Actor: actor, s: s, m: m, args: args, rest: rest})
+	return m.Do(&Call{Context: ctx, Actor: actor, s: s, Method: m, Args: args, Rest: rest})
 }
 
 // NewHostKey makes a host key: 128 random bits in hexadecimal.

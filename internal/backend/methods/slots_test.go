@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 )
 
@@ -11,7 +12,7 @@ import (
 func TestTransferSlot_LapsesUnlessRenewed(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	s := licensedFleet(t, func() time.Time { return now })
-	svc := methods.New(s, methods.Ports{})
+	svc := catalog.New(s, methods.Ports{})
 	ask := func(client string) any {
 		t.Helper()
 		v, err := svc.Call(t.Context(), methods.Actor{Role: methods.Host, ID: client}, "depot_acquireTransferSlot", methods.Pos("server.example.org", client))

@@ -15,17 +15,17 @@ const (
 func stateMethods() []*Method {
 	return []*Method{
 		{
-			Name: "configState_getValues", Roles: everyone, call: configValues,
+			Name: "configState_getValues", Roles: Everyone, Do: configValues,
 			Doc:    "Host parameters by object: {object: {config: [values]}}. A client's value counts before its depot's, that before the config server's, that before the default.",
 			Params: []Param{{Name: "config_ids", Optional: true}, {Name: "object_ids", Optional: true}, {Name: "with_defaults", Optional: true}},
 		},
 		{
-			Name: "productPropertyState_getValues", Roles: everyone, call: propertyValues,
+			Name: "productPropertyState_getValues", Roles: Everyone, Do: propertyValues,
 			Doc:    "Property values by object: {object: {product: {property: [values]}}}. A client's value counts before its depot's, that before the product's default.",
 			Params: []Param{{Name: "product_ids", Optional: true}, {Name: "property_ids", Optional: true}, {Name: "object_ids", Optional: true}, {Name: "with_defaults", Optional: true}},
 		},
 		{
-			Name: "configState_getClientToDepotserver", Roles: everyone, call: clientToDepot,
+			Name: "configState_getClientToDepotserver", Roles: Everyone, Do: clientToDepot,
 			Doc:    "Which depot serves which client.",
 			Params: []Param{{Name: "depotIds", Optional: true}, {Name: "clientIds", Optional: true}, {Name: "masterOnly", Optional: true}, {Name: "productIds", Optional: true}},
 		},
@@ -35,7 +35,7 @@ func stateMethods() []*Method {
 // objects are the hosts asked for that the caller may see, all of them if none
 // is named.
 func (c *Call) objects(tx *store.Tx, name string) ([]fleet.Row, error) {
-	ids, err := c.texts(name)
+	ids, err := c.Texts(name)
 	if err != nil {
 		return nil, err
 	}
@@ -43,16 +43,16 @@ func (c *Call) objects(tx *store.Tx, name string) ([]fleet.Row, error) {
 	if len(ids) == 0 {
 		f["type"] = fleet.OpsiClient
 	}
-	return c.selectVisible(tx, fleet.Hosts, f)
+	return c.SelectVisible(tx, fleet.Hosts, f)
 }
 
 func configValues(c *Call) (any, error) {
-	ids, err := c.texts("config_ids")
+	ids, err := c.Texts("config_ids")
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]any{}
-	err = c.view(func(tx *store.Tx) error {
+	err = c.View(func(tx *store.Tx) error {
 		hosts, err := c.objects(tx, "object_ids")
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func configValues(c *Call) (any, error) {
 			for id, def := range p.defaults {
 				if v, ok := p.of(id, h.Str("id"), depots(h.Str("id")), depots("")); ok {
 					values[id] = v
-				} else if c.flag("with_defaults", true) {
+				} else if c.Flag("with_defaults", true) {
 					values[id] = def
 				}
 			}
@@ -188,12 +188,12 @@ func DepotOf(tx *store.Tx, client string) (string, error) {
 }
 
 func clientToDepot(c *Call) (any, error) {
-	wanted, err := c.texts("depotIds")
+	wanted, err := c.Texts("depotIds")
 	if err != nil {
 		return nil, err
 	}
 	out := []any{}
-	err = c.view(func(tx *store.Tx) error {
+	err = c.View(func(tx *store.Tx) error {
 		clients, err := c.objects(tx, "clientIds")
 		if err != nil {
 			return err
@@ -215,16 +215,16 @@ func clientToDepot(c *Call) (any, error) {
 }
 
 func propertyValues(c *Call) (any, error) {
-	products, err := c.texts("product_ids")
+	products, err := c.Texts("product_ids")
 	if err != nil {
 		return nil, err
 	}
-	ids, err := c.texts("property_ids")
+	ids, err := c.Texts("property_ids")
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]any{}
-	err = c.view(func(tx *store.Tx) error {
+	err = c.View(func(tx *store.Tx) error {
 		hosts, err := c.objects(tx, "object_ids")
 		if err != nil {
 			return err
@@ -234,7 +234,7 @@ func propertyValues(c *Call) (any, error) {
 			return err
 		}
 		for _, h := range hosts {
-			values, err := Properties(tx, h.Str("id"), depots(h.Str("id")), products, ids, c.flag("with_defaults", true))
+			values, err := Properties(tx, h.Str("id"), depots(h.Str("id")), products, ids, c.Flag("with_defaults", true))
 			if err != nil {
 				return err
 			}

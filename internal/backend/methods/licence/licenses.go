@@ -1,10 +1,15 @@
-package methods
+// Package licence gives clients their seats in licence pools, keeps seats for
+// products that a client is about to install without a server, and says which
+// modules may be used. Its methods are rows of the method table.
+package licence
 
 import (
 	"cmp"
 	"slices"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -13,35 +18,44 @@ import (
 // seat and takes it, and the store runs one writing transaction after the
 // other, also those of several servers on one database: the last seat that two
 // clients ask for at once goes to one of them.
-func licenseMethods() []*Method {
-	return []*Method{
+// Group is the package's part of the method table.
+func Group() methods.Group {
+	return methods.Group{
+		Methods: append(licenseMethods(), licensingMethods()...),
+		Guard:   mayTakeSeat,
+		Classes: []*fleet.Class{seatReservations},
+	}
+}
+
+func licenseMethods() []*methods.Method {
+	return []*methods.Method{
 		{
-			Name: "licenseOnClient_getOrCreateObject", Roles: []Role{Operator, Depot, Host}, call: licenseOfClient, Writes: true, Class: fleet.LicensesOnClients,
+			Name: "licenseOnClient_getOrCreateObject", Roles: []methods.Role{methods.Operator, methods.Depot, methods.Host}, Do: licenseOfClient, Writes: true, Class: fleet.LicensesOnClients,
 			Doc: "The client's seat in a pool, which is named, or found by a product or by software: the one it has, or a free one. A licence bound to the client comes first.",
-			Params: []Param{{Name: "clientId"}, {Name: "licensePoolId", Optional: true}, {Name: "productId", Optional: true},
+			Params: []methods.Param{{Name: "clientId"}, {Name: "licensePoolId", Optional: true}, {Name: "productId", Optional: true},
 				{Name: "windowsSoftwareId", Optional: true}},
 		},
 	}
 }
 
-func licenseOfClient(c *Call) (any, error) {
-	ids, err := c.hostIDs("clientId")
+func licenseOfClient(c *methods.Call) (any, error) {
+	ids, err := c.HostIDs("clientId")
 	if err == nil && len(ids) > 1 {
-		err = fleet.Errorf(fleet.Invalid, "cannot call %s: parameter clientId names %d hosts", c.m.Name, len(ids))
+		err = fleet.Errorf(fleet.Invalid, "cannot call %s: parameter clientId names %d hosts", c.Method.Name, len(ids))
 	}
 	if err != nil {
 		return nil, err
 	}
 	client := ids[0]
-	if err := c.MayWrite(c.m.Class, fleet.Row{"clientId": client}); err != nil {
+	if err := c.MayWrite(c.Method.Class, fleet.Row{"clientId": client}); err != nil {
 		return nil, err
 	}
 	var out fleet.Row
-	err = c.update(func(tx *store.Tx) error {
+	err = c.Update(func(tx *store.Tx) error {
 		if _, err := tx.Get(fleet.Hosts, fleet.Row{"id": client, "type": fleet.OpsiClient}); err != nil {
 			return fleet.WithHint(err, "see: fernwerk host list")
 		}
-		pool, err := c.licensePool(tx)
+		pool, err := poolOf(c, tx)
 		if err != nil {
 			return err
 		}
@@ -53,21 +67,21 @@ func licenseOfClient(c *Call) (any, error) {
 		if err := tx.Remove(seatReservations, seat); err != nil {
 			return err
 		}
-		rows, err := c.Visible(tx, c.m.Class, []fleet.Row{seat})
+		rows, err := c.Visible(tx, c.Method.Class, []fleet.Row{seat})
 		if err == nil && len(rows) == 1 {
-			out = project(c.m.Class, rows[0], nil)
+			out = methods.Project(c.Method.Class, rows[0], nil)
 		}
 		return err
 	})
 	return out, err
 }
 
-// licensePool is the pool that a call means.
-func (c *Call) licensePool(tx *store.Tx) (string, error) {
+// poolOf is the pool that a call means.
+func poolOf(c *methods.Call, tx *store.Tx) (string, error) {
 	var given [3]string
 	for i, name := range []string{"licensePoolId", "productId", "windowsSoftwareId"} {
 		var err error
-		if given[i], err = c.text(name); err != nil {
+		if given[i], err = c.Text(name); err != nil {
 			return "", err
 		}
 	}
@@ -80,7 +94,7 @@ func (c *Call) licensePool(tx *store.Tx) (string, error) {
 	case given[2] != "":
 		return poolOfSoftware(tx, given[2])
 	}
-	return "", fleet.Errorf(fleet.Invalid, "cannot call %s: it wants one of licensePoolId, productId, windowsSoftwareId", c.m.Name)
+	return "", fleet.Errorf(fleet.Invalid, "cannot call %s: it wants one of licensePoolId, productId, windowsSoftwareId", c.Method.Name)
 }
 
 func poolOfProduct(tx *store.Tx, product string) (string, error) {
@@ -237,8 +251,8 @@ func usableLicenses(tx *store.Tx, client string, inPool []fleet.Row) ([]fleet.So
 
 // mayTakeSeat keeps a host from writing itself a seat that is not free: what it
 // writes about itself must not cost others their licences.
-func (c *Call) mayTakeSeat(tx *store.Tx, class *fleet.Class, r fleet.Row) error {
-	if c.Actor.Role != Host || class != fleet.LicensesOnClients {
+func mayTakeSeat(c *methods.Call, tx *store.Tx, class *fleet.Class, r fleet.Row) error {
+	if c.Actor.Role != methods.Host || class != fleet.LicensesOnClients {
 		return nil
 	}
 	seat, err := class.Check(r, fleet.Updating)
@@ -260,16 +274,19 @@ func (c *Call) mayTakeSeat(tx *store.Tx, class *fleet.Class, r fleet.Row) error 
 	return err
 }
 
-// seatGate is a push's gate: what a host may not write by a method it may not
+// Gate is what a push may see and write.
+func Gate(c *methods.Call, tx *store.Tx) replica.Gate { return gate{c, tx} }
+
+// gate is a push's gate: what a host may not write by a method it may not
 // push either.
-type seatGate struct {
-	*Call
+type gate struct {
+	*methods.Call
 	tx *store.Tx
 }
 
-func (g seatGate) MayWrite(class *fleet.Class, r fleet.Row) error {
+func (g gate) MayWrite(class *fleet.Class, r fleet.Row) error {
 	if err := g.Call.MayWrite(class, r); err != nil {
 		return err
 	}
-	return g.mayTakeSeat(g.tx, class, r)
+	return mayTakeSeat(g.Call, g.tx, class, r)
 }

@@ -1,10 +1,11 @@
-package methods
+package licence
 
 import (
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -63,9 +64,9 @@ func lapsedLicense(tx *store.Tx, client string, inPool []fleet.Row) (string, err
 // installing are the requests for which a product needs its licence.
 var installing = []string{string(fleet.Setup), string(fleet.Update), string(fleet.Always), string(fleet.Once), string(fleet.Custom)}
 
-// settleLicenses gives back what was reserved for the client and turned out not
+// Settle gives back what was reserved for the client and turned out not
 // to be needed, and keeps what it uses.
-func settleLicenses(tx *store.Tx, client string) error {
+func Settle(tx *store.Tx, client string) error {
 	reserved, err := tx.Select(seatReservations, fleet.Filter{"clientId": client})
 	if err != nil {
 		return err
@@ -114,9 +115,9 @@ func reserveSeat(tx *store.Tx, seat fleet.Row) error {
 	return tx.Put(seatReservations, r)
 }
 
-// licensesDue tells whether a pull has something to do about licences: it
+// Due tells whether a pull has something to do about licences: it
 // seldom has, and then writes nothing.
-func licensesDue(tx *store.Tx, client string) (bool, error) {
+func Due(tx *store.Tx, client string) (bool, error) {
 	reserved, err := tx.Select(seatReservations, fleet.Filter{"clientId": client})
 	if err != nil || len(reserved) > 0 {
 		return len(reserved) > 0, err
@@ -140,11 +141,11 @@ func licensedRequests(tx *store.Tx, client string) ([]string, error) {
 	if err != nil || len(licensed) == 0 {
 		return nil, err
 	}
-	use, err := ParametersOf(tx, client, useLicenses)
+	use, err := methods.ParametersOf(tx, client, useLicenses)
 	if err != nil || !slices.Equal(use[useLicenses], []any{true}) {
 		return nil, err
 	}
-	depot, err := DepotOf(tx, client)
+	depot, err := methods.DepotOf(tx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -163,10 +164,10 @@ func licensedRequests(tx *store.Tx, client string) ([]string, error) {
 	return out, nil
 }
 
-// reserveLicenses settles, and takes what a pull shall bring along. A product
+// Reserve settles, and takes what a pull shall bring along. A product
 // that gets no licence is no reason to bring nothing: its progress says why.
-func reserveLicenses(tx *store.Tx, client string) error {
-	if err := settleLicenses(tx, client); err != nil {
+func Reserve(tx *store.Tx, client string) error {
+	if err := Settle(tx, client); err != nil {
 		return err
 	}
 	products, err := licensedRequests(tx, client)

@@ -1,6 +1,7 @@
-package methods
+package hosts
 
 import (
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -18,26 +19,26 @@ var wanParameters = []struct {
 	{"opsiclientd.event_timer.active", "event_timer active", false},
 }
 
-func wanMethods() []*Method {
-	return []*Method{
+func wanMethods() []*methods.Method {
+	return []*methods.Method{
 		{
-			Name: "changeWANConfig", Roles: []Role{Operator}, call: changeWAN, Writes: true,
+			Name: "changeWANConfig", Roles: []methods.Role{methods.Operator}, Do: changeWAN, Writes: true,
 			Doc:    "Sets the four event switches of the clients for WAN mode, or back. Nobody else's change.",
-			Params: []Param{{Name: "enabled"}, {Name: "clientIds"}},
+			Params: []methods.Param{{Name: "enabled"}, {Name: "clientIds"}},
 		},
 	}
 }
 
-func changeWAN(c *Call) (any, error) {
-	enabled, ok := c.args["enabled"].(bool)
+func changeWAN(c *methods.Call) (any, error) {
+	enabled, ok := c.Args["enabled"].(bool)
 	if !ok {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter enabled wants true or false", c.m.Name)
+		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter enabled wants true or false", c.Method.Name)
 	}
-	clients, err := c.hostIDs("clientIds")
+	clients, err := c.HostIDs("clientIds")
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.update(func(tx *store.Tx) error {
+	return nil, c.Update(func(tx *store.Tx) error {
 		for _, id := range clients {
 			host, err := tx.Get(fleet.Hosts, fleet.Row{"id": id})
 			if err == nil && host["type"] != fleet.OpsiClient {
@@ -69,8 +70,5 @@ func defaultParameter(tx *store.Tx, id, description string, value bool) error {
 		return err
 	}
 	r := fleet.Row{"type": fleet.BoolConfig, "id": id, "description": description, "defaultValues": []any{value}}
-	for name, v := range fixedByType[fleet.BoolConfig] {
-		r[name] = v
-	}
-	return tx.Put(fleet.Configs, r)
+	return tx.Put(fleet.Configs, methods.Fixed(r))
 }

@@ -1,4 +1,4 @@
-package methods
+package hosts
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -41,56 +42,56 @@ type transferSlot struct {
 
 var transferSlots = fleet.LocalClass[transferSlot]("transferSlot")
 
-func slotMethods() []*Method {
-	return []*Method{
+func slotMethods() []*methods.Method {
+	return []*methods.Method{
 		{
-			Name: "depot_acquireTransferSlot", Roles: []Role{Depot, Host}, call: acquireSlot, Writes: true,
+			Name: "depot_acquireTransferSlot", Roles: []methods.Role{methods.Depot, methods.Host}, Do: acquireSlot, Writes: true,
 			Doc:    "Takes or renews the host's slot at a depot for retention seconds; if all are taken: after how many seconds to ask again.",
-			Params: []Param{{Name: "depot"}, {Name: "host"}, {Name: "slot_id", Optional: true}, {Name: "slot_type", Optional: true}},
+			Params: []methods.Param{{Name: "depot"}, {Name: "host"}, {Name: "slot_id", Optional: true}, {Name: "slot_type", Optional: true}},
 		},
 		{
-			Name: "depot_releaseTransferSlot", Roles: []Role{Depot, Host}, call: releaseSlot, Writes: true,
+			Name: "depot_releaseTransferSlot", Roles: []methods.Role{methods.Depot, methods.Host}, Do: releaseSlot, Writes: true,
 			Doc:    "Gives the slot back.",
-			Params: []Param{{Name: "depot"}, {Name: "host"}, {Name: "slot_id"}, {Name: "slot_type", Optional: true}},
+			Params: []methods.Param{{Name: "depot"}, {Name: "host"}, {Name: "slot_id"}, {Name: "slot_type", Optional: true}},
 		},
 	}
 }
 
-// slot is the identity of the slot that a call is about.
-func (c *Call) slot() (fleet.Row, error) {
-	kind, err := c.text("slot_type")
+// slotOf is the identity of the slot that a call is about.
+func slotOf(c *methods.Call) (fleet.Row, error) {
+	kind, err := c.Text("slot_type")
 	if err != nil {
 		return nil, err
 	}
 	if kind != "" && kind != productSync {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: no slots of type %q: there is %s", c.m.Name, kind, productSync)
+		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: no slots of type %q: there is %s", c.Method.Name, kind, productSync)
 	}
 	r := fleet.Row{"slotType": productSync}
 	for param, column := range map[string]string{"depot": "depotId", "host": "hostId"} {
-		id, err := c.text(param)
+		id, err := c.Text(param)
 		if err != nil {
 			return nil, err
 		}
-		if r[column], err = hostID(id); err != nil {
-			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: %w", c.m.Name, err)
+		if r[column], err = methods.HostID(id); err != nil {
+			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: %w", c.Method.Name, err)
 		}
 	}
-	if c.Actor.Role == Host && r["hostId"] != c.Actor.ID {
-		return nil, fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own slots only", c.m.Name, r["hostId"], c.Actor.ID)
+	if c.Actor.Role == methods.Host && r["hostId"] != c.Actor.ID {
+		return nil, fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own slots only", c.Method.Name, r["hostId"], c.Actor.ID)
 	}
 	return r, nil
 }
 
-func acquireSlot(c *Call) (any, error) {
-	slot, err := c.slot()
+func acquireSlot(c *methods.Call) (any, error) {
+	slot, err := slotOf(c)
 	if err != nil {
 		return nil, err
 	}
 	answer := map[string]any{"slot_id": nil, "retention": nil, "retry_after": nil}
-	err = c.update(func(tx *store.Tx) error {
+	err = c.Update(func(tx *store.Tx) error {
 		depot, err := tx.Get(fleet.Hosts, fleet.Row{"id": slot["depotId"]})
 		if err == nil && depot["type"] == fleet.OpsiClient {
-			err = fleet.Errorf(fleet.Invalid, "cannot call %s: %s is no depot", c.m.Name, depot["id"])
+			err = fleet.Errorf(fleet.Invalid, "cannot call %s: %s is no depot", c.Method.Name, depot["id"])
 		}
 		if err != nil {
 			return err
@@ -111,7 +112,7 @@ func acquireSlot(c *Call) (any, error) {
 			return nil
 		}
 		if slot["slotId"] = mine.Str("slotId"); mine == nil {
-			slot["slotId"] = NewHostKey()
+			slot["slotId"] = methods.NewHostKey()
 		}
 		slot["until"] = tx.Now().Add(slotTime).Format(time.DateTime)
 		answer["slot_id"], answer["retention"] = slot["slotId"], int64(slotTime/time.Second)
@@ -144,7 +145,7 @@ func slotsAt(tx *store.Tx, slot fleet.Row) (others int, mine fleet.Row, err erro
 
 // slotsOf is how many slots a depot has.
 func slotsOf(tx *store.Tx, depot string) (int, error) {
-	values, err := ParametersOf(tx, depot, slotParameter)
+	values, err := methods.ParametersOf(tx, depot, slotParameter)
 	if err != nil {
 		return 0, err
 	}
@@ -156,16 +157,16 @@ func slotsOf(tx *store.Tx, depot string) (int, error) {
 	return usualSlots, nil
 }
 
-func releaseSlot(c *Call) (any, error) {
-	slot, err := c.slot()
+func releaseSlot(c *methods.Call) (any, error) {
+	slot, err := slotOf(c)
 	if err != nil {
 		return nil, err
 	}
-	id, err := c.text("slot_id")
+	id, err := c.Text("slot_id")
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.update(func(tx *store.Tx) error {
+	return nil, c.Update(func(tx *store.Tx) error {
 		held, err := tx.ByKey(transferSlots, transferSlots.Key(slot))
 		if err != nil || held.Str("slotId") != id {
 			return err // lapsed, or another by now

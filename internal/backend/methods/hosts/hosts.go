@@ -1,47 +1,33 @@
-package methods
+// Package hosts holds methods about clients as a whole: another name, WAN mode,
+// and the transfer slots that keep them from filling their caches all at once.
+package hosts
 
 import (
 	"slices"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-func hostMethods() []*Method {
-	return []*Method{
+// Group is the package's part of the method table.
+func Group() methods.Group {
+	return methods.Group{
+		Methods: slices.Concat(hostMethods(), wanMethods(), slotMethods()),
+		Classes: []*fleet.Class{transferSlots},
+	}
+}
+
+func hostMethods() []*methods.Method {
+	return []*methods.Method{
 		{
-			Name: "host_renameOpsiClient", Roles: []Role{Operator}, call: renameClient, Writes: true,
+			Name: "host_renameOpsiClient", Roles: []methods.Role{methods.Operator}, Do: renameClient, Writes: true,
 			Doc:    "Gives a client another id, with all that belongs to it.",
-			Params: []Param{{Name: "id"}, {Name: "newId"}},
+			Params: []methods.Param{{Name: "id"}, {Name: "newId"}},
 		},
 	}
-}
-
-// hostID is a host's name as the store has it.
-func hostID(name string) (string, error) {
-	id := strings.ToLower(name)
-	return id, fleet.ValidHostID(id)
-}
-
-// hostIDs are the hosts that an argument names: at least one, each by its whole
-// name.
-func (c *Call) hostIDs(name string) ([]string, error) {
-	ids, err := c.texts(name)
-	if err != nil {
-		return nil, err
-	}
-	if len(ids) == 0 {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s names no host", c.m.Name, name)
-	}
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		if out[i], err = hostID(id); err != nil {
-			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: %w", c.m.Name, err)
-		}
-	}
-	return out, nil
 }
 
 // moving is a row that names a client, and the columns by which it does.
@@ -51,22 +37,22 @@ type moving struct {
 	columns []string
 }
 
-func renameClient(c *Call) (any, error) {
-	from, err := c.hostIDs("id")
+func renameClient(c *methods.Call) (any, error) {
+	from, err := c.HostIDs("id")
 	if err != nil {
 		return nil, err
 	}
-	to, err := c.hostIDs("newId")
+	to, err := c.HostIDs("newId")
 	if err != nil {
 		return nil, err
 	}
 	if len(from) != 1 || len(to) != 1 {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: it renames one client", c.m.Name)
+		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: it renames one client", c.Method.Name)
 	}
-	return nil, c.update(func(tx *store.Tx) error { return rename(tx, from[0], to[0]) })
+	return nil, c.Update(func(tx *store.Tx) error { return rename(tx, c.Classes(), from[0], to[0]) })
 }
 
-func rename(tx *store.Tx, from, to string) error {
+func rename(tx *store.Tx, classes []*fleet.Class, from, to string) error {
 	host, err := tx.Get(fleet.Hosts, fleet.Row{"id": from})
 	if err != nil {
 		return fleet.WithHint(err, "see: fernwerk host list")
@@ -81,7 +67,7 @@ func rename(tx *store.Tx, from, to string) error {
 		return err
 	}
 	all := []moving{{fleet.Hosts, host, []string{"id"}}}
-	for _, class := range slices.Concat(fleet.Classes(), []*fleet.Class{seatReservations}) {
+	for _, class := range classes {
 		rows, err := naming(tx, class, from)
 		if err != nil {
 			return err

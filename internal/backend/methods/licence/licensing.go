@@ -1,6 +1,7 @@
-package methods
+package licence
 
 import (
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -22,21 +23,21 @@ var agents = map[string]string{
 	"opsi-client-agent": "windows", "opsi-linux-client-agent": "linux", "opsi-mac-client-agent": "macos",
 }
 
-func licensingMethods() []*Method {
-	return []*Method{
+func licensingMethods() []*methods.Method {
+	return []*methods.Method{
 		{
-			Name: "backend_getLicensingInfo", Roles: everyone, call: licensingInfo,
+			Name: "backend_getLicensingInfo", Roles: methods.Everyone, Do: licensingInfo,
 			Doc: "Which modules may be used: all of them. With the number of clients that the caller sees.",
-			Params: []Param{{Name: "licenses", Optional: true}, {Name: "legacy_modules", Optional: true},
+			Params: []methods.Param{{Name: "licenses", Optional: true}, {Name: "legacy_modules", Optional: true},
 				{Name: "dates", Optional: true}, {Name: "allow_cache", Optional: true}},
 		},
 	}
 }
 
-func licensingInfo(c *Call) (any, error) {
+func licensingInfo(c *methods.Call) (any, error) {
 	numbers := map[string]any{"all": int64(0), "windows": int64(0), "linux": int64(0), "macos": int64(0)}
-	err := c.view(func(tx *store.Tx) error {
-		clients, err := c.selectVisible(tx, fleet.Hosts, fleet.Filter{"type": fleet.OpsiClient})
+	err := c.View(func(tx *store.Tx) error {
+		clients, err := c.SelectVisible(tx, fleet.Hosts, fleet.Filter{"type": fleet.OpsiClient})
 		if err != nil {
 			return err
 		}
@@ -45,7 +46,7 @@ func licensingInfo(c *Call) (any, error) {
 		for id := range agents {
 			ids = append(ids, id)
 		}
-		installed, err := c.selectVisible(tx, fleet.ProductsOnClients, fleet.Filter{"productId": ids, "installationStatus": fleet.Installed})
+		installed, err := c.SelectVisible(tx, fleet.ProductsOnClients, fleet.Filter{"productId": ids, "installationStatus": fleet.Installed})
 		for _, r := range installed {
 			system := agents[r.Str("productId")]
 			numbers[system] = numbers[system].(int64) + 1
@@ -63,17 +64,17 @@ func licensingInfo(c *Call) (any, error) {
 	info := map[string]any{
 		"client_numbers": numbers, "known_modules": names, "obsolete_modules": []any{}, "available_modules": names, "modules": all,
 	}
-	if c.flag("licenses", false) {
+	if c.Flag("licenses", false) {
 		info["licenses"] = []any{} // none is needed
 	}
-	if c.flag("legacy_modules", false) {
+	if c.Flag("legacy_modules", false) {
 		legacy := map[string]any{"valid": true}
 		for _, name := range modules {
 			legacy[name] = true
 		}
 		info["legacy_modules"] = legacy
 	}
-	if c.flag("dates", false) {
+	if c.Flag("dates", false) {
 		info["dates"] = map[string]any{} // nothing runs out
 	}
 	return info, nil

@@ -1,0 +1,36 @@
+// Package catalog is the method table as a whole: the methods of the classes and
+// every group that is written by hand. Server and agent make their service
+// here; whoever only wants to know what can be called reads [Table].
+package catalog
+
+import (
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+func groups() []methods.Group {
+	return []methods.Group{hosts.Group(), inventory.Group(), licence.Group(), workingcopy.Group()}
+}
+
+// New makes a service with all methods over a store that was opened with
+// [Classes].
+func New(s *store.Store, ports methods.Ports) *methods.Service {
+	return methods.New(s, ports, groups()...)
+}
+
+// Table is the whole method table, sorted by name.
+func Table() []*methods.Method { return methods.Table(groups()...) }
+
+// Classes are the bookkeeping of the methods, for [store.Open].
+func Classes() []*fleet.Class {
+	var all []*fleet.Class
+	for _, g := range groups() {
+		all = append(all, g.Classes...)
+	}
+	return all
+}
