@@ -387,8 +387,9 @@ func TestServe_PrunesWhatNoTreeHas(t *testing.T) {
 	d.write(t, "z", words(2, 1<<20))
 	x := d.add(t).Index
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-	defer stop()
-	go d.store.Serve(ctx)
+	done := make(chan error, 1)
+	go func() { done <- d.store.Serve(ctx) }()
+	defer func() { stop(); <-done }()
 	for len(cmp.Diff(before, d.files(t, ".block"))) == 0 || len(d.files(t, ".block")) > len(x.Blocks()) {
 		if ctx.Err() != nil {
 			t.Fatalf("blocks %v", d.files(t, ".block"))
