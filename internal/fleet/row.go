@@ -201,3 +201,22 @@ func (c *Class) Decode(r Row, dst any) {
 		rv.FieldByName("Type").SetString(c.Type(r))
 	}
 }
+
+// Whole turns the numbers of decoded JSON into int64, the only numbers that rows
+// and plain results hold. It changes lists and mappings in place.
+func Whole(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		n, _ := v.Int64()
+		return n
+	case []any:
+		for i := range v {
+			v[i] = Whole(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = Whole(v[k])
+		}
+	}
+	return v
+}

@@ -3,6 +3,8 @@ package methods
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 // Plain turns a struct into the plain data that every codec carries.
@@ -20,23 +22,5 @@ func Plain(v any, err error) (any, error) {
 	if err := dec.Decode(&out); err != nil {
 		return nil, err
 	}
-	return whole(out), nil
-}
-
-// whole turns JSON numbers into int64: plain data has no others.
-func whole(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		n, _ := v.Int64()
-		return n
-	case []any:
-		for i := range v {
-			v[i] = whole(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = whole(v[k])
-		}
-	}
-	return v
+	return fleet.Whole(out), nil
 }

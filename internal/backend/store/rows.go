@@ -325,7 +325,7 @@ func decodeRow(text string) (fleet.Row, error) {
 		return nil, err
 	}
 	for k, v := range r {
-		r[k] = whole(v)
+		r[k] = fleet.Whole(v)
 	}
 	return r, nil
 }
@@ -340,19 +340,5 @@ func decodeList(text string) ([]any, error) {
 	if err := dec.Decode(&list); err != nil {
 		return nil, err
 	}
-	return whole(list).([]any), nil
-}
-
-// whole turns JSON numbers into int64, the only numbers that rows hold.
-func whole(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		n, _ := v.Int64()
-		return n
-	case []any:
-		for i := range v {
-			v[i] = whole(v[i])
-		}
-	}
-	return v
+	return fleet.Whole(list).([]any), nil
 }
