@@ -77,7 +77,7 @@ type Agent struct {
 	reconfigured chan struct{} // a pull may have changed the configuration
 
 	mu      sync.Mutex
-	refused string // the host parameters last reported as refused
+	refused string // what was last reported not to count
 }
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.

@@ -54,22 +54,40 @@ func (a *Agent) settings(tx *store.Tx) (*conf.Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.reportRefused(s.Refused())
+	a.report(s)
 	return s, nil
 }
 
-// reportRefused logs the host parameters that do not count here, when their
-// list changed: the settings are read at every event.
-func (a *Agent) reportRefused(problems []*conf.Problem) {
+// report logs what of the configuration does not count here, when that changed:
+// the settings are read at every event.
+func (a *Agent) report(s *conf.Settings) {
 	var all []string
-	for _, p := range problems {
+	for _, p := range s.Refused() {
 		all = append(all, p.Error())
+	}
+	for _, e := range s.Resolve() {
+		all = append(all, missing(e)...)
 	}
 	text := strings.Join(all, "; ")
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if text != a.refused && text != "" {
-		a.cfg.Log.Warn("host parameters that do not count here", "problems", text)
+		a.cfg.Log.Warn("configuration that does not count here", "problems", text)
 	}
 	a.refused = text
+}
+
+// missing says what an active event configuration asks for that this agent
+// does not have.
+func missing(e conf.EventConfig) (texts []string) {
+	if !e.Active {
+		return nil
+	}
+	if e.Type == conf.NetConnection || e.Type == conf.GUIStartup {
+		texts = append(texts, fmt.Sprintf("event %s: nothing here notices a %s, it occurs only when it is fired", e.ID, e.Type))
+	}
+	if e.CacheDynamicBandwidth {
+		texts = append(texts, fmt.Sprintf("event %s: cache_dynamic_bandwidth is not here, cache_max_bandwidth counts alone", e.ID))
+	}
+	return texts
 }
