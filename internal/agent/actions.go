@@ -113,6 +113,7 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	}
 	defer log.Close()
 	job.Log = log
+	job.Progress = func(text string) { a.tellProgress(ctx, args.ProductID, text) }
 	res, err := a.processor.Run(ctx, job)
 	if err != nil {
 		return engine.Outcome{}, err
@@ -205,6 +206,19 @@ func (a *Agent) needed(ctx context.Context, t engine.Task, args actionArgs) erro
 		}
 	}
 	return nil
+}
+
+// tellProgress keeps what a script says of its progress, for whoever looks at
+// the product meanwhile. A product that was only demanded has no row yet, and
+// nothing is lost with the text.
+func (a *Agent) tellProgress(ctx context.Context, product, text string) {
+	err := a.store.Update(ctx, origin, func(tx *store.Tx) error {
+		return tx.Patch(fleet.ProductsOnClients, fleet.Row{"productId": product, "productType": fleet.LocalbootProduct,
+			"clientId": a.id.HostID, "actionProgress": text})
+	})
+	if err != nil && fleet.CodeOf(err) != fleet.NotFound {
+		a.cfg.Log.Warn("progress not kept", "product", product, "error", err)
+	}
 }
 
 // openLog opens the installation log for appending; a long one is cut.

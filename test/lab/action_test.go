@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/test/lab"
 )
 
@@ -151,4 +152,27 @@ func TestScriptReachesTheService(t *testing.T) {
 	if got := pc.LocalCall("backend_info"); got.(map[string]any)["kind"] != "agent" {
 		t.Errorf("%s answers %v", lines[1], got)
 	}
+}
+
+// What a script says of its progress can be read while it runs.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	goOn := filepath.Join(t.TempDir(), "go-on")
+	l.Package("slow", "1", lab.Setup("progress 'half way'\nwhile [ ! -e '"+goOn+"' ]; do sleep 0.02; done\n"))
+	pc := l.Host("pc1")
+	pc.Request("slow", "setup")
+	change := pc.Begin("on_demand")
+	progress := func() string {
+		return pc.LocalRows("productOnClient_getObjects", []any{}, map[string]any{"productId": "slow"})[0].Str("actionProgress")
+	}
+	pc.Await("the progress", func(control.Status) bool {
+		rows := pc.LocalRows("productOnClient_getObjects", []any{}, map[string]any{"productId": "slow"})
+		return len(rows) == 1 && rows[0].Str("actionProgress") == "half way"
+	})
+	if err := os.WriteFile(goOn, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	pc.Ended(change).OK(t)
+	equal(t, "progress after success", progress(), "")
 }

@@ -101,7 +101,7 @@ func New(kind Kind) (Processor, error) {
 	}
 	return nil, fleet.WithHint(
 		fleet.Errorf(fleet.NotHere, "cannot run actions by a processor of kind %q: this agent has no such part", kind),
-		"leave action_processor empty, and give products scripts that the agent runs itself (.sh)")
+		"give the product a script that the agent runs itself (.sh)")
 }
 
 // Job says what to run.

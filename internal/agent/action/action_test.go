@@ -302,7 +302,7 @@ func TestRun_Timeout(t *testing.T) {
 			job.Timeout = 700 * time.Millisecond
 			r := run(t, job)
 			if r.Status != fleet.Failed || !r.TimedOut || r.ExitCode != -1 ||
-				!strings.HasPrefix(r.Text, "did not end within 700ms, stopped; raise action_processor_timeout") {
+				!strings.HasPrefix(r.Text, "did not end within 700ms, stopped; find out what the script waits for") {
 				t.Errorf("result %+v", r)
 			}
 			if output(log) != "begun\n" || !strings.Contains(log.String(), ": failed, ") {

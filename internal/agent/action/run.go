@@ -171,7 +171,7 @@ func (job Job) interpret(ctx context.Context, name string, env []string, log *tr
 
 func (job Job) late() error {
 	return fleet.WithHint(fmt.Errorf("did not end within %v, stopped", job.Timeout),
-		"raise action_processor_timeout, or find out what the script waits for")
+		"find out what the script waits for, or give long work several products")
 }
 
 // settle judges an exit code. The last line of output is the best short reason
