@@ -1,7 +1,8 @@
 // Package ctl is fernwerk, the administrator's command line.
 //
 // It is a client like any other: everything goes through the server's methods
-// and /v1, with the rights of whoever logs in. One file holds one command.
+// and /v1, with the rights of whoever logs in. The commands live in packages
+// named after what they are about, one file a command; this one joins them.
 //
 // What scripts may rely on: results go to standard output and nothing else
 // does; --json makes them JSON, one document a command; errors are one line
@@ -18,68 +19,38 @@ package ctl
 
 import (
 	"context"
-	"errors"
-	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/fernwerk/fernwerk/internal/ctl/console"
-	"github.com/fernwerk/fernwerk/internal/ctl/session"
-	"github.com/fernwerk/fernwerk/internal/kit/term"
+	"github.com/fernwerk/fernwerk/internal/ctl/dev"
+	"github.com/fernwerk/fernwerk/internal/ctl/hosts"
+	"github.com/fernwerk/fernwerk/internal/ctl/login"
+	"github.com/fernwerk/fernwerk/internal/ctl/products"
+	"github.com/fernwerk/fernwerk/internal/ctl/service"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 )
 
-// System is what the program gets from its surroundings.
-type System struct {
-	In       io.Reader
-	Out, Err io.Writer
-	Getenv   func(string) string
-	Version  string
-}
-
 // OS is the real surroundings.
-func OS(version string) System {
-	return System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Version: version}
+func OS(version string) tool.System {
+	return tool.System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Version: version}
 }
 
 // Run runs one command. Its error has the exit code and, where there is a next
 // step, the hint, as kit/run reports them.
-func Run(ctx context.Context, sys System, args []string) error {
-	t := newTool(sys)
-	t.dial = func(ctx context.Context) (backend, error) { return t.source.Connect(ctx) }
-	return t.run(ctx, args)
+func Run(ctx context.Context, sys tool.System, args []string) error {
+	return execute(ctx, tool.New(sys), args)
 }
 
-// tool is one run of the program: what all commands share.
-type tool struct {
-	console.Console
-	source  session.Source
-	version string
-	getenv  func(string) string
-
-	// dial makes the connection that commands call methods through.
-	dial func(context.Context) (backend, error)
-	conn backend // dialled
-}
-
-func newTool(sys System) *tool {
-	t := &tool{Console: console.Console{In: sys.In, Out: sys.Out, Err: sys.Err}, version: sys.Version, getenv: sys.Getenv}
-	t.source = session.Source{Getenv: sys.Getenv, Console: &t.Console, UserAgent: "fernwerk/" + sys.Version}
-	return t
-}
-
-func (t *tool) run(ctx context.Context, args []string) error {
-	root := t.root()
+func execute(ctx context.Context, t *tool.Tool, args []string) error {
+	root := root(t)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if c, ok := t.conn.(*session.Connection); ok {
-		c.Close()
-	}
-	return presentable(err)
+	t.Close()
+	return tool.Presentable(err)
 }
 
-func (t *tool) root() *cobra.Command {
+func root(t *tool.Tool) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fernwerk",
 		Short: "Administer a Fernwerk server",
@@ -93,51 +64,32 @@ Exit status: 0 done, 1 failed, 2 called wrongly, 3 partly done, 4 waiting for
 somebody else, 5 refused.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       t.version,
+		Version:       t.Version,
 	}
-	t.addFlags(root)
+	t.AddFlags(root)
 	root.SetVersionTemplate("fernwerk {{.Version}}\n")
 	root.SetOut(t.Out)
 	root.SetErr(t.Err)
 	root.SetIn(t.In)
-	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(
-		t.loginCommand(), t.logoutCommand(), t.whoamiCommand(), t.statusCommand(), t.rpcCommand(),
-		t.hostCommand(), t.packageCommand(), t.productCommand(), t.actionCommand(), t.logCommand(),
-		t.devCommand(), t.docsCommand(),
-	)
+	root.SetFlagErrorFunc(tool.FlagError)
+	root.AddCommand(login.Commands(t)...)
+	root.AddCommand(service.Commands(t)...)
+	root.AddCommand(hosts.Commands(t)...)
+	root.AddCommand(products.Commands(t)...)
+	root.AddCommand(dev.Command(t), docsCommand(t))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	group(root)
-	for _, c := range root.Commands() {
-		if c.HasSubCommands() {
-			group(c)
-		}
-	}
 	return root
 }
 
-// presentable makes an error safe to print: parts of it may come from the
-// server. Its exit code stays.
-func presentable(err error) error {
-	if err == nil {
-		return nil
+// group makes every command that only holds others behave as one.
+func group(c *cobra.Command) {
+	if !c.HasSubCommands() {
+		return
 	}
-	return &shown{err}
-}
-
-type shown struct{ error }
-
-func (s *shown) Error() string { return term.Clean(strings.TrimSpace(s.error.Error())) }
-func (s *shown) Unwrap() error { return s.error }
-
-func (s *shown) Hint() string {
-	h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](s.error)
-	if !ok {
-		return ""
+	tool.Group(c)
+	for _, sub := range c.Commands() {
+		group(sub)
 	}
-	return term.Clean(h.Hint())
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
@@ -47,13 +48,13 @@ type ran struct {
 	exit     int
 }
 
-func runWith(t *testing.T, b backend, args ...string) ran {
+func runWith(t *testing.T, b tool.Backend, args ...string) ran {
 	t.Helper()
 	var out, problems bytes.Buffer
-	tool := newTool(System{In: strings.NewReader(""), Out: &out, Err: &problems, Version: "test",
+	one := tool.New(tool.System{In: strings.NewReader(""), Out: &out, Err: &problems, Version: "test",
 		Getenv: func(name string) string { return map[string]string{"XDG_CONFIG_HOME": t.TempDir()}[name] }})
-	tool.dial = func(context.Context) (backend, error) { return b, nil }
-	exit := run.Report(&problems, tool.run(t.Context(), args))
+	one.Dial = func(context.Context) (tool.Backend, error) { return b, nil }
+	exit := run.Report(&problems, execute(t.Context(), one, args))
 	return ran{out.String(), problems.String(), exit}
 }
 
@@ -177,28 +178,6 @@ func TestRPCHint(t *testing.T) {
 	got := runWith(t, answers{"host_getIdent": errors.New("Method 'host_getIdent' not found")}, "rpc", "host_getIdent")
 	if got.exit != 1 || !strings.Contains(got.err, "hint: did you mean host_getIdents?") {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestArgument(t *testing.T) {
-	for text, want := range map[string]any{
-		"pc1.example.org":        "pc1.example.org",
-		"":                       "",
-		"4":                      int64(4),
-		`"4"`:                    "4",
-		"4.5":                    4.5,
-		"18446744073709551616":   float64(18446744073709551616),
-		"4 5":                    "4 5",
-		"[]":                     []any{},
-		"[1,":                    "[1,",
-		"true":                   true,
-		"null":                   nil,
-		"nulls":                  "nulls",
-		`{"id": ["a", 1, null]}`: map[string]any{"id": []any{"a", int64(1), nil}},
-	} {
-		if diff := cmp.Diff(want, argument(text)); diff != "" {
-			t.Errorf("%q: %s", text, diff)
-		}
 	}
 }
 

@@ -1,16 +1,18 @@
-package ctl
+package login
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 )
 
-func (t *tool) logoutCommand() *cobra.Command {
+func (t command) logoutCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "logout",
 		Short: "Forget the saved login",
-		Args:  args,
+		Args:  tool.Args,
 		RunE: func(*cobra.Command, []string) error {
-			was, err := t.source.Forget()
+			was, err := t.Source.Forget()
 			if err != nil {
 				return err
 			}

@@ -1,4 +1,4 @@
-package ctl
+package login
 
 import (
 	"cmp"
@@ -10,9 +10,10 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/ctl/session"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 )
 
-func (t *tool) loginCommand() *cobra.Command {
+func (t command) loginCommand() *cobra.Command {
 	var fingerprint string
 	c := &cobra.Command{
 		Use:   "login [URL]",
@@ -26,7 +27,7 @@ none of these the fingerprint is shown, and you are asked.
 The login, password included, is kept in fernwerk/login.json in your
 configuration folder ($XDG_CONFIG_HOME), readable by you only.`,
 		Example: "  fernwerk login https://server.example.org:4447",
-		Args:    args,
+		Args:    tool.Args,
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.login(c.Context(), append(given, "")[0], fingerprint)
 		},
@@ -35,8 +36,8 @@ configuration folder ($XDG_CONFIG_HOME), readable by you only.`,
 	return c
 }
 
-func (t *tool) login(ctx context.Context, server, fingerprint string) error {
-	server = cmp.Or(server, t.source.Flags.Server, t.source.Getenv("FERNWERK_SERVER"))
+func (t command) login(ctx context.Context, server, fingerprint string) error {
+	server = cmp.Or(server, t.Source.Flags.Server, t.Source.Getenv("FERNWERK_SERVER"))
 	if server == "" {
 		answer, err := t.Ask("Server (https://SERVER:4447): ")
 		if err != nil {
@@ -44,12 +45,12 @@ func (t *tool) login(ctx context.Context, server, fingerprint string) error {
 		}
 		server = answer
 	}
-	t.source.Flags.Server = server
-	a, err := t.source.Account()
+	t.Source.Flags.Server = server
+	a, err := t.Source.Account()
 	if err != nil {
 		return err
 	}
-	if a.CA, err = t.source.Believe(ctx, a.Server, a.CA, fingerprint); err != nil {
+	if a.CA, err = t.Source.Believe(ctx, a.Server, a.CA, fingerprint); err != nil {
 		return err
 	}
 	if a.User == "" && !session.Local(a.Server) {
@@ -62,15 +63,15 @@ func (t *tool) login(ctx context.Context, server, fingerprint string) error {
 			return err
 		}
 	}
-	conn, err := t.source.Open(a)
+	conn, err := t.Source.Open(a)
 	if err != nil {
 		return err
 	}
-	t.conn = conn
+	t.Use(conn)
 	if _, err := rpc.As[bool](conn.Call(ctx, methods.Actor{}, "accessControl_authenticated", methods.Params{})); err != nil {
 		return err
 	}
-	path, err := t.source.Save(a)
+	path, err := t.Source.Save(a)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package ctl
+package products
 
 import (
 	"context"
@@ -8,15 +8,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/selection"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
 
-func (t *tool) actionSetCommand() *cobra.Command {
-	var hosts which
-	var w writing
+func (t command) actionSetCommand() *cobra.Command {
+	var hosts selection.Hosts
+	var w tool.Writing
 	c := &cobra.Command{
-		Use: "set PRODUCT ACTION", Args: args,
+		Use: "set PRODUCT ACTION", Args: tool.Args,
 		Short: "Request an action: " + strings.Join(actions, ", "),
 		Long: `Request an action of a product on hosts. What the product depends on is
 requested with it, in the order in which it will be done.
@@ -31,23 +33,23 @@ some hosts took the request, some did not.`,
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, given []string) error {
-			if err := oneOf(c, "action", given[1], actions); err != nil {
+			if err := tool.OneOf(c, "action", given[1], actions); err != nil {
 				return err
 			}
-			if err := hosts.check(c); err != nil {
+			if err := hosts.Check(c); err != nil {
 				return err
 			}
 			return t.request(c.Context(), given[0], given[1], hosts, w)
 		},
 	}
-	hosts.add(c)
-	w.add(c)
+	hosts.Add(c)
+	w.Add(c)
 	return c
 }
 
 // request sets an action request, or takes it back ("none").
-func (t *tool) request(ctx context.Context, product, action string, hosts which, w writing) error {
-	clients, err := t.clients(ctx, hosts)
+func (t command) request(ctx context.Context, product, action string, hosts selection.Hosts, w tool.Writing) error {
+	clients, err := hosts.Clients(ctx, t.Tool)
 	if err != nil {
 		return err
 	}
@@ -55,16 +57,16 @@ func (t *tool) request(ctx context.Context, product, action string, hosts which,
 	if action == string(fleet.None) {
 		what = fmt.Sprintf("cancel the request for %s on %s", product, strings.Join(clients, ", "))
 	}
-	if w.dryRun {
+	if w.DryRun {
 		return t.Say(map[string]any{"product": product, "action": action, "hosts": clients, "dryRun": true}, "would %s", what)
 	}
-	if err := t.Confirm(w.yes || !hosts.pattern(), what); err != nil {
+	if err := t.Confirm(w.Yes || !hosts.Open(), what); err != nil {
 		return err
 	}
 	requested := []fleet.Row{}
 	failed := 0
 	for _, client := range clients {
-		v, err := t.call(ctx, "setProductActionRequestWithDependencies", product, client, action)
+		v, err := t.Call(ctx, "setProductActionRequestWithDependencies", product, client, action)
 		var rows []fleet.Row
 		if err == nil {
 			rows, err = rpc.Rows(v)
@@ -74,7 +76,7 @@ func (t *tool) request(ctx context.Context, product, action string, hosts which,
 		}
 		if err != nil {
 			failed++
-			run.Report(t.Err, presentable(fmt.Errorf("%s: %w", client, err)))
+			run.Report(t.Err, tool.Presentable(fmt.Errorf("%s: %w", client, err)))
 		}
 		requested = append(requested, rows...)
 	}
@@ -87,7 +89,7 @@ func (t *tool) request(ctx context.Context, product, action string, hosts which,
 	case failed == len(clients):
 		return fmt.Errorf("none of %d hosts took the request", failed)
 	case failed > 0:
-		return &partly{failed, len(clients)}
+		return &tool.Partly{Failed: failed, All: len(clients)}
 	}
 	return nil
 }

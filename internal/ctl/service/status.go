@@ -1,4 +1,4 @@
-package ctl
+package service
 
 import (
 	"context"
@@ -6,33 +6,33 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fernwerk/fernwerk/internal/ctl/session"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-func (t *tool) statusCommand() *cobra.Command {
+func (t command) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Tell whether the server answers, its version, its CA and how much it holds",
-		Args:  args,
+		Args:  tool.Args,
 		RunE:  func(c *cobra.Command, _ []string) error { return t.status(c.Context()) },
 	}
 }
 
-func (t *tool) status(ctx context.Context) error {
-	hosts, err := t.count(ctx, "host", map[string]any{"type": fleet.OpsiClient})
+func (t command) status(ctx context.Context) error {
+	hosts, err := t.Count(ctx, "host", map[string]any{"type": fleet.OpsiClient})
 	if err != nil {
 		if fleet.CodeOf(err) == fleet.Unavailable {
 			return fleet.WithHint(err, "is fernwerkd running there, and does the network let you through?")
 		}
 		return err
 	}
-	products, err := t.count(ctx, "productOnDepot", map[string]any{})
+	products, err := t.Count(ctx, "productOnDepot", map[string]any{})
 	if err != nil {
 		return err
 	}
 	r := fleet.Row{"hosts": hosts, "products": products}
-	if c, ok := t.conn.(*session.Connection); ok {
+	if c := t.Connection(); c != nil {
 		r["server"], r["user"] = c.Account.Server, c.Account.User
 		if r["version"], err = c.Greet(ctx); err != nil {
 			return err
@@ -48,8 +48,8 @@ func (t *tool) status(ctx context.Context) error {
 }
 
 // count is the number of a class's objects that match.
-func (t *tool) count(ctx context.Context, class string, filter map[string]any) (int64, error) {
-	v, err := t.call(ctx, class+"_getIdents", "str", filter)
+func (t command) count(ctx context.Context, class string, filter map[string]any) (int64, error) {
+	v, err := t.Call(ctx, class+"_getIdents", "str", filter)
 	if err != nil {
 		return 0, err
 	}

@@ -1,18 +1,19 @@
-package ctl
+package products
 
 import (
 	"context"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-func (t *tool) actionListCommand() *cobra.Command {
+func (t command) actionListCommand() *cobra.Command {
 	var hosts, products []string
 	var all bool
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Args: args,
+		Use: "list", Aliases: []string{"ls"}, Args: tool.Args,
 		Short: "List requested actions, and with --all also what came of earlier ones",
 		RunE:  func(c *cobra.Command, _ []string) error { return t.actionList(c.Context(), hosts, products, all) },
 	}
@@ -22,7 +23,7 @@ func (t *tool) actionListCommand() *cobra.Command {
 	return c
 }
 
-func (t *tool) actionList(ctx context.Context, hosts, products []string, all bool) error {
+func (t command) actionList(ctx context.Context, hosts, products []string, all bool) error {
 	filter := map[string]any{}
 	if len(hosts) > 0 {
 		filter["clientId"] = hosts
@@ -33,7 +34,7 @@ func (t *tool) actionList(ctx context.Context, hosts, products []string, all boo
 	if !all {
 		filter["actionRequest"] = actions
 	}
-	rows, err := t.objects(ctx, "productOnClient", fleet.Filter(filter))
+	rows, err := t.Objects(ctx, "productOnClient", fleet.Filter(filter))
 	if err != nil {
 		return err
 	}

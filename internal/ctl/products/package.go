@@ -1,18 +1,19 @@
-package ctl
+package products
 
 import (
 	"context"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
-func (t *tool) packageCommand() *cobra.Command {
+func (t command) packageCommand() *cobra.Command {
 	c := &cobra.Command{Use: "package", Short: "Packages (.opsi): build, install, list, remove"}
 	list := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Args: args,
+		Use: "list", Aliases: []string{"ls"}, Args: tool.Args,
 		Short: "List the packages that the server's depot has installed",
 		RunE:  func(c *cobra.Command, _ []string) error { return t.packageList(c.Context()) },
 	}
@@ -20,8 +21,8 @@ func (t *tool) packageCommand() *cobra.Command {
 	return c
 }
 
-func (t *tool) packageList(ctx context.Context) error {
-	conn, err := t.server(ctx)
+func (t command) packageList(ctx context.Context) error {
+	conn, err := t.Server(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package ctl
+package service
 
 import (
 	"bufio"
@@ -10,22 +10,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
 // logTypes are opsi's.
 var logTypes = []string{"bootimage", "clientconnect", "instlog", "opsiconfd", "userlogin", "winpe"}
 
-func (t *tool) logCommand() *cobra.Command {
+func (t command) logCommand() *cobra.Command {
 	c := &cobra.Command{Use: "log", Short: "The logs that hosts have sent"}
 	var size int64
 	show := &cobra.Command{
-		Use: "show HOST TYPE", Args: args,
+		Use: "show HOST TYPE", Args: tool.Args,
 		Short:     "Show the newest part of a log: " + strings.Join(logTypes, ", "),
 		Example:   "  fernwerk log show pc1.example.org instlog",
 		ValidArgs: logTypes,
 		RunE: func(c *cobra.Command, given []string) error {
-			if err := oneOf(c, "type of log", given[1], logTypes); err != nil {
+			if err := tool.OneOf(c, "type of log", given[1], logTypes); err != nil {
 				return err
 			}
 			return t.logShow(c.Context(), given[0], given[1], size)
@@ -36,8 +37,8 @@ func (t *tool) logCommand() *cobra.Command {
 	return c
 }
 
-func (t *tool) logShow(ctx context.Context, host, kind string, size int64) error {
-	text, err := rpc.As[string](t.call(ctx, "log_read", kind, host, size))
+func (t command) logShow(ctx context.Context, host, kind string, size int64) error {
+	text, err := rpc.As[string](t.Call(ctx, "log_read", kind, host, size))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package ctl
+package hosts
 
 import (
 	"context"
@@ -6,32 +6,34 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 )
 
-func (t *tool) hostDeleteCommand() *cobra.Command {
-	var w writing
+func (t command) hostDeleteCommand() *cobra.Command {
+	var w tool.Writing
 	c := &cobra.Command{
-		Use: "delete HOST...", Aliases: []string{"rm"}, Args: args,
+		Use: "delete HOST...", Aliases: []string{"rm"}, Args: tool.Args,
 		Short: "Delete hosts, with all that the server knows of them",
 		RunE:  func(c *cobra.Command, given []string) error { return t.hostDelete(c.Context(), given, w) },
 	}
-	w.add(c)
+	w.Add(c)
 	return c
 }
 
-func (t *tool) hostDelete(ctx context.Context, ids []string, w writing) error {
+func (t command) hostDelete(ctx context.Context, ids []string, w tool.Writing) error {
 	for _, id := range ids { // all are there, or nothing is done
 		if _, err := t.host(ctx, id); err != nil {
 			return err
 		}
 	}
-	if w.dryRun {
+	if w.DryRun {
 		return t.Say(map[string]any{"wouldDelete": ids}, "would delete %s", strings.Join(ids, ", "))
 	}
-	if err := t.Confirm(w.yes, fmt.Sprintf("delete %s", strings.Join(ids, ", "))); err != nil {
+	if err := t.Confirm(w.Yes, fmt.Sprintf("delete %s", strings.Join(ids, ", "))); err != nil {
 		return err
 	}
-	if _, err := t.call(ctx, "host_delete", ids); err != nil {
+	if _, err := t.Call(ctx, "host_delete", ids); err != nil {
 		return err
 	}
 	return t.Say(map[string]any{"deleted": ids}, "deleted %s", strings.Join(ids, ", "))

@@ -1,4 +1,4 @@
-package ctl
+package service
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
@@ -20,7 +21,7 @@ import (
 // mostColumns is how many attributes of an object a table shows.
 const mostColumns = 7
 
-func (t *tool) rpcCommand() *cobra.Command {
+func (t command) rpcCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "rpc METHOD [ARGUMENT...]",
 		Aliases: []string{"method"},
@@ -35,7 +36,7 @@ The result is written as JSON; on a terminal a list of objects is shown as a
 table, unless --json says otherwise.`,
 		Example: `  fernwerk rpc host_getObjects '["description"]' '{"type": "OpsiClient"}'
   fernwerk rpc backend_getInterface`,
-		Args: args,
+		Args: tool.Args,
 		ValidArgsFunction: func(_ *cobra.Command, given []string, begun string) ([]string, cobra.ShellCompDirective) {
 			if len(given) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
@@ -52,12 +53,12 @@ table, unless --json says otherwise.`,
 	}
 }
 
-func (t *tool) rpc(ctx context.Context, method string, texts []string) error {
+func (t command) rpc(ctx context.Context, method string, texts []string) error {
 	arguments := make([]any, len(texts))
 	for i, text := range texts {
 		arguments[i] = argument(text)
 	}
-	v, err := t.call(ctx, method, arguments...)
+	v, err := t.Call(ctx, method, arguments...)
 	if err != nil {
 		return nearMethod(err, method)
 	}
@@ -144,7 +145,7 @@ func tabular(v any) []fleet.Row {
 
 // columns chooses what a table of objects shows: attributes that some object
 // has, in the order of their class, identity first.
-func (t *tool) columns(method string, rows []fleet.Row) (shown []string, left int) {
+func (t command) columns(method string, rows []fleet.Row) (shown []string, left int) {
 	var order []string
 	class, _, _ := strings.Cut(method, "_")
 	for _, c := range fleet.Classes() {

@@ -1,4 +1,4 @@
-package ctl
+package products
 
 import (
 	"context"
@@ -11,15 +11,16 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/ctl/session"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
-func (t *tool) packageInstallCommand() *cobra.Command {
+func (t command) packageInstallCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "install FILE...", Args: args,
+		Use: "install FILE...", Args: tool.Args,
 		Short: "Upload packages and install them on the server's depot",
 		Long: `Upload packages and install them on the server's depot. Each is installed whole
 or not at all. Exit status 3: some were installed, some not.`,
@@ -27,13 +28,13 @@ or not at all. Exit status 3: some were installed, some not.`,
 	}
 }
 
-func (t *tool) packageInstall(ctx context.Context, files []string) error {
+func (t command) packageInstall(ctx context.Context, files []string) error {
 	for _, f := range files { // all are packages, or nothing is sent
 		if _, err := archive.ParseName(filepath.Base(f)); err != nil {
 			return fleet.Errorf(fleet.Invalid, "cannot install %s: %w", f, err)
 		}
 	}
-	conn, err := t.server(ctx)
+	conn, err := t.Server(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (t *tool) packageInstall(ctx context.Context, files []string) error {
 		}
 		if err != nil {
 			failed++
-			run.Report(t.Err, presentable(err))
+			run.Report(t.Err, tool.Presentable(err))
 			report = map[string]any{"file": f, "error": err.Error()}
 		} else if !t.JSON {
 			t.Remark("installed %v %v-%v: %v files, %s%s", report["product"], report["productVersion"], report["packageVersion"],
@@ -63,7 +64,7 @@ func (t *tool) packageInstall(ctx context.Context, files []string) error {
 	case failed == len(files):
 		return fmt.Errorf("none of %d packages was installed", failed)
 	case failed > 0:
-		return &partly{failed, len(files)}
+		return &tool.Partly{Failed: failed, All: len(files)}
 	}
 	return nil
 }
@@ -76,7 +77,7 @@ func replaced(report map[string]any) string {
 }
 
 // upload sends one package and waits until it is installed.
-func (t *tool) upload(ctx context.Context, conn *session.Connection, path string) (map[string]any, error) {
+func (t command) upload(ctx context.Context, conn *session.Connection, path string) (map[string]any, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot install: %w", err)

@@ -1,33 +1,34 @@
-package ctl
+package products
 
 import (
 	"context"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-func (t *tool) productCommand() *cobra.Command {
+func (t command) productCommand() *cobra.Command {
 	c := &cobra.Command{Use: "product", Short: "The products on the depots"}
 	c.AddCommand(&cobra.Command{
-		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: args,
+		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: tool.Args,
 		Short: "List products on depots; in PATTERN * stands for any text",
 		RunE:  func(c *cobra.Command, given []string) error { return t.productList(c.Context(), given) },
 	})
 	return c
 }
 
-func (t *tool) productList(ctx context.Context, pattern []string) error {
+func (t command) productList(ctx context.Context, pattern []string) error {
 	onDepot, products := fleet.Filter{}, fleet.Filter{}
 	if len(pattern) > 0 {
 		onDepot["productId"], products["id"] = pattern[0], pattern[0]
 	}
-	rows, err := t.objects(ctx, "productOnDepot", onDepot)
+	rows, err := t.Objects(ctx, "productOnDepot", onDepot)
 	if err != nil {
 		return err
 	}
-	described, err := t.objects(ctx, "product", products)
+	described, err := t.Objects(ctx, "product", products)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package ctl
+package hosts
 
 import (
 	"context"
@@ -10,13 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-func (t *tool) hostHistoryCommand() *cobra.Command {
+func (t command) hostHistoryCommand() *cobra.Command {
 	var limit int64
 	c := &cobra.Command{
-		Use: "history HOST", Args: args,
+		Use: "history HOST", Args: tool.Args,
 		Short:   "Show who changed what about a host, the newest first",
 		Example: "  fernwerk host history pc1.example.org --limit 20",
 		RunE:    func(c *cobra.Command, given []string) error { return t.hostHistory(c.Context(), given[0], limit) },
@@ -25,11 +26,11 @@ func (t *tool) hostHistoryCommand() *cobra.Command {
 	return c
 }
 
-func (t *tool) hostHistory(ctx context.Context, id string, limit int64) error {
+func (t command) hostHistory(ctx context.Context, id string, limit int64) error {
 	if err := fleet.ValidHostID(id); err != nil {
 		return fleet.Errorf(fleet.Invalid, "cannot show the history: %w", err)
 	}
-	entries, err := rpc.As[[]any](t.call(ctx, "journal_getEntries", id, limit))
+	entries, err := rpc.As[[]any](t.Call(ctx, "journal_getEntries", id, limit))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package ctl
+package products
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
 	"github.com/fernwerk/fernwerk/internal/fleet/control"
@@ -23,10 +24,10 @@ import (
 // mostWarnings is how many names that do not travel are listed.
 const mostWarnings = 10
 
-func (t *tool) packageBuildCommand() *cobra.Command {
+func (t command) packageBuildCommand() *cobra.Command {
 	var out string
 	c := &cobra.Command{
-		Use: "build DIR", Args: args,
+		Use: "build DIR", Args: tool.Args,
 		Short: "Build a package from a product's source folder",
 		Long: `Build a package from a product's source folder, which holds OPSI/control.toml
 (or OPSI/control) and CLIENT_DATA, the files that clients get.
@@ -40,7 +41,7 @@ none. Names that Windows or macOS cannot hold are warned of.`,
 	return c
 }
 
-func (t *tool) packageBuild(ctx context.Context, dir, out string) error {
+func (t command) packageBuild(ctx context.Context, dir, out string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fleet.WithHint(fmt.Errorf("cannot build a package: %w", err), "name the folder that holds OPSI and CLIENT_DATA")
@@ -113,8 +114,8 @@ func survey(source fs.FS) (*control.Control, int64, error) {
 }
 
 // epoch is SOURCE_DATE_EPOCH (reproducible-builds.org), or no time.
-func (t *tool) epoch() (time.Time, error) {
-	text := t.source.Getenv("SOURCE_DATE_EPOCH")
+func (t command) epoch() (time.Time, error) {
+	text := t.Source.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -139,7 +140,7 @@ type temporary struct{ *os.File }
 func (t *temporary) Close() error { return errors.Join(t.File.Close(), os.Remove(t.Name())) }
 
 // built says what was built, and what of it will not travel.
-func (t *tool) built(path string, b *archive.Built) error {
+func (t command) built(path string, b *archive.Built) error {
 	warnings := b.Manifest.Portable()
 	for i, w := range warnings {
 		if i == mostWarnings {

@@ -1,4 +1,4 @@
-package ctl
+package hosts
 
 import (
 	"context"
@@ -9,17 +9,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
-	"github.com/fernwerk/fernwerk/internal/ctl/session"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 // newHost are the flags of `host create`.
 type newHost struct{ description, notes, mac, ip string }
 
-func (t *tool) hostCreateCommand() *cobra.Command {
+func (t command) hostCreateCommand() *cobra.Command {
 	var h newHost
 	c := &cobra.Command{
-		Use: "create HOST", Args: args,
+		Use: "create HOST", Args: tool.Args,
 		Short: "Create a host, and print how its machine joins",
 		Long: `Create a host, and print the one-time password and the command with which its
 machine joins. The password works once; whoever has it can be that host.`,
@@ -33,13 +33,13 @@ machine joins. The password works once; whoever has it can be that host.`,
 	return c
 }
 
-func (t *tool) hostCreate(ctx context.Context, id string, h newHost) error {
+func (t command) hostCreate(ctx context.Context, id string, h newHost) error {
 	id = strings.ToLower(id)
 	if err := fleet.ValidHostID(id); err != nil {
 		return fleet.Errorf(fleet.Invalid, "cannot create the host: %w", err)
 	}
 	// The method replaces what is there; an existing host must not lose its key.
-	there, err := t.count(ctx, "host", map[string]any{"id": id})
+	there, err := t.Count(ctx, "host", map[string]any{"id": id})
 	if err != nil {
 		return err
 	}
@@ -55,11 +55,11 @@ func (t *tool) hostCreate(ctx context.Context, id string, h newHost) error {
 	if h.ip != "" {
 		object["ipAddress"] = h.ip
 	}
-	if _, err := t.call(ctx, "host_insertObject", object); err != nil {
+	if _, err := t.Call(ctx, "host_insertObject", object); err != nil {
 		return err
 	}
 	out := map[string]any{"hostId": id, "oneTimePassword": password}
-	if conn, ok := t.conn.(*session.Connection); ok {
+	if conn := t.Connection(); conn != nil {
 		out["server"] = conn.Account.Server
 		if out["caFingerprint"], err = conn.Authority(ctx); err != nil {
 			return err

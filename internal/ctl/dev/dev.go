@@ -1,4 +1,5 @@
-package ctl
+// Package dev is for those who develop Fernwerk, or try it out.
+package dev
 
 import (
 	"context"
@@ -14,21 +15,26 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fernwerk/fernwerk/internal/ctl/demo"
+	"github.com/fernwerk/fernwerk/internal/ctl/dev/demo"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
-func (t *tool) devCommand() *cobra.Command {
+// command is a command of this package, with what all commands share.
+type command struct{ *tool.Tool }
+
+// Command is dev.
+func Command(t *tool.Tool) *cobra.Command {
 	c := &cobra.Command{Use: "dev", Short: "For those who develop or try out Fernwerk"}
-	c.AddCommand(t.demoCommand())
+	c.AddCommand(command{t}.demoCommand())
 	return c
 }
 
-func (t *tool) demoCommand() *cobra.Command {
+func (t command) demoCommand() *cobra.Command {
 	o := demo.Options{}
 	rate := "20mbit"
 	c := &cobra.Command{
-		Use: "demo", Args: args,
+		Use: "demo", Args: tool.Args,
 		Short: "Watch software travel over a slow line and install with the server gone",
 		Long: `Watch software travel over a slow line and install with the server gone.
 
@@ -42,7 +48,7 @@ carried them in both directions, seconds by the demo's own clock.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
 			if o.Rate, err = bitRate(rate); err != nil {
-				return misused(c, "cannot use --rate: %s", err)
+				return tool.Misused(c, "cannot use --rate: %s", err)
 			}
 			return t.demo(c.Context(), o)
 		},
@@ -54,7 +60,7 @@ carried them in both directions, seconds by the demo's own clock.`,
 	return c
 }
 
-func (t *tool) demo(ctx context.Context, o demo.Options) error {
+func (t command) demo(ctx context.Context, o demo.Options) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot find the programs of the demo: %w", err)

@@ -1,23 +1,24 @@
-package ctl
+package hosts
 
 import (
 	"context"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-func (t *tool) hostCommand() *cobra.Command {
+func (t command) hostCommand() *cobra.Command {
 	c := &cobra.Command{Use: "host", Short: "The machines: list, show, create, delete, history"}
 	list := &cobra.Command{
-		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: args,
+		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: tool.Args,
 		Short:   "List hosts; in PATTERN * stands for any text",
 		Example: "  fernwerk host list '*.branch.example.org'",
 		RunE:    func(c *cobra.Command, given []string) error { return t.hostList(c.Context(), given) },
 	}
 	show := &cobra.Command{
-		Use: "show HOST", Args: args,
+		Use: "show HOST", Args: tool.Args,
 		Short: "Show one host, without its secrets",
 		RunE:  func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
 	}
@@ -36,12 +37,12 @@ func hostAttributes() []any {
 	return names
 }
 
-func (t *tool) hostList(ctx context.Context, pattern []string) error {
+func (t command) hostList(ctx context.Context, pattern []string) error {
 	filter := map[string]any{}
 	if len(pattern) > 0 {
 		filter["id"] = pattern[0]
 	}
-	rows, err := t.rows(ctx, "host_getObjects", hostAttributes(), filter)
+	rows, err := t.Rows(ctx, "host_getObjects", hostAttributes(), filter)
 	if err != nil {
 		return err
 	}
@@ -49,11 +50,11 @@ func (t *tool) hostList(ctx context.Context, pattern []string) error {
 }
 
 // host is one host.
-func (t *tool) host(ctx context.Context, id string) (fleet.Row, error) {
+func (t command) host(ctx context.Context, id string) (fleet.Row, error) {
 	if err := fleet.ValidHostID(id); err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot find the host: %w", err)
 	}
-	rows, err := t.rows(ctx, "host_getObjects", hostAttributes(), map[string]any{"id": id})
+	rows, err := t.Rows(ctx, "host_getObjects", hostAttributes(), map[string]any{"id": id})
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func (t *tool) host(ctx context.Context, id string) (fleet.Row, error) {
 	return rows[0], nil
 }
 
-func (t *tool) hostShow(ctx context.Context, id string) error {
+func (t command) hostShow(ctx context.Context, id string) error {
 	r, err := t.host(ctx, id)
 	if err != nil {
 		return err

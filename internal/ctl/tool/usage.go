@@ -1,4 +1,4 @@
-package ctl
+package tool
 
 import (
 	"errors"
@@ -16,14 +16,14 @@ import (
 // error.
 const exitPartly = 3
 
-// misused is a command line that cannot be meant.
-func misused(c *cobra.Command, format string, args ...any) error {
+// Misused is a command line that cannot be meant.
+func Misused(c *cobra.Command, format string, args ...any) error {
 	return &console.Misuse{Text: fmt.Sprintf(format, args...), Next: fmt.Sprintf("try: %s --help", c.CommandPath())}
 }
 
-// args checks the number of arguments by the names that Use gives them, such as
+// Args checks the number of arguments by the names that Use gives them, such as
 // "show HOST", "delete HOST..." or "set PRODUCT ACTION".
-func args(c *cobra.Command, given []string) error {
+func Args(c *cobra.Command, given []string) error {
 	names := strings.Fields(c.Use)[1:]
 	least, most := 0, len(names)
 	for _, name := range names {
@@ -36,16 +36,16 @@ func args(c *cobra.Command, given []string) error {
 	}
 	switch {
 	case len(given) < least:
-		return misused(c, "cannot run %q: %s is missing", c.CommandPath(), names[len(given)])
+		return Misused(c, "cannot run %q: %s is missing", c.CommandPath(), names[len(given)])
 	case len(given) > most:
-		return misused(c, "cannot run %q: %q is one argument too many", c.CommandPath(), given[most])
+		return Misused(c, "cannot run %q: %q is one argument too many", c.CommandPath(), given[most])
 	}
 	return nil
 }
 
-// group makes a command that only holds others say what it holds, and refuse
+// Group makes a command that only holds others say what it holds, and refuse
 // what it does not.
-func group(c *cobra.Command) {
+func Group(c *cobra.Command) {
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, given []string) error {
 		if len(given) == 0 {
@@ -57,18 +57,18 @@ func group(c *cobra.Command) {
 				names = append(append(names, sub.Name()), sub.Aliases...)
 			}
 		}
-		return misused(c, "unknown command %q for %q%s", given[0], c.CommandPath(), nearest.Phrase(given[0], names))
+		return Misused(c, "unknown command %q for %q%s", given[0], c.CommandPath(), nearest.Phrase(given[0], names))
 	}
 }
 
-// flagError words what is wrong with a flag, and names the nearest right one.
-func flagError(c *cobra.Command, err error) error {
+// FlagError words what is wrong with a flag, and names the nearest right one.
+func FlagError(c *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok || len(unknown.GetSpecifiedName()) < 2 {
-		return misused(c, "cannot run %q: %s", c.CommandPath(), err)
+		return Misused(c, "cannot run %q: %s", c.CommandPath(), err)
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -80,22 +80,24 @@ func flagError(c *cobra.Command, err error) error {
 	if near, ok := nearest.Suggest(unknown.GetSpecifiedName(), names); ok {
 		text += fmt.Sprintf(" (did you mean --%s?)", near)
 	}
-	return misused(c, "%s", text)
+	return Misused(c, "%s", text)
 }
 
-// oneOf refuses a word that is not among the right ones.
-func oneOf(c *cobra.Command, what, word string, right []string) error {
+// OneOf refuses a word that is not among the right ones.
+func OneOf(c *cobra.Command, what, word string, right []string) error {
 	for _, r := range right {
 		if word == r {
 			return nil
 		}
 	}
-	return misused(c, "unknown %s %q%s: it is one of %s", what, word, nearest.Phrase(word, right), strings.Join(right, ", "))
+	return Misused(c, "unknown %s %q%s: it is one of %s", what, word, nearest.Phrase(word, right), strings.Join(right, ", "))
 }
 
-// partly is the error of a command that did some of its work; what failed has
+// Partly is the error of a command that did some of its work; what failed has
 // been said.
-type partly struct{ failed, all int }
+type Partly struct{ Failed, All int }
 
-func (p *partly) Error() string { return fmt.Sprintf("%d of %d failed", p.failed, p.all) }
-func (p *partly) ExitCode() int { return exitPartly }
+func (p *Partly) Error() string { return fmt.Sprintf("%d of %d failed", p.Failed, p.All) }
+
+// ExitCode is 3, see docs/reference/exit-codes.md.
+func (p *Partly) ExitCode() int { return exitPartly }

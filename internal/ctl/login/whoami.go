@@ -1,4 +1,4 @@
-package ctl
+package login
 
 import (
 	"context"
@@ -6,23 +6,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 )
 
-func (t *tool) whoamiCommand() *cobra.Command {
+func (t command) whoamiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "whoami",
 		Short: "Tell the account and the server, as the server sees it",
-		Args:  args,
+		Args:  tool.Args,
 		RunE:  func(c *cobra.Command, _ []string) error { return t.whoami(c.Context()) },
 	}
 }
 
-func (t *tool) whoami(ctx context.Context) error {
-	admin, err := rpc.As[bool](t.call(ctx, "accessControl_userIsAdmin"))
+func (t command) whoami(ctx context.Context) error {
+	admin, err := rpc.As[bool](t.Call(ctx, "accessControl_userIsAdmin"))
 	if err != nil {
 		return err
 	}
-	a, err := t.source.Account()
+	a, err := t.Source.Account()
 	if err != nil {
 		return err
 	}

@@ -1,32 +1,33 @@
-package ctl
+package products
 
 import (
 	"context"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/spf13/cobra"
 )
 
-func (t *tool) packageRemoveCommand() *cobra.Command {
-	var w writing
+func (t command) packageRemoveCommand() *cobra.Command {
+	var w tool.Writing
 	c := &cobra.Command{
-		Use: "remove PRODUCT", Aliases: []string{"rm"}, Args: args,
+		Use: "remove PRODUCT", Aliases: []string{"rm"}, Args: tool.Args,
 		Short: "Remove a product from the server's depot",
 		RunE:  func(c *cobra.Command, given []string) error { return t.packageRemove(c.Context(), given[0], w) },
 	}
-	w.add(c)
+	w.Add(c)
 	return c
 }
 
-func (t *tool) packageRemove(ctx context.Context, product string, w writing) error {
-	conn, err := t.server(ctx)
+func (t command) packageRemove(ctx context.Context, product string, w tool.Writing) error {
+	conn, err := t.Server(ctx)
 	if err != nil {
 		return err
 	}
-	if w.dryRun {
+	if w.DryRun {
 		return t.Say(map[string]any{"wouldRemove": product}, "would remove %s from the depot", product)
 	}
-	if err := t.Confirm(w.yes, "remove "+product+" from the depot"); err != nil {
+	if err := t.Confirm(w.Yes, "remove "+product+" from the depot"); err != nil {
 		return err
 	}
 	var gone map[string]any
