@@ -23,6 +23,15 @@ var wanCases = map[string]func(*bench){
 		b.refused(fleet.NotFound, "changeWANConfig", true, []any{client(3), "pc9.example.org"})
 		b.same("a refused call changes nobody", usual, b.switches(3))
 	},
+	"host_getWANMode": func(b *bench) {
+		b.clients(3)
+		b.same("nobody has a switch", map[string]any{client(1): "off", client(2): "off", client(3): "off"}, b.wanModes())
+		b.call("changeWANConfig", true, client(1))
+		b.call("configState_create", timer, client(2), true)
+		b.same("one is in, one half", map[string]any{client(1): "on", client(2): "partly", client(3): "off"}, b.wanModes())
+		b.same("which switches", map[string]any{guiStartup: true, userLoggedIn: true, netConnection: false, timer: true},
+			b.call("host_getWANMode", client(2)).(map[string]any)[client(2)].(map[string]any)["switches"])
+	},
 }
 
 var wanRules = map[string]func(*bench){
@@ -61,6 +70,15 @@ var (
 	inWAN = map[string]any{guiStartup: []any{false}, userLoggedIn: []any{false}, netConnection: []any{true}, timer: []any{true}}
 	usual = map[string]any{guiStartup: []any{true}, userLoggedIn: []any{true}, netConnection: []any{false}, timer: []any{false}}
 )
+
+func (b *bench) wanModes() map[string]any {
+	b.Helper()
+	out := map[string]any{}
+	for client, v := range b.call("host_getWANMode").(map[string]any) {
+		out[client] = v.(map[string]any)["mode"]
+	}
+	return out
+}
 
 func (b *bench) switches(n int) map[string]any { b.Helper(); return b.switchesOf(client(n)) }
 

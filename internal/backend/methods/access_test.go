@@ -166,6 +166,8 @@ var handArguments = map[string]func(host string) []any{
 	"auditHardwareOnHost_setObsolete":         func(h string) []any { return []any{h} },
 	"auditSoftwareOnClient_setObsolete":       func(h string) []any { return []any{h} },
 	"licenseOnClient_getOrCreateObject":       func(h string) []any { return []any{h, "pool1"} },
+	"host_getWANMode":                         func(host string) []any { return []any{host} },
+	"host_select":                             func(host string) []any { return []any{"id = " + host} },
 	"changeWANConfig":                         func(h string) []any { return []any{true, h} },
 	"depot_acquireTransferSlot":               func(h string) []any { return []any{"depot1.example.org", h} },
 	"depot_releaseTransferSlot":               func(h string) []any { return []any{"depot1.example.org", h, "none"} },

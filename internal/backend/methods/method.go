@@ -192,6 +192,12 @@ func (c *Call) Update(fn func(*store.Tx) error) error {
 	return c.s.store.Update(c.Context, c.Origin(), fn)
 }
 
+// Ask calls another method of the same service for the same caller, who sees no
+// more of it than by a call of his own. It is not the same transaction.
+func (c *Call) Ask(method string, args ...any) (any, error) {
+	return c.s.Call(c.Context, c.Actor, method, Pos(args...))
+}
+
 // HostID is a host's name as the store has it.
 func HostID(name string) (string, error) {
 	id := strings.ToLower(name)

@@ -1,5 +1,6 @@
-// Package hosts holds methods about clients as a whole: another name, WAN mode,
-// and the transfer slots that keep them from filling their caches all at once.
+// Package hosts holds methods about clients as a whole: which of them are meant
+// by a condition, another name, WAN mode, and the transfer slots that keep them
+// from filling their caches all at once.
 package hosts
 
 import (
@@ -15,7 +16,7 @@ import (
 // Group is the package's part of the method table.
 func Group() methods.Group {
 	return methods.Group{
-		Methods: slices.Concat(hostMethods(), wanMethods(), slotMethods()),
+		Methods: slices.Concat(hostMethods(), selectionMethods(), wanMethods(), slotMethods()),
 		Classes: []*fleet.Class{transferSlots},
 	}
 }

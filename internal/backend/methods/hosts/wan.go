@@ -19,12 +19,42 @@ var wanParameters = []struct {
 	{"opsiclientd.event_timer.active", "event_timer active", false},
 }
 
+// wanMode words how the four switches of a client stand.
+func wanMode(values map[string]any) string {
+	in := 0
+	for _, p := range wanParameters {
+		if v, _ := values[p.id].([]any); len(v) == 1 && v[0] == !p.usual {
+			in++
+		}
+	}
+	switch in {
+	case 0:
+		return "off"
+	case len(wanParameters):
+		return "on"
+	}
+	return "partly"
+}
+
+func wanParameterIDs() []string {
+	ids := make([]string, len(wanParameters))
+	for i, p := range wanParameters {
+		ids[i] = p.id
+	}
+	return ids
+}
+
 func wanMethods() []*methods.Method {
 	return []*methods.Method{
 		{
 			Name: "changeWANConfig", Roles: []methods.Role{methods.Operator}, Do: changeWAN, Writes: true,
 			Doc:    "Sets the four event switches of the clients for WAN mode, or back. Nobody else's change.",
 			Params: []methods.Param{{Name: "enabled"}, {Name: "clientIds"}},
+		},
+		{
+			Name: "host_getWANMode", Roles: []methods.Role{methods.Operator, methods.Reader, methods.Depot}, Do: wanModes,
+			Doc:    "How clients stand to WAN mode: {client: {mode: on, off or partly, switches: {parameter: value}}}; of all clients if none is named.",
+			Params: []methods.Param{{Name: "clientIds", Optional: true}},
 		},
 	}
 }
@@ -60,6 +90,29 @@ func changeWAN(c *methods.Call) (any, error) {
 		}
 		return nil
 	})
+}
+
+func wanModes(c *methods.Call) (any, error) {
+	clients, err := c.Texts("clientIds")
+	if err != nil {
+		return nil, err
+	}
+	v, err := c.Ask("configState_getValues", wanParameterIDs(), clients)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	for client, values := range v.(map[string]any) {
+		switches := map[string]any{}
+		for _, p := range wanParameters {
+			switches[p.id] = p.usual
+			if v, _ := values.(map[string]any)[p.id].([]any); len(v) > 0 {
+				switches[p.id] = v[0]
+			}
+		}
+		out[client] = map[string]any{"mode": wanMode(values.(map[string]any)), "switches": switches}
+	}
+	return out, nil
 }
 
 // defaultParameter makes a switch that is missing. A value without a default
