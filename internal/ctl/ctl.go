@@ -24,8 +24,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/dev"
+	"github.com/fernwerk/fernwerk/internal/ctl/groups"
 	"github.com/fernwerk/fernwerk/internal/ctl/hosts"
 	"github.com/fernwerk/fernwerk/internal/ctl/login"
+	"github.com/fernwerk/fernwerk/internal/ctl/params"
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
 	"github.com/fernwerk/fernwerk/internal/ctl/service"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
@@ -75,6 +77,8 @@ somebody else, 5 refused.`,
 	root.AddCommand(login.Commands(t)...)
 	root.AddCommand(service.Commands(t)...)
 	root.AddCommand(hosts.Commands(t)...)
+	root.AddCommand(groups.Commands(t)...)
+	root.AddCommand(params.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(dev.Command(t), docsCommand(t))
 	root.InitDefaultHelpCmd()

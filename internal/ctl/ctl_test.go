@@ -75,7 +75,6 @@ func TestUsage(t *testing.T) {
 		"dev demo --rate 20":     `"20" is no rate such as 20mbit`,
 		"dev demo --rtt 20":      `invalid argument "20" for "--rtt" flag`,
 		"login --ca-fingerprint": `flag needs an argument: --ca-fingerprint`,
-		"action set x setup --host a.b.c --where x=y": "cannot use --where: choosing hosts by a condition is not built yet",
 	} {
 		got := runWith(t, answers{}, strings.Fields(line)...)
 		if got.exit != 2 || got.out != "" || !strings.Contains(got.err, want) || !strings.Contains(got.err, "\nhint: ") {

@@ -3,10 +3,10 @@ package hosts
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/selection"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 )
 
@@ -28,13 +28,13 @@ func (t command) hostDelete(ctx context.Context, ids []string, w tool.Writing) e
 		}
 	}
 	if w.DryRun {
-		return t.Say(map[string]any{"wouldDelete": ids}, "would delete %s", strings.Join(ids, ", "))
+		return t.Say(map[string]any{"wouldDelete": ids}, "would delete %s", selection.Say(ids))
 	}
-	if err := t.Confirm(w.Yes, fmt.Sprintf("delete %s", strings.Join(ids, ", "))); err != nil {
+	if err := t.Confirm(w.Yes, fmt.Sprintf("delete %s", selection.Say(ids))); err != nil {
 		return err
 	}
 	if _, err := t.Call(ctx, "host_delete", ids); err != nil {
 		return err
 	}
-	return t.Say(map[string]any{"deleted": ids}, "deleted %s", strings.Join(ids, ", "))
+	return t.Say(map[string]any{"deleted": ids}, "deleted %s", selection.Say(ids))
 }

@@ -5,24 +5,40 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/selection"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 func (t command) hostCommand() *cobra.Command {
-	c := &cobra.Command{Use: "host", Short: "The machines: list, show, create, delete, history"}
-	list := &cobra.Command{
-		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: tool.Args,
-		Short:   "List hosts; in PATTERN * stands for any text",
-		Example: "  fernwerk host list '*.branch.example.org'",
-		RunE:    func(c *cobra.Command, given []string) error { return t.hostList(c.Context(), given) },
-	}
+	c := &cobra.Command{Use: "host", Short: "The machines: list, show, create, change, rename, delete, history"}
 	show := &cobra.Command{
 		Use: "show HOST", Args: tool.Args,
-		Short: "Show one host, without its secrets",
-		RunE:  func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
+		Short:             "Show one host, without its secrets",
+		ValidArgsFunction: t.CompleteHost,
+		RunE:              func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
 	}
-	c.AddCommand(list, show, t.hostCreateCommand(), t.hostDeleteCommand(), t.hostHistoryCommand())
+	c.AddCommand(t.hostListCommand(), show, t.hostCreateCommand(), t.hostChangeCommand(), t.hostRenameCommand(),
+		t.hostDeleteCommand(), t.hostHistoryCommand())
+	return c
+}
+
+func (t command) hostListCommand() *cobra.Command {
+	var where selection.Hosts
+	c := &cobra.Command{
+		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: tool.Args,
+		Short: "List hosts; in PATTERN * stands for any text",
+		Example: "  fernwerk host list '*.branch.example.org'\n" +
+			"  fernwerk host list --where 'last-seen > 30d and not installed = firefox'",
+		RunE: func(c *cobra.Command, given []string) error {
+			where.Names = append(where.Names, given...)
+			if err := where.CheckSome(c); err != nil {
+				return err
+			}
+			return t.hostList(c.Context(), where)
+		},
+	}
+	where.Add(c)
 	return c
 }
 
@@ -37,10 +53,19 @@ func hostAttributes() []any {
 	return names
 }
 
-func (t command) hostList(ctx context.Context, pattern []string) error {
+func (t command) hostList(ctx context.Context, chosen selection.Hosts) error {
 	filter := map[string]any{}
-	if len(pattern) > 0 {
-		filter["id"] = pattern[0]
+	if chosen.Where != "" {
+		ids, err := chosen.Clients(ctx, t.Tool)
+		if fleet.CodeOf(err) == fleet.NotFound {
+			return t.List(nil, "no host meets the condition")
+		}
+		if err != nil {
+			return err
+		}
+		filter["id"] = ids
+	} else if len(chosen.Names) > 0 {
+		filter["id"] = chosen.Names
 	}
 	rows, err := t.Rows(ctx, "host_getObjects", hostAttributes(), filter)
 	if err != nil {

@@ -23,7 +23,7 @@ func (t command) actionSetCommand() *cobra.Command {
 		Long: `Request an action of a product on hosts. What the product depends on is
 requested with it, in the order in which it will be done.
 
-A pattern of hosts is asked about first, unless --yes is given. Exit status 3:
+A pattern or condition is asked about first, unless --yes is given. Exit status 3:
 some hosts took the request, some did not.`,
 		Example: "  fernwerk action set firefox setup --host pc1.example.org",
 		ValidArgsFunction: func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -53,9 +53,9 @@ func (t command) request(ctx context.Context, product, action string, hosts sele
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("request %s of %s for %s", action, product, strings.Join(clients, ", "))
+	what := fmt.Sprintf("request %s of %s for %s", action, product, selection.Say(clients))
 	if action == string(fleet.None) {
-		what = fmt.Sprintf("cancel the request for %s on %s", product, strings.Join(clients, ", "))
+		what = fmt.Sprintf("cancel the request for %s on %s", product, selection.Say(clients))
 	}
 	if w.DryRun {
 		return t.Say(map[string]any{"product": product, "action": action, "hosts": clients, "dryRun": true}, "would %s", what)

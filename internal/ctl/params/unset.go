@@ -1,0 +1,66 @@
+package params
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+func (t command) unsetCommand() *cobra.Command {
+	var g target
+	var w tool.Writing
+	c := &cobra.Command{
+		Use: "unset PARAMETER", Args: tool.Args,
+		Short:             "Take away values, so that those of the level above count again",
+		ValidArgsFunction: t.CompleteParameter,
+		RunE: func(c *cobra.Command, given []string) error {
+			if err := g.check(c); err != nil {
+				return err
+			}
+			return t.unset(c.Context(), given[0], g, w)
+		},
+	}
+	g.add(c)
+	w.Add(c)
+	return c
+}
+
+func (t command) unset(ctx context.Context, id string, g target, w tool.Writing) error {
+	p, err := t.find(ctx, id)
+	if err != nil {
+		return err
+	}
+	objects, err := g.objects(ctx, t.Tool)
+	if err != nil {
+		return err
+	}
+	states, err := t.Objects(ctx, "configState", fleet.Filter{"configId": p.id(), "objectId": objects})
+	if err != nil {
+		return err
+	}
+	with := []string{}
+	idents := make([]any, len(states))
+	for i, s := range states {
+		with = append(with, s.Str("objectId"))
+		idents[i] = map[string]any{"type": "ConfigState", "configId": p.id(), "objectId": s.Str("objectId")}
+	}
+	said := map[string]any{"parameter": p.id(), "objects": with, "dryRun": w.DryRun}
+	if len(with) == 0 {
+		return t.Say(said, "nothing to do: none has a value of its own")
+	}
+	what := fmt.Sprintf("take away the value of %s from %s", p.id(), g.say(with))
+	if w.DryRun {
+		return t.Say(said, "would %s", what)
+	}
+	if err := t.Confirm(w.Yes || !g.asks(), what); err != nil {
+		return err
+	}
+	if _, err := t.Call(ctx, "configState_deleteObjects", idents); err != nil {
+		return err
+	}
+	return t.Say(said, "%s", what)
+}
