@@ -11,8 +11,8 @@ import (
 // command is a command of this package, with what all commands share.
 type command struct{ *tool.Tool }
 
-// Commands are login, logout and whoami.
+// Commands are login, logout, whoami and context.
 func Commands(t *tool.Tool) []*cobra.Command {
 	c := command{t}
-	return []*cobra.Command{c.loginCommand(), c.logoutCommand(), c.whoamiCommand()}
+	return []*cobra.Command{c.loginCommand(), c.logoutCommand(), c.whoamiCommand(), c.contextCommand()}
 }

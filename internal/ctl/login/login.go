@@ -25,7 +25,8 @@ the CA in --ca FILE, or by a CA with the fingerprint in --ca-fingerprint. With
 none of these the fingerprint is shown, and you are asked.
 
 The login, password included, is kept in fernwerk/login.json in your
-configuration folder ($XDG_CONFIG_HOME), readable by you only.`,
+configuration folder ($XDG_CONFIG_HOME), readable by you only, and becomes the
+current context. --context names it; without that it is called as the server.`,
 		Example: "  fernwerk login https://server.example.org:4447",
 		Args:    tool.Args,
 		RunE: func(c *cobra.Command, given []string) error {
@@ -45,7 +46,8 @@ func (t command) login(ctx context.Context, server, fingerprint string) error {
 		}
 		server = answer
 	}
-	t.Source.Flags.Server = server
+	name := t.Source.Flags.Context
+	t.Source.Flags.Server, t.Source.Flags.Context, t.Source.Anew = server, "", true
 	a, err := t.Source.Account()
 	if err != nil {
 		return err
@@ -71,9 +73,9 @@ func (t command) login(ctx context.Context, server, fingerprint string) error {
 	if _, err := rpc.As[bool](conn.Call(ctx, methods.Actor{}, "accessControl_authenticated", methods.Params{})); err != nil {
 		return err
 	}
-	path, err := t.Source.Save(a)
+	name, path, err := t.Source.Save(name, a)
 	if err != nil {
 		return err
 	}
-	return t.Say(map[string]any{"server": a.Server, "user": a.User, "file": path}, "logged in to %s as %s", a.Server, cmp.Or(a.User, "the owner of the socket"))
+	return t.Say(map[string]any{"server": a.Server, "user": a.User, "context": name, "file": path}, "logged in to %s as %s", a.Server, cmp.Or(a.User, "the owner of the socket"))
 }

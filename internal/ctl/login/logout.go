@@ -9,18 +9,18 @@ import (
 func (t command) logoutCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "logout",
-		Short: "Forget the saved login",
+		Short: "Forget the saved login of the current context, or of the one named by --context",
 		Args:  tool.Args,
 		RunE: func(*cobra.Command, []string) error {
-			was, err := t.Source.Forget()
+			was, err := t.Source.Forget(t.Source.Flags.Context)
 			if err != nil {
 				return err
 			}
-			said := "logged out"
-			if !was {
+			said := "logged out of " + was
+			if was == "" {
 				said = "nobody was logged in"
 			}
-			return t.Say(map[string]any{"loggedOut": was}, "%s", said)
+			return t.Say(map[string]any{"loggedOut": was != "", "context": was}, "%s", said)
 		},
 	}
 }

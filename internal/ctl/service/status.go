@@ -46,13 +46,3 @@ func (t command) status(ctx context.Context) error {
 	}
 	return t.Sheet(r, []string{"server", "user", "version", "caFingerprint", "hosts", "products"})
 }
-
-// count is the number of a class's objects that match.
-func (t command) count(ctx context.Context, class string, filter map[string]any) (int64, error) {
-	v, err := t.Call(ctx, class+"_getIdents", "str", filter)
-	if err != nil {
-		return 0, err
-	}
-	list, _ := v.([]any)
-	return int64(len(list)), nil
-}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -26,33 +27,21 @@ type Account struct {
 // maxSecret bounds a password file, in bytes.
 const maxSecret = 4 << 10
 
-// Account gathers flags, environment and the saved login. The saved password
-// goes only to the server and user that it was saved for, the saved CA only
-// vouches for its server.
+// Account gathers flags, environment and the saved logins. A saved password goes
+// only to the server and user that it was saved for, a saved CA only vouches for
+// its server.
 func (s *Source) Account() (Account, error) {
 	var a Account
-	old, err := s.load()
+	old, err := s.chosen(&a)
 	if err != nil {
 		return a, err
 	}
-	server := cmp.Or(s.Flags.Server, s.Getenv("FERNWERK_SERVER"), old.Server)
-	if server == "" {
-		return a, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot tell which server is meant: nobody is logged in"),
-			"run: fernwerk login https://SERVER:4447")
-	}
-	if a.Server, err = address(server); err != nil {
-		return a, err
-	}
-	if a.Server == old.Server {
-		a.CA = old.CA
-	} else {
-		old.User = ""
-	}
+	a.CA = old.CA
 	a.User = cmp.Or(s.Flags.User, s.Getenv("FERNWERK_USER"), old.User)
 	if a.Password, a.HasPassword, err = s.password(); err != nil {
 		return a, err
 	}
-	if !a.HasPassword && old.User != "" && a.User == old.User {
+	if !s.Anew && !a.HasPassword && old.User != "" && a.User == old.User {
 		a.Password, a.HasPassword = old.Password, true
 	}
 	if file := cmp.Or(s.Flags.CA, s.Getenv("FERNWERK_CA")); file != "" {
@@ -63,6 +52,40 @@ func (s *Source) Account() (Account, error) {
 		a.CA = string(data)
 	}
 	return a, nil
+}
+
+// chosen sets the server that is meant, and returns the login that is saved for
+// it: by the context that is named, else by the server that is named, else the
+// current one.
+func (s *Source) chosen(a *Account) (Account, error) {
+	saved, err := s.Saved()
+	if err != nil {
+		return Account{}, err
+	}
+	context := cmp.Or(s.Flags.Context, s.Getenv("FERNWERK_CONTEXT"))
+	server := cmp.Or(s.Flags.Server, s.Getenv("FERNWERK_SERVER"))
+	if s.Flags.Context != "" && s.Flags.Server != "" {
+		return Account{}, &console.Misuse{Text: "cannot tell which server is meant: --context and --server are both given", Next: "leave one of them out"}
+	}
+	if s.Flags.Context != "" || s.Flags.Server == "" && context != "" {
+		old, err := saved.login(context)
+		a.Server = old.Server
+		return old, err
+	}
+	if server == "" {
+		server = saved.Logins[saved.Current].Server
+	}
+	if server == "" {
+		hint := "run: fernwerk login https://SERVER:4447"
+		if len(saved.Logins) > 0 {
+			hint = "choose one with: fernwerk context use " + saved.Names()[0]
+		}
+		return Account{}, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot tell which server is meant: nobody is logged in"), "%s", hint)
+	}
+	if a.Server, err = address(server); err != nil {
+		return Account{}, err
+	}
+	return saved.Logins[saved.of(a.Server)], nil
 }
 
 // password is the one that a flag or the environment gives.

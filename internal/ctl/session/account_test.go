@@ -34,12 +34,12 @@ const here = "https://server.example.org:4447"
 func TestAccount(t *testing.T) {
 	config := t.TempDir()
 	login := Account{Server: here, User: "anna", Password: "saved", CA: "the CA"}
-	path, err := someone(t, map[string]string{"XDG_CONFIG_HOME": config}, Flags{}).Save(login)
+	name, path, err := someone(t, map[string]string{"XDG_CONFIG_HOME": config}, Flags{}).Save("", login)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 || path != filepath.Join(config, "fernwerk", "login.json") {
-		t.Errorf("%s: %v, %v", path, info, err)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 || path != filepath.Join(config, "fernwerk", "login.json") || name != "server.example.org" {
+		t.Errorf("%s: %s, %v, %v", path, name, info, err)
 	}
 	for _, c := range []struct {
 		name  string
@@ -94,7 +94,7 @@ func TestAccount_Refused(t *testing.T) {
 	}
 	broken := t.TempDir()
 	source := someone(t, map[string]string{"XDG_CONFIG_HOME": broken}, Flags{})
-	path, err := source.Save(Account{})
+	_, path, err := source.Save("", Account{})
 	if err == nil {
 		err = os.WriteFile(path, []byte("{"), 0o600)
 	}
@@ -104,11 +104,80 @@ func TestAccount_Refused(t *testing.T) {
 	if _, err := source.Account(); err == nil || fleet.HintOf(err) == "" {
 		t.Errorf("a broken login: %v", err)
 	}
-	if was, err := source.Forget(); !was || err != nil {
+	if was, err := source.Forget(""); was == "" || err != nil {
 		t.Errorf("forget: %v, %v", was, err)
 	}
-	if was, err := source.Forget(); was || err != nil {
+	if was, err := source.Forget(""); was != "" || err != nil {
 		t.Errorf("forget twice: %v, %v", was, err)
+	}
+}
+
+func TestContexts(t *testing.T) {
+	env := map[string]string{"XDG_CONFIG_HOME": t.TempDir()}
+	source := someone(t, env, Flags{})
+	save := func(name string, a Account, want string) {
+		t.Helper()
+		if got, _, err := source.Save(name, a); err != nil || got != want {
+			t.Fatalf("saved as %q, %v; want %q", got, err, want)
+		}
+	}
+	first, other, same := Account{Server: here, User: "anna", Password: "1"}, Account{Server: "https://b.example.org:4447", User: "b", Password: "2"},
+		Account{Server: "https://server.example.org:9999", User: "c", Password: "3"}
+	save("", first, "server.example.org")
+	save("", first, "server.example.org") // its own again
+	save("b", other, "b")
+	save("", same, "server.example.org-2") // another server on that host
+	for _, c := range []struct {
+		flags Flags
+		env   string
+		want  string // the password
+	}{
+		{Flags{}, "", "3"}, // saved last
+		{Flags{Context: "b"}, "", "2"},
+		{Flags{}, "b", "2"},
+		{Flags{Server: here}, "b", "1"}, // a flag counts before the environment
+		{Flags{Server: other.Server}, "", "2"},
+		{Flags{Server: other.Server, User: "anna"}, "", ""},
+	} {
+		env["FERNWERK_CONTEXT"] = c.env
+		if a, err := someone(t, env, c.flags).Account(); err != nil || a.Password != c.want {
+			t.Errorf("%+v, %q: %+v, %v", c.flags, c.env, a, err)
+		}
+	}
+	env["FERNWERK_CONTEXT"] = ""
+	for _, f := range []Flags{{Context: "c"}, {Context: "b", Server: here}} {
+		if a, err := someone(t, env, f).Account(); err == nil {
+			t.Errorf("%+v: %+v", f, a)
+		}
+	}
+	if err := source.Use("c"); fleet.CodeOf(err) != fleet.NotFound {
+		t.Errorf("use of what is not there: %v", err)
+	}
+	if err := source.Use("b"); err != nil {
+		t.Error(err)
+	}
+	if was, err := source.Forget(""); was != "b" || err != nil {
+		t.Errorf("forget: %q, %v", was, err)
+	}
+	if a, err := source.Account(); err == nil || !strings.Contains(fleet.HintOf(err), "context use server.example.org") {
+		t.Errorf("with none chosen: %+v, %v", a, err)
+	}
+}
+
+// The file of an earlier fernwerk holds one login.
+func TestSaved_Earlier(t *testing.T) {
+	env := map[string]string{"XDG_CONFIG_HOME": t.TempDir()}
+	dir := filepath.Join(env["XDG_CONFIG_HOME"], "fernwerk")
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "login.json"), []byte(`{"server": "`+here+`", "user": "anna", "password": "old", "ca": "CA"}`), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := someone(t, env, Flags{}).Account()
+	if want := (Account{Server: here, User: "anna", Password: "old", CA: "CA", HasPassword: true}); err != nil || a != want {
+		t.Errorf("%+v, %v", a, err)
 	}
 }
 

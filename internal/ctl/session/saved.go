@@ -5,16 +5,42 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/kit/nearest"
 )
 
-// path is $XDG_CONFIG_HOME/fernwerk/login.json, readable by its owner only, or
-// where the system keeps a user's configuration.
-func (s *Source) path() (string, error) {
+// Saved are the logins that are kept, by the names of their contexts.
+type Saved struct {
+	Current string             `json:"current"` // "" while none is chosen
+	Logins  map[string]Account `json:"logins"`
+}
+
+// Names are the contexts' names, sorted.
+func (s Saved) Names() []string { return slices.Sorted(maps.Keys(s.Logins)) }
+
+// of finds the context of a server: the current one, if that is the server's.
+func (s Saved) of(server string) string {
+	if s.Logins[s.Current].Server == server {
+		return s.Current
+	}
+	for _, name := range s.Names() {
+		if s.Logins[name].Server == server {
+			return name
+		}
+	}
+	return ""
+}
+
+// folder is $XDG_CONFIG_HOME/fernwerk, or where the system keeps a user's
+// configuration.
+func (s *Source) folder() (string, error) {
 	dir := s.Getenv("XDG_CONFIG_HOME")
 	if dir == "" {
 		var err error
@@ -22,59 +48,151 @@ func (s *Source) path() (string, error) {
 			return "", fleet.WithHint(fmt.Errorf("cannot find the folder for the login: %w", err), "set XDG_CONFIG_HOME or HOME")
 		}
 	}
-	return filepath.Join(dir, "fernwerk", "login.json"), nil
+	return filepath.Join(dir, "fernwerk"), nil
 }
 
-// load reads the saved login; there may be none.
-func (s *Source) load() (Account, error) {
-	var a Account
-	path, err := s.path()
+// Saved reads the saved logins; there may be none.
+func (s *Source) Saved() (Saved, error) {
+	none := Saved{Logins: map[string]Account{}}
+	dir, err := s.folder()
 	if err != nil {
-		return a, nil // nobody can have saved one
+		return none, nil // nobody can have saved one
 	}
+	path := filepath.Join(dir, "login.json")
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return a, nil
+		return none, nil
 	}
+	saved := none
 	if err == nil {
-		err = json.Unmarshal(data, &a)
+		err = json.Unmarshal(data, &saved)
+	}
+	if err == nil && len(saved.Logins) == 0 {
+		err = one(data, &saved)
 	}
 	if err != nil {
-		return Account{}, fleet.WithHint(fmt.Errorf("cannot read the saved login %s: %w", path, err), "log in again, or delete the file: fernwerk logout")
+		return none, fleet.WithHint(fmt.Errorf("cannot read the saved login %s: %w", path, err), "log in again, or delete the file: fernwerk logout")
 	}
-	return a, nil
+	return saved, nil
 }
 
-// Save keeps a login for later runs and returns where.
-func (s *Source) Save(a Account) (path string, err error) {
-	if path, err = s.path(); err != nil {
-		return "", err
+// one reads the file of an earlier fernwerk, which kept one login.
+func one(data []byte, saved *Saved) error {
+	var a Account
+	if err := json.Unmarshal(data, &a); err != nil || a.Server == "" {
+		return err
 	}
-	data, err := json.MarshalIndent(a, "", "  ")
+	saved.Current = ContextName(a.Server)
+	saved.Logins = map[string]Account{saved.Current: a}
+	return nil
+}
+
+// ContextName is what the context of a server is called where nobody says.
+func ContextName(server string) string {
+	if u, err := url.Parse(server); err == nil && u.Hostname() != "" {
+		return u.Hostname()
+	}
+	return "local"
+}
+
+// Save keeps a login for later runs and makes its context the current one. An
+// empty name is the one that the server's login has already, or its host's
+// name. It returns the name and the file, which only its owner can read.
+func (s *Source) Save(name string, a Account) (context, path string, err error) {
+	saved, err := s.Saved()
+	if err != nil {
+		return "", "", err
+	}
+	if name == "" {
+		name = saved.of(a.Server)
+	}
+	if name == "" {
+		name = ContextName(a.Server)
+		for n := 2; saved.Logins[name].Server != ""; n++ {
+			name = fmt.Sprintf("%s-%d", ContextName(a.Server), n)
+		}
+	}
+	saved.Logins[name], saved.Current = a, name
+	path, err = s.write(saved)
+	return name, path, err
+}
+
+func (s *Source) write(saved Saved) (path string, err error) {
+	dir, err := s.folder()
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	data, err := json.MarshalIndent(saved, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("cannot save the login: %w", err)
 	}
+	path = filepath.Join(dir, "login.json")
 	if err := atomicfile.WriteFile(path, append(data, '\n'), 0o600); err != nil {
 		return "", fmt.Errorf("cannot save the login: %w", err)
 	}
 	return path, nil
 }
 
-// Forget deletes the saved login and says whether there was one.
-func (s *Source) Forget() (bool, error) {
-	path, err := s.path()
+// Use makes a context the current one.
+func (s *Source) Use(name string) error {
+	saved, err := s.Saved()
 	if err != nil {
-		return false, err
+		return err
 	}
-	err = os.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	if _, err := saved.login(name); err != nil {
+		return err
 	}
+	saved.Current = name
+	_, err = s.write(saved)
+	return err
+}
+
+// login is the login of a context that must be there.
+func (s Saved) login(name string) (Account, error) {
+	a, ok := s.Logins[name]
+	if !ok {
+		return a, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find context %q%s", name, nearest.Phrase(name, s.Names())),
+			"list all with: fernwerk context list")
+	}
+	return a, nil
+}
+
+// Forget deletes the login of a context, or of the current one, and says which;
+// "" if there was none. A file that cannot be read is deleted whole.
+func (s *Source) Forget(name string) (string, error) {
+	saved, err := s.Saved()
 	if err != nil {
-		return false, fmt.Errorf("cannot delete the saved login: %w", err)
+		return "all", s.remove()
 	}
-	return true, atomicfile.SyncDir(filepath.Dir(path))
+	if name == "" {
+		name = saved.Current
+	} else if _, err := saved.login(name); err != nil {
+		return "", err
+	}
+	if saved.Logins[name].Server == "" {
+		return "", nil
+	}
+	delete(saved.Logins, name)
+	if saved.Current == name {
+		saved.Current = ""
+	}
+	if len(saved.Logins) == 0 {
+		return name, s.remove()
+	}
+	_, err = s.write(saved)
+	return name, err
+}
+
+func (s *Source) remove() error {
+	dir, err := s.folder()
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, "login.json")); err != nil {
+		return fmt.Errorf("cannot delete the saved login: %w", err)
+	}
+	return atomicfile.SyncDir(dir)
 }

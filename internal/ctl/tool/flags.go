@@ -7,6 +7,7 @@ import (
 // AddFlags adds the flags of all commands.
 func (t *Tool) AddFlags(root *cobra.Command) {
 	p, f := root.PersistentFlags(), &t.Source.Flags
+	p.StringVar(&f.Context, "context", "", "the saved login to use, by its name (FERNWERK_CONTEXT)")
 	p.StringVar(&f.Server, "server", "", "the server, https://SERVER:4447 or unix:///SOCKET (FERNWERK_SERVER)")
 	p.StringVar(&f.User, "user", "", "the account (FERNWERK_USER)")
 	p.StringVar(&f.PasswordFile, "password-file", "", "a file whose first line is the password; - is standard input (FERNWERK_PASSWORD holds the password itself)")
