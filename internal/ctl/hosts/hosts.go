@@ -11,14 +11,14 @@ import (
 )
 
 func (t command) hostCommand() *cobra.Command {
-	c := &cobra.Command{Use: "host", Short: "The machines: list, show, create, change, rename, delete, history"}
+	c := &cobra.Command{Use: "host", Short: "The machines: list, show, why, create, change, rename, delete, history"}
 	show := &cobra.Command{
 		Use: "show HOST", Args: tool.Args,
 		Short:             "Show one host, without its secrets",
 		ValidArgsFunction: t.CompleteHost,
 		RunE:              func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
 	}
-	c.AddCommand(t.hostListCommand(), show, t.hostCreateCommand(), t.hostChangeCommand(), t.hostRenameCommand(),
+	c.AddCommand(t.hostListCommand(), show, t.hostWhyCommand(), t.hostCreateCommand(), t.hostChangeCommand(), t.hostRenameCommand(),
 		t.hostDeleteCommand(), t.hostHistoryCommand())
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/values"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -58,13 +59,13 @@ func (t command) create(ctx context.Context, id string, d definition) error {
 		}
 		p.Row["possibleValues"] = possible
 	}
-	if p.Row["defaultValues"], err = p.values(d.defaults); err != nil {
+	if p.Row["defaultValues"], err = values.Read(p.Row, p.id(), d.defaults); err != nil {
 		return err
 	}
 	if _, err := t.Call(ctx, "config_insertObject", map[string]any(p.Row)); err != nil {
 		return err
 	}
-	return t.Say(p.Row, "created %s, default %s", id, words(p.Row["defaultValues"]))
+	return t.Say(p.Row, "created %s, default %s", id, values.Say(p.Row["defaultValues"]))
 }
 
 func (t command) deleteCommand() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/values"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -29,17 +30,17 @@ func (t command) diff(ctx context.Context, host, other string) error {
 	if other != "" {
 		hosts = append(hosts, other)
 	}
-	values, err := t.effective(ctx, []string{}, hosts)
+	counting, err := t.effective(ctx, []string{}, hosts)
 	if err != nil {
 		return err
 	}
 	for _, h := range hosts {
-		if values[h] == nil {
+		if counting[h] == nil {
 			return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find host %s", h), "list all with: fernwerk host list")
 		}
 	}
-	one, _ := values[host].(map[string]any)
-	two, _ := values[other].(map[string]any)
+	one, _ := counting[host].(map[string]any)
+	two, _ := counting[other].(map[string]any)
 	beside := other
 	if other == "" {
 		beside, two = "default", map[string]any{}
@@ -58,7 +59,7 @@ func (t command) diff(ctx context.Context, host, other string) error {
 		}
 		r := fleet.Row{"parameter": id, host: one[id], beside: two[id]}
 		if !t.JSON {
-			r[host], r[beside] = words(one[id]), words(two[id])
+			r[host], r[beside] = values.Say(one[id]), values.Say(two[id])
 		}
 		rows = append(rows, r)
 	}

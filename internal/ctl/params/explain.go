@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/values"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -37,12 +38,12 @@ func (t command) explain(ctx context.Context, id, host string) error {
 	if err != nil {
 		return err
 	}
-	values, err := t.Objects(ctx, "configState", fleet.Filter{"configId": p.id()})
+	states, err := t.Objects(ctx, "configState", fleet.Filter{"configId": p.id()})
 	if err != nil {
 		return err
 	}
 	own := map[string]any{}
-	for _, s := range values {
+	for _, s := range states {
 		own[s.Str("objectId")] = s["values"]
 	}
 	rows := []fleet.Row{{"level": "default", "of": "", "values": p.Row["defaultValues"], "counts": ""}}
@@ -60,7 +61,7 @@ func (t command) explain(ctx context.Context, id, host string) error {
 	}
 	for _, r := range rows {
 		if r["value"] = "-"; r["values"] != nil {
-			r["value"] = words(r["values"])
+			r["value"] = values.Say(r["values"])
 		}
 	}
 	return t.List(rows, "", "level", "of", "value", "counts")

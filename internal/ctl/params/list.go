@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/values"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -32,11 +33,11 @@ func (t command) list(ctx context.Context, pattern, host string) error {
 	}
 	headers := []string{"parameter=id", "default", "possible", "description"}
 	if host != "" {
-		values, err := t.effective(ctx, []string{pattern}, []string{host})
+		counting, err := t.effective(ctx, []string{pattern}, []string{host})
 		if err != nil {
 			return err
 		}
-		counts, known := values[host].(map[string]any)
+		counts, known := counting[host].(map[string]any)
 		if !known {
 			return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find host %s", host), "list all with: fernwerk host list")
 		}
@@ -47,7 +48,7 @@ func (t command) list(ctx context.Context, pattern, host string) error {
 	}
 	for _, r := range rows {
 		if !t.JSON {
-			r["value"], r["default"], r["possible"] = words(r["values"]), words(r["defaultValues"]), r["possibleValues"]
+			r["value"], r["default"], r["possible"] = values.Say(r["values"]), values.Say(r["defaultValues"]), r["possibleValues"]
 		}
 	}
 	return t.List(rows, "no host parameters", headers...)

@@ -9,13 +9,11 @@ package params
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
-	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
@@ -56,46 +54,6 @@ func (t command) find(ctx context.Context, id string) (parameter, error) {
 	}
 	return parameter{}, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find host parameter %q%s", id, nearest.Phrase(id, names)),
 		"list all with: fernwerk param list; make one with: fernwerk param create")
-}
-
-// words of people for true and false.
-var booleans = map[string]bool{"true": true, "yes": true, "on": true, "1": true, "false": false, "no": false, "off": false, "0": false}
-
-// values reads what a person wrote as values of the parameter.
-func (p parameter) values(texts []string) ([]any, error) {
-	if multi, _ := p.Row["multiValue"].(bool); !multi && len(texts) > 1 {
-		return nil, &console.Misuse{Text: fmt.Sprintf("cannot set %s to %d values: it takes one", p.id(), len(texts)), Next: "quote a value that holds blanks"}
-	}
-	var possible []string
-	editable, _ := p.Row["editable"].(bool)
-	list, _ := p.Row["possibleValues"].([]any)
-	for _, v := range list {
-		possible = append(possible, console.Cell(v))
-	}
-	out := make([]any, len(texts))
-	for i, text := range texts {
-		out[i] = text
-		if p.Str("type") == fleet.BoolConfig {
-			b, ok := booleans[strings.ToLower(text)]
-			if !ok {
-				return nil, &console.Misuse{Text: fmt.Sprintf("cannot set %s to %q: it is true or false", p.id(), text), Next: "write true or false"}
-			}
-			out[i] = b
-		} else if !editable && len(possible) > 0 && !slices.Contains(possible, text) {
-			return nil, &console.Misuse{Text: fmt.Sprintf("cannot set %s to %q%s", p.id(), text, nearest.Phrase(text, possible)),
-				Next: "it is one of " + strings.Join(possible, ", ")}
-		}
-	}
-	return out, nil
-}
-
-// words are values in words.
-func words(v any) string {
-	list, _ := v.([]any)
-	if len(list) == 0 {
-		return "(no value)"
-	}
-	return console.Cell(list)
 }
 
 // effective are the values that count for hosts: host -> parameter -> values.

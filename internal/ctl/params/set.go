@@ -7,11 +7,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/values"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 func (t command) setCommand() *cobra.Command {
-	var g target
+	var g values.Target
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "set PARAMETER VALUE...", Args: tool.Args,
@@ -23,45 +24,45 @@ about first, unless --yes is given.`,
 			"  fernwerk param set opsiclientd.event_timer.active true --host pc1.example.org",
 		ValidArgsFunction: t.CompleteParameter,
 		RunE: func(c *cobra.Command, given []string) error {
-			if err := g.check(c); err != nil {
+			if err := g.Check(c); err != nil {
 				return err
 			}
-			if g.defaults {
+			if g.Defaults {
 				return t.setDefault(c.Context(), given[0], given[1:], w)
 			}
 			return t.set(c.Context(), given[0], given[1:], g, w)
 		},
 	}
-	g.add(c)
-	c.Flags().BoolVar(&g.defaults, "default", false, "the default of all hosts")
+	g.Add(c)
+	c.Flags().BoolVar(&g.Defaults, "default", false, "the default of all hosts")
 	w.Add(c)
 	return c
 }
 
-func (t command) set(ctx context.Context, id string, texts []string, g target, w tool.Writing) error {
+func (t command) set(ctx context.Context, id string, texts []string, g values.Target, w tool.Writing) error {
 	p, err := t.find(ctx, id)
 	if err != nil {
 		return err
 	}
-	values, err := p.values(texts)
+	set, err := values.Read(p.Row, p.id(), texts)
 	if err != nil {
 		return err
 	}
-	objects, err := g.objects(ctx, t.Tool)
+	objects, err := g.Objects(ctx, t.Tool)
 	if err != nil {
 		return err
 	}
-	said := map[string]any{"parameter": p.id(), "values": values, "objects": objects, "dryRun": w.DryRun}
-	what := fmt.Sprintf("set %s to %s for %s", p.id(), words(values), g.say(objects))
+	said := map[string]any{"parameter": p.id(), "values": set, "objects": objects, "dryRun": w.DryRun}
+	what := fmt.Sprintf("set %s to %s for %s", p.id(), values.Say(set), g.Say(objects))
 	if w.DryRun {
 		return t.Say(said, "would %s", what)
 	}
-	if err := t.Confirm(w.Yes || !g.asks(), what); err != nil {
+	if err := t.Confirm(w.Yes || !g.Asks(), what); err != nil {
 		return err
 	}
 	states := make([]any, len(objects))
 	for i, o := range objects {
-		states[i] = map[string]any{"type": "ConfigState", "configId": p.id(), "objectId": o, "values": values}
+		states[i] = map[string]any{"type": "ConfigState", "configId": p.id(), "objectId": o, "values": set}
 	}
 	if _, err := t.Call(ctx, "configState_createObjects", states); err != nil {
 		return err
@@ -74,7 +75,7 @@ func (t command) setDefault(ctx context.Context, id string, texts []string, w to
 	if err != nil {
 		return err
 	}
-	values, err := p.values(texts)
+	set, err := values.Read(p.Row, p.id(), texts)
 	if err != nil {
 		return err
 	}
@@ -82,15 +83,15 @@ func (t command) setDefault(ctx context.Context, id string, texts []string, w to
 	if err != nil {
 		return err
 	}
-	said := map[string]any{"parameter": p.id(), "defaultValues": values, "followers": followers, "dryRun": w.DryRun}
-	what := fmt.Sprintf("set the default of %s from %s to %s: %d of %d clients have no value of their own", p.id(), words(p.Row["defaultValues"]), words(values), followers, all)
+	said := map[string]any{"parameter": p.id(), "defaultValues": set, "followers": followers, "dryRun": w.DryRun}
+	what := fmt.Sprintf("set the default of %s from %s to %s: %d of %d clients have no value of their own", p.id(), values.Say(p.Row["defaultValues"]), values.Say(set), followers, all)
 	if w.DryRun {
 		return t.Say(said, "would %s", what)
 	}
 	if err := t.Confirm(w.Yes, what); err != nil {
 		return err
 	}
-	if _, err := t.Call(ctx, "config_updateObject", map[string]any{"type": p.Row["type"], "id": p.id(), "defaultValues": values}); err != nil {
+	if _, err := t.Call(ctx, "config_updateObject", map[string]any{"type": p.Row["type"], "id": p.id(), "defaultValues": set}); err != nil {
 		return err
 	}
 	return t.Say(said, "%s", what)

@@ -7,34 +7,35 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/values"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 func (t command) unsetCommand() *cobra.Command {
-	var g target
+	var g values.Target
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "unset PARAMETER", Args: tool.Args,
 		Short:             "Take away values, so that those of the level above count again",
 		ValidArgsFunction: t.CompleteParameter,
 		RunE: func(c *cobra.Command, given []string) error {
-			if err := g.check(c); err != nil {
+			if err := g.Check(c); err != nil {
 				return err
 			}
 			return t.unset(c.Context(), given[0], g, w)
 		},
 	}
-	g.add(c)
+	g.Add(c)
 	w.Add(c)
 	return c
 }
 
-func (t command) unset(ctx context.Context, id string, g target, w tool.Writing) error {
+func (t command) unset(ctx context.Context, id string, g values.Target, w tool.Writing) error {
 	p, err := t.find(ctx, id)
 	if err != nil {
 		return err
 	}
-	objects, err := g.objects(ctx, t.Tool)
+	objects, err := g.Objects(ctx, t.Tool)
 	if err != nil {
 		return err
 	}
@@ -52,11 +53,11 @@ func (t command) unset(ctx context.Context, id string, g target, w tool.Writing)
 	if len(with) == 0 {
 		return t.Say(said, "nothing to do: none has a value of its own")
 	}
-	what := fmt.Sprintf("take away the value of %s from %s", p.id(), g.say(with))
+	what := fmt.Sprintf("take away the value of %s from %s", p.id(), g.Say(with))
 	if w.DryRun {
 		return t.Say(said, "would %s", what)
 	}
-	if err := t.Confirm(w.Yes || !g.asks(), what); err != nil {
+	if err := t.Confirm(w.Yes || !g.Asks(), what); err != nil {
 		return err
 	}
 	if _, err := t.Call(ctx, "configState_deleteObjects", idents); err != nil {

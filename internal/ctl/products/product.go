@@ -10,12 +10,13 @@ import (
 )
 
 func (t command) productCommand() *cobra.Command {
-	c := &cobra.Command{Use: "product", Short: "The products on the depots"}
-	c.AddCommand(&cobra.Command{
+	c := &cobra.Command{Use: "product", Short: "The products on the depots: list, show, their properties"}
+	list := &cobra.Command{
 		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: tool.Args,
 		Short: "List products on depots; in PATTERN * stands for any text",
 		RunE:  func(c *cobra.Command, given []string) error { return t.productList(c.Context(), given) },
-	})
+	}
+	c.AddCommand(list, t.productShowCommand(), t.propertyCommand())
 	return c
 }
 
