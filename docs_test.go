@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/fleet/where"
 )
 
 // link finds [words](target) in Markdown, without targets elsewhere.
@@ -54,6 +55,23 @@ func TestAgentConf_EveryKey(t *testing.T) {
 	}
 	for _, what := range wrongKeys(string(text), conf.Keys()) {
 		t.Error("docs/reference/agent-conf.md: ", what)
+	}
+}
+
+// TestConditions_EveryFact holds the page to the table of facts.
+func TestConditions_EveryFact(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("docs", "reference", "conditions.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range where.Table {
+		kind := map[where.Kind]string{where.Text: "text", where.Age: "age", where.Version: "version"}[k.Kind]
+		if !strings.Contains(string(text), "\n| `"+k.Name+"` | "+kind+" | ") {
+			t.Errorf("docs/reference/conditions.md: no row for %s (%s)", k.Name, kind)
+		}
+	}
+	if rows := strings.Count(string(text), "\n| `"); rows != len(where.Table) {
+		t.Errorf("docs/reference/conditions.md: %d rows, there are %d facts", rows, len(where.Table))
 	}
 }
 
