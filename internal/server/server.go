@@ -144,6 +144,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		},
 	}
 	s.group.Log = s.cfg.Log
+	s.group.Add("store", st)
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("depot", products)

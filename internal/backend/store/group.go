@@ -131,6 +131,7 @@ type groupTx struct {
 	first  int64
 	now    time.Time
 	broken error // the transaction is lost; all of the group fail
+	topics map[string]bool
 }
 
 func (s *Store) begin() (*groupTx, error) {
@@ -139,7 +140,7 @@ func (s *Store) begin() (*groupTx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot write to the database: %w", err)
 	}
-	g := &groupTx{s: s, tx: tx, now: s.now().UTC()}
+	g := &groupTx{s: s, tx: tx, now: s.now().UTC(), topics: map[string]bool{}}
 	query := `SELECT "epoch", "number" FROM "head" WHERE "id" = 1`
 	if s.db.Dialect == sqldb.PostgreSQL {
 		query += " FOR UPDATE" // one order of all revisions, also among servers
@@ -177,7 +178,11 @@ func (g *groupTx) run(r *request) {
 		g.exec(`RELEASE SAVEPOINT request`)
 		return
 	}
+	for _, topic := range tx.write.topics {
+		g.topics[topic] = true
+	}
 	if tx.write.changes > 0 {
+		g.topics[Revisions] = true
 		g.number++
 		r.pos = Position{Epoch: g.epoch, Revision: g.number, Tag: tx.write.tag}
 	}
@@ -210,8 +215,15 @@ func (g *groupTx) commit() error {
 			return fmt.Errorf("cannot write to the database: %w", err)
 		}
 	}
+	if err := g.tell(); err != nil {
+		g.tx.Rollback()
+		return err
+	}
 	if err := g.tx.Commit(); err != nil {
 		return fleet.Errorf(fleet.Unavailable, "cannot commit to the database: %w", err)
+	}
+	for topic := range g.topics {
+		g.s.feed.wake(topic)
 	}
 	return nil
 }

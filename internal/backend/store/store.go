@@ -18,6 +18,9 @@
 // own context, so a caller who gives up undoes nobody's work. Durability costs
 // one fsync a group.
 //
+// Who waits for rows is woken by commits ([Store.Watch]), here and in the other
+// processes on the same PostgreSQL.
+//
 // The package imports no driver and starts no goroutine.
 package store
 
@@ -44,6 +47,7 @@ type Store struct {
 	now    func() time.Time
 	queue  chan *request
 	lead   chan struct{}
+	feed   feed
 }
 
 // Open makes or extends the tables of the fleet's classes and of the program's
@@ -53,6 +57,7 @@ func Open(ctx context.Context, db *sqldb.DB, now func() time.Time, own ...*fleet
 	s := &Store{
 		db: db, now: now, tables: map[string]*table{},
 		queue: make(chan *request, 1024), lead: make(chan struct{}, 1),
+		feed: feed{self: token(), watchers: map[*watcher]bool{}},
 	}
 	for _, c := range append(fleet.Classes(), own...) {
 		t := newTable(c)

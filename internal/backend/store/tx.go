@@ -26,6 +26,7 @@ type writing struct {
 	revision int64
 	tag      string
 	changes  int
+	topics   []string // to wake after the commit
 }
 
 // Now is the transaction's time, in UTC: the same for all it writes.

@@ -7,6 +7,7 @@
 package sqldb
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"strconv"
@@ -18,6 +19,12 @@ type DB struct {
 	Write   *sql.DB // one connection at a time on SQLite
 	Read    *sql.DB
 	Dialect Dialect
+
+	// Listen takes what other processes send on a channel of this database
+	// (PostgreSQL's NOTIFY), over a connection of its own, until ctx ends or the
+	// connection is lost; it does not come back by itself. ready is called once
+	// it listens, got for each text. nil where a database has one process only.
+	Listen func(ctx context.Context, channel string, ready func(), got func(text string)) error
 }
 
 // Close closes both ends.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 
@@ -21,11 +20,14 @@ func Open(ctx context.Context, dsn string) (*sqldb.DB, error) {
 	}
 	pool.SetMaxOpenConns(16)
 	pool.SetMaxIdleConns(4)
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	if err := pool.PingContext(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("cannot reach PostgreSQL: %w", err)
 	}
-	return &sqldb.DB{Write: pool, Read: pool, Dialect: sqldb.PostgreSQL}, nil
+	listen := func(ctx context.Context, channel string, ready func(), got func(string)) error {
+		return listen(ctx, dsn, channel, ready, got)
+	}
+	return &sqldb.DB{Write: pool, Read: pool, Dialect: sqldb.PostgreSQL, Listen: listen}, nil
 }
