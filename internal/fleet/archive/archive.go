@@ -7,18 +7,23 @@
 //	SERVER_DATA.tar.zstd  files for the server's own folders (optional)
 //	CLIENT_DATA.tar.zstd  the product's folder on the depot
 //
+// A site's own changes come as further layers, CLIENT_DATA.<name>.tar.zstd and
+// so on: they are laid over the layer of the same kind, and win.
+//
 // Built here, OPSI comes first and also holds `manifest`, the manifest v1 of
 // CLIENT_DATA (package manifest), so that one signature over its digest covers
 // the content, and a package damaged on its way is refused. opsi ignores the
 // extra file. Building the same source twice gives the same bytes: entries are
 // sorted, owners are zero, times are given by the caller.
 //
-// Read are the layers in any order, compressed with zstd or gzip or not at
-// all, with or without a manifest, as opsi-makepackage leaves them. Not read
-// are cpio and bzip2 (packages from before opsi 4.2), and custom layers
-// (`CLIENT_DATA.name`): each is an error that says so. Hard links, devices,
-// pipes, and files with setuid or setgid are refused, every path passes
-// manifest.CheckPath, and every size is limited before it is believed.
+// Read is what opsi's tools and plain ones ever made: layers in any order, tar
+// (of GNU, POSIX and before) or cpio (newc, crc, odc, binary), in a tar or a
+// cpio, compressed with zstd, gzip, bzip2 or not at all, with or without a
+// manifest. Owners, times, setuid and setgid are dropped, hard links become
+// files of their own. Devices, pipes, sockets and sparse files are refused,
+// names that are there twice, and what stands behind an archive's end; every
+// path passes manifest.CheckPath, and every size is limited before it is
+// believed.
 //
 // The product's own description (Control) has two spellings, the older
 // `control` and the `control.toml` of opsi 4.3; both are read and written.
@@ -31,11 +36,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"regexp"
-	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 )
 
 // Layer is a part of a package.
@@ -72,27 +76,36 @@ type Name struct {
 	ProductID      fleet.ProductID
 	ProductVersion string
 	PackageVersion string
+	Custom         string // of a package with a site's own changes, else ""
 }
 
-var nameForm = regexp.MustCompile(`^([a-z0-9][a-z0-9._-]{0,127})_([A-Za-z0-9.]{1,32})-([A-Za-z0-9.]{1,16})\.opsi$`)
+var nameForm = regexp.MustCompile(`^([a-z0-9][a-z0-9._-]{0,127})_([A-Za-z0-9.]{1,32})-([A-Za-z0-9.]{1,16})(?:~(` + customForm + `))?\.opsi$`)
 
 // NameOf is the file name that a package with this control data should have.
 func NameOf(c *control.Control) Name {
-	return Name{c.Product.ID, c.Product.ProductVersion, c.Product.PackageVersion}
+	return Name{ProductID: c.Product.ID, ProductVersion: c.Product.ProductVersion, PackageVersion: c.Product.PackageVersion}
 }
 
-// ParseName reads `<id>_<productVersion>-<packageVersion>.opsi`.
+// ParseName reads `<id>_<productVersion>-<packageVersion>[~custom].opsi`.
 func ParseName(file string) (Name, error) {
 	if m := nameForm.FindStringSubmatch(file); m != nil {
-		return Name{fleet.ProductID(m[1]), m[2], m[3]}, nil
+		return Name{fleet.ProductID(m[1]), m[2], m[3], m[4]}, nil
 	}
-	err := errors.New("want <product id>_<product version>-<package version>.opsi")
-	if strings.Contains(file, "~") {
-		err = errors.New("not supported yet: custom packages (~name)")
-	}
-	return Name{}, fmt.Errorf("cannot use %q as the name of a package: %w", file, err)
+	return Name{}, fmt.Errorf("cannot use %q as the name of a package: %w", file,
+		errors.New("want <product id>_<product version>-<package version>.opsi, or with ~<custom name> before .opsi"))
 }
 
 func (n Name) String() string {
-	return fmt.Sprintf("%s_%s-%s.opsi", n.ProductID, n.ProductVersion, n.PackageVersion)
+	custom := ""
+	if n.Custom != "" {
+		custom = "~" + n.Custom
+	}
+	return fmt.Sprintf("%s_%s-%s%s.opsi", n.ProductID, n.ProductVersion, n.PackageVersion, custom)
+}
+
+// Holds tells whether a file of this name may hold the package with this
+// control data. The custom part is the packager's own word.
+func (n Name) Holds(c *control.Control) bool {
+	n.Custom = ""
+	return n == NameOf(c)
 }

@@ -11,7 +11,11 @@ func TestParseName(t *testing.T) {
 	if want := (archive.Name{ProductID: "dfn_openvpn", ProductVersion: "2.4.8", PackageVersion: "4"}); err != nil || n != want {
 		t.Errorf("got %+v, %v", n, err)
 	}
-	for _, bad := range []string{"", "x.opsi", "x_1.opsi", "x_1-.opsi", "X_1-1.opsi", "x_1-1~custom.opsi", "x_1-1.tar", "../x_1-1.opsi", "x_1-1.opsi\n"} {
+	n, err = archive.ParseName("x_1-1~site.a.opsi")
+	if want := (archive.Name{ProductID: "x", ProductVersion: "1", PackageVersion: "1", Custom: "site.a"}); err != nil || n != want || n.String() != "x_1-1~site.a.opsi" {
+		t.Errorf("got %+v, %v", n, err)
+	}
+	for _, bad := range []string{"", "x.opsi", "x_1.opsi", "x_1-.opsi", "X_1-1.opsi", "x_1-1~.opsi", "x_1-1~a~b.opsi", "x_1-1~../a.opsi", "x_1-1.tar", "../x_1-1.opsi", "x_1-1.opsi\n"} {
 		if n, err := archive.ParseName(bad); err == nil {
 			t.Errorf("ParseName(%q) = %+v", bad, n)
 		}

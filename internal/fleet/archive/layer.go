@@ -2,126 +2,104 @@ package archive
 
 import (
 	"archive/tar"
-	"crypto/sha256"
-	"errors"
+	"compress/bzip2"
 	"fmt"
 	"io"
 	"regexp"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-
-	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 )
 
-// packer writes one compressed layer and keeps a list of what is in it.
-type packer struct {
-	zstd    *zstd.Encoder
-	tar     *tar.Writer
-	modTime time.Time
-	entries []manifest.Entry
-	buf     []byte
-}
-
-func newPacker(w io.Writer, modTime time.Time) (*packer, error) {
-	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(2))
-	if err != nil {
-		return nil, fmt.Errorf("cannot compress: %w", err)
-	}
-	return &packer{zstd: z, tar: tar.NewWriter(z), modTime: modTime, buf: make([]byte, 256<<10)}, nil
-}
-
-func (p *packer) header(typ byte, name string, mode int64) *tar.Header {
-	return &tar.Header{Typeflag: typ, Name: name, Mode: mode, ModTime: p.modTime}
-}
-
-func (p *packer) dir(name string) error {
-	p.entries = append(p.entries, manifest.Entry{Path: name, Type: manifest.Dir})
-	return p.tar.WriteHeader(p.header(tar.TypeDir, name+"/", 0o755))
-}
-
-func (p *packer) link(name, target string) error {
-	if err := manifest.CheckLink(name, target); err != nil {
-		return err
-	}
-	p.entries = append(p.entries, manifest.Entry{Path: name, Type: manifest.Link, Target: target})
-	h := p.header(tar.TypeSymlink, name, 0o777)
-	h.Linkname = target
-	return p.tar.WriteHeader(h)
-}
-
-func (p *packer) file(name string, typ manifest.Type, size int64, content io.Reader) error {
-	h := p.header(tar.TypeReg, name, 0o644)
-	if typ == manifest.Exec {
-		h.Mode = 0o755
-	}
-	h.Size = size
-	if err := p.tar.WriteHeader(h); err != nil {
-		return err
-	}
-	sum := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(sum, p.tar), io.LimitReader(content, size), p.buf)
-	if err != nil {
-		return err
-	}
-	if more, _ := io.ReadFull(content, p.buf[:1]); n != size || more > 0 {
-		return errors.New("it changed while it was read")
-	}
-	p.entries = append(p.entries, manifest.Entry{Path: name, Type: typ, Size: size, Sum: [sha256.Size]byte(sum.Sum(nil))})
-	return nil
-}
-
-func (p *packer) close() error {
-	return errors.Join(p.tar.Close(), p.zstd.Close())
-}
-
-// member is a layer's place in the package file.
+// member is an archive inside the package: a layer, or a custom one over it.
 type member struct {
 	name        string
+	layer       Layer
+	custom      string // of "CLIENT_DATA.custom"; "" for the base
+	cpio        bool
 	compression string
 	start, size int64
 }
 
-var memberForm = regexp.MustCompile(`^(?:\./)?(OPSI|SERVER_DATA|CLIENT_DATA)(\.[^/]+?)?\.(tar|cpio)(?:\.([a-z0-9]+))?$`)
+const customForm = `[A-Za-z0-9](?:[A-Za-z0-9._+-]{0,63})`
 
-// parseMember reads the name of a layer, such as "CLIENT_DATA.tar.zstd".
-func parseMember(name string) (Layer, member, error) {
+var memberForm = regexp.MustCompile(`^(?:\./)?(OPSI|SERVER_DATA|CLIENT_DATA)(?:\.(` + customForm + `?))?\.(tar|cpio)(?:\.([a-z0-9]+))?$`)
+
+// parseMember reads the name of a layer, such as "CLIENT_DATA.tar.zstd" or
+// "CLIENT_DATA.mine.cpio.gz".
+func parseMember(name string) (member, error) {
 	m := memberForm.FindStringSubmatch(name)
-	switch {
-	case m == nil:
-		return "", member{}, fmt.Errorf("%q is not a layer of a package", name)
-	case m[2] != "":
-		return "", member{}, fmt.Errorf("not supported yet: custom layers (%s)", name)
-	case m[3] == "cpio":
-		return "", member{}, fmt.Errorf("not supported yet: cpio (%s)", name)
-	case m[4] == "bz2":
-		return "", member{}, fmt.Errorf("not supported yet: bzip2 (%s)", name)
+	if m == nil {
+		return member{}, fmt.Errorf("%q is not a layer of a package", name)
 	}
 	switch m[4] {
-	case "", "gz", "zst", "zstd":
-		return Layer(m[1]), member{name: name, compression: m[4]}, nil
+	case "", "gz", "gzip", "bz2", "bzip2", "zst", "zstd":
+		return member{name: name, layer: Layer(m[1]), custom: m[2], cpio: m[3] == "cpio", compression: m[4]}, nil
 	}
-	return "", member{}, fmt.Errorf("unknown compression %q (%s)", m[4], name)
+	return member{}, fmt.Errorf("unknown compression %q (%s)", m[4], name)
 }
 
 // maxWindow is the memory that a zstd layer may ask for: what `zstd --long`
 // uses.
 const maxWindow = 128 << 20
 
-// open returns the tar stream of a layer.
+// open returns the unpacked bytes of a layer.
 func (m member) open(r io.ReaderAt) (io.Reader, func(), error) {
 	in := io.NewSectionReader(r, m.start, m.size)
 	switch m.compression {
 	case "":
 		return in, func() {}, nil
-	case "gz":
+	case "gz", "gzip":
 		z, err := gzip.NewReader(in)
 		return z, func() {}, err
+	case "bz2", "bzip2":
+		return bzip2.NewReader(in), func() {}, nil
 	}
 	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, nil, err
 	}
 	return z, z.Close, nil
+}
+
+// entries is an archive as both formats give it.
+type entries interface {
+	Next() (*tar.Header, error)
+	io.Reader
+}
+
+// walk calls each for every entry, whose content may be left unread, and then
+// looks whether anything stands behind the end.
+func (m member) walk(r io.ReaderAt, each func(h *tar.Header, content io.Reader) error) error {
+	stream, done, err := m.open(r)
+	if err != nil {
+		return fmt.Errorf("%s is damaged: %w", m.name, err)
+	}
+	defer done()
+	in := &allowance{r: stream}
+	var list entries = tar.NewReader(in)
+	if m.cpio {
+		list = newCPIO(in)
+	}
+	for {
+		in.left = headerRoom
+		h, err := list.Next()
+		if err == io.EOF {
+			err = in.end()
+			if err == nil {
+				return nil
+			}
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, damaged(err))
+		}
+		if h == nil {
+			continue
+		}
+		in.left += h.Size
+		if err := each(h, list); err != nil {
+			return fmt.Errorf("%s: %q: %w", m.name, h.Name, err)
+		}
+	}
 }

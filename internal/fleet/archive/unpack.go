@@ -1,14 +1,13 @@
 package archive
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"io"
 
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 )
 
@@ -17,9 +16,10 @@ type Package struct {
 	Control  *control.Control
 	Manifest *manifest.Manifest // the carried one; nil in packages built by opsi
 	Files    map[string][]byte  // the OPSI layer by path: preinst, postinst, ...
+	Custom   []string           // names of the custom layers, in the order in which they win
 
 	r      io.ReaderAt
-	layers map[Layer]member
+	layers map[Layer][]member // the base, then the custom ones
 	limits Limits
 }
 
@@ -42,11 +42,11 @@ func (p *Package) open(size int64) error {
 	if err := p.index(size); err != nil {
 		return err
 	}
-	if _, ok := p.layers[Opsi]; !ok {
+	if len(p.layers[Opsi]) == 0 {
 		return errors.New("it has no OPSI layer")
 	}
-	u := unpacker{entries: p.limits.Entries, bytes: p.limits.ControlBytes}
-	_, err := u.layer(p.r, p.layers[Opsi], func(e manifest.Entry, content io.Reader) error {
+	left := budget{entries: p.limits.Entries, bytes: p.limits.ControlBytes}
+	_, err := p.merge(Opsi, &left, func(e manifest.Entry, content io.Reader) error {
 		if e.Type == manifest.Link {
 			return errors.New("links are not allowed here")
 		}
@@ -70,75 +70,15 @@ func (p *Package) open(size int64) error {
 	return err
 }
 
-var errCut = errors.New("it is cut off")
-
-// index finds the layers in the outer tar. Its reader takes whole blocks, so
-// the section's position after a header is where the content starts.
-func (p *Package) index(size int64) error {
-	var magic [5]byte
-	if _, err := p.r.ReadAt(magic[:], 0); err == nil && (string(magic[:]) == "07070") {
-		return errors.New("not supported yet: cpio (packages from before opsi 4.2)")
-	}
-	p.layers = map[Layer]member{}
-	in := io.NewSectionReader(p.r, 0, size)
-	outer := tar.NewReader(&allowance{r: in, left: 1 << 20})
-	pos := func() int64 { n, _ := in.Seek(0, io.SeekCurrent); return n }
-	for {
-		h, err := outer.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return outerError(err)
-		}
-		layer, m, err := parseMember(h.Name)
-		if err != nil {
-			return err
-		}
-		if h.Typeflag != tar.TypeReg {
-			return fmt.Errorf("%s is not a regular file", h.Name)
-		}
-		if _, ok := p.layers[layer]; ok {
-			return fmt.Errorf("there is a second %s layer", layer)
-		}
-		if m.start, m.size = pos(), h.Size; m.size > size-m.start {
-			return fmt.Errorf("%s: %w", h.Name, errCut)
-		}
-		p.layers[layer] = m
-		if _, err := in.Seek(m.size+(-m.size&511), io.SeekCurrent); err != nil {
-			return err
-		}
-		outer = tar.NewReader(&allowance{r: in, left: 1 << 20})
-	}
-	last := int64(0)
-	for _, m := range p.layers {
-		last = max(last, m.start+m.size+(-m.size&511))
-	}
-	if pos() < last+1024 {
-		return fmt.Errorf("its end mark is missing: %w", errCut)
-	}
-	return nil
-}
-
-func outerError(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return errCut
-	}
-	return fmt.Errorf("it is damaged or not a package: %w", err)
-}
-
 // Unpack hands every entry of SERVER_DATA, then of CLIENT_DATA, to the handler
-// and returns the manifest of CLIENT_DATA. If the package carries one, the two
+// and returns the manifest of CLIENT_DATA. Custom layers are laid over their
+// base, each path is handed once. If the package carries one, the two
 // must be equal; the handler's work is to be thrown away when Unpack fails.
 func (p *Package) Unpack(ctx context.Context, handle Handler) (*manifest.Manifest, error) {
 	m := &manifest.Manifest{}
-	u := unpacker{entries: p.limits.Entries, bytes: p.limits.Bytes}
+	left := budget{entries: p.limits.Entries, bytes: p.limits.Bytes}
 	for _, layer := range []Layer{ServerData, ClientData} {
-		in, ok := p.layers[layer]
-		if !ok {
-			continue
-		}
-		got, err := u.layer(p.r, in, func(e manifest.Entry, content io.Reader) error {
+		got, err := p.merge(layer, &left, func(e manifest.Entry, content io.Reader) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
