@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -302,6 +304,12 @@ func FuzzUnpack(f *testing.F) {
 	f.Add(small(f))
 	f.Add(withData(f, tarball(f, reg("a/b", "c"), tar.Header{Typeflag: tar.TypeSymlink, Name: "a/l", Linkname: "b"})))
 	f.Add(tarball(f, reg("OPSI.tar.gz", string(gzipped(f, tarball(f, reg("control", legacyStart)))))))
+	f.Add(tarball(f, reg("OPSI.tar.zst", string(zstded(f, tarball(f, reg("control", legacyStart))))),
+		reg("CLIENT_DATA.x.tar", string(tarball(f, reg("a", "1")))),
+		reg("CLIENT_DATA.tar", string(tarball(f, reg("a", ""), tar.Header{Typeflag: tar.TypeLink, Name: "b", Linkname: "a"})))))
+	for _, seed := range cpioSeeds {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		limits := archive.Limits{Entries: 100, Bytes: 1 << 20, ControlBytes: 1 << 20}
 		got, p, m, err := unpack(t.Context(), data, limits)
@@ -318,4 +326,51 @@ func FuzzUnpack(f *testing.F) {
 			t.Fatal("the content is not what the manifest says")
 		}
 	})
+}
+
+// cpioSeeds are packages of `cpio -o`, each form with a control file in a layer
+// of its own form.
+var cpioSeeds = func() []string {
+	ascii := func(name, content string) string {
+		s := fmt.Sprintf("070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\x00", 7, 0o100644, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0, name)
+		s += strings.Repeat("\x00", -len(s)&3) + content
+		return s + strings.Repeat("\x00", -len(content)&3)
+	}
+	old := func(name, content string) string {
+		return fmt.Sprintf("070707%06o%06o%06o%06o%06o%06o%06o%011o%06o%011o%s\x00%s", 1, 7, 0o100644, 0, 0, 1, 0, 0, len(name)+1, len(content), name, content)
+	}
+	binaries := func(order binary.AppendByteOrder) func(name, content string) string {
+		return func(name, content string) string {
+			var b []byte
+			for _, n := range []int{0o070707, 1, 7, 0o100644, 0, 0, 1, 0, 0, 0, len(name) + 1, len(content) >> 16, len(content) & 0xffff} {
+				b = order.AppendUint16(b, uint16(n))
+			}
+			s := string(b) + name + "\x00"
+			s += strings.Repeat("\x00", len(s)&1) + content
+			return s + strings.Repeat("\x00", len(content)&1)
+		}
+	}
+	var seeds []string
+	for _, form := range []func(name, content string) string{ascii, old, binaries(binary.LittleEndian), binaries(binary.BigEndian)} {
+		opsi := form("control", legacyStart) + form("TRAILER!!!", "")
+		client := form("./a", "x") + form("b/c", "yy") + form("TRAILER!!!", "")
+		seeds = append(seeds, form("OPSI.cpio", opsi)+form("CLIENT_DATA.cpio", client)+form("TRAILER!!!", ""))
+	}
+	return seeds
+}()
+
+// The spellings as their manuals have them, byte by byte, and cut at each byte.
+func TestUnpack_CPIOByHand(t *testing.T) {
+	for i, seed := range cpioSeeds {
+		got, _, _, err := unpack(t.Context(), []byte(seed), archive.Limits{})
+		want := map[string]string{"CLIENT_DATA/a": "f x", "CLIENT_DATA/b": "d ", "CLIENT_DATA/b/c": "f yy"}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("form %d: %v\n%s", i, err, diff)
+		}
+		for n := range len(seed) - 1 {
+			if _, _, _, err := unpack(t.Context(), []byte(seed[:n]), archive.Limits{}); err == nil {
+				t.Fatalf("form %d, cut to %d of %d bytes, was taken", i, n, len(seed))
+			}
+		}
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 )
 
 // Control is what a package says about its product. Ids and versions of
@@ -91,6 +92,9 @@ var dependVersion = regexp.MustCompile(`^[A-Za-z0-9.]{1,32}(-[A-Za-z0-9.]{1,16})
 func (c *Control) check() error {
 	p := &c.Product
 	if err := fleet.ValidProductID(string(p.ID)); err != nil {
+		return fmt.Errorf("[Product] id: %w", err)
+	}
+	if err := manifest.PortableName(string(p.ID)); err != nil { // clients keep it in a folder of this name
 		return fmt.Errorf("[Product] id: %w", err)
 	}
 	if p.Priority < -100 || p.Priority > 100 {

@@ -1,10 +1,12 @@
 package control_test
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -116,6 +118,69 @@ func TestParseLegacy_Loose(t *testing.T) {
 	}
 }
 
+// Files of the last twenty years, each in its editor's encoding.
+func TestParseLegacy_Encodings(t *testing.T) {
+	text := legacyStart + "name: Größe – 5 €\n"
+	plain := strings.NewReplacer("ö", "\xf6", "ß", "\xdf", "–", "\x96", "€", "\x80").Replace(text)
+	for name, data := range map[string]string{
+		"UTF-8": text, "UTF-8 with mark": "\ufeff" + text, "Windows": strings.ReplaceAll(plain, "\n", "\r\n"),
+		"UTF-16": utf16Text(text, binary.LittleEndian), "UTF-16, big": utf16Text(text, binary.BigEndian),
+	} {
+		c, err := control.ParseLegacy([]byte(data))
+		if err != nil || c.Product.Name != "Größe – 5 €" {
+			t.Errorf("%s: %v, %+v", name, err, c)
+		}
+	}
+	if _, err := control.ParseTOML([]byte("\ufeff" + strings.ReplaceAll(tomlStart, "\n", "\r\n"))); err != nil {
+		t.Errorf("TOML of a Windows editor: %v", err)
+	}
+}
+
+func utf16Text(s string, order binary.AppendByteOrder) string {
+	data := order.AppendUint16(nil, 0xfeff)
+	for _, u := range utf16.Encode([]rune(s)) {
+		data = order.AppendUint16(data, u)
+	}
+	return string(data)
+}
+
+// What old files write where newer ones write JSON.
+func TestParseLegacy_Dialects(t *testing.T) {
+	property := func(lines string) string { return legacyStart + "[ProductProperty]\ntype: unicode\nname: p\n" + lines }
+	for _, tt := range []struct {
+		name, text     string
+		values, preset []any
+	}{
+		{"words", property("values: a, b c ,d\ndefault: b c\n"), []any{"a", "b c", "d"}, []any{"b c"}},
+		{"lines", property("values: a\n b\n\n c\ndefault: a\n"), []any{"a", "b", "c"}, []any{"a"}},
+		{"one default with a comma", property("default: CN=x,DC=y\n"), nil, []any{"CN=x,DC=y"}},
+		{"many defaults", property("multivalue: True\ndefault: x, y\n"), nil, []any{"x", "y"}},
+		{"JSON on lines", property("multivalue: True\nvalues: [\"a\",\n\t\"b, c\"\n ]\ndefault: [\"a\", \"b, c\"]\n"), []any{"a", "b, c"}, []any{"a", "b, c"}},
+		{"JSON numbers", property("values: [1, 2]\ndefault: [1]\n"), []any{"1", "2"}, []any{"1"}},
+		{"nothing", property("values:\ndefault:\n"), nil, nil},
+		{"bool in any case", legacyStart + "[ProductProperty]\ntype: Bool\nname: p\ndefault: TRUE\n", []any{true, false}, []any{true}},
+		{"bool in JSON", legacyStart + "[ProductProperty]\ntype: BoolProductProperty\nname: p\nvalues: [true, false]\ndefault: [false]\n", []any{true, false}, []any{false}},
+	} {
+		c, err := control.ParseLegacy([]byte(tt.text))
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if p := c.Properties[0]; !cmp.Equal(p.PossibleValues, tt.values, cmpopts.EquateEmpty()) || !cmp.Equal(p.DefaultValues, tt.preset, cmpopts.EquateEmpty()) {
+			t.Errorf("%s: values %q, default %q", tt.name, p.PossibleValues, p.DefaultValues)
+		}
+	}
+	c, err := control.ParseLegacy([]byte(strings.Replace(legacyStart, "localboot", "LocalBoot", 1) +
+		"[Windows]\nsoftwareids: {12-AB}, Tool 1\n[productdependency]\naction: Setup\nrequiredProduct: x\nrequiredAction: SETUP\nrequirementType: Before\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := c.Dependencies[0]
+	if d.ProductAction != fleet.Setup || d.RequiredAction != fleet.Setup || d.RequirementType != "before" || !cmp.Equal(c.Product.WindowsSoftwareIDs, []string{"{12-AB}", "Tool 1"}) {
+		t.Errorf("%+v, %+v", c.Product, d)
+	}
+}
+
 const (
 	legacyStart = "[Package]\nversion: 1\n[Product]\ntype: localboot\nid: tool\nversion: 1.0\n"
 	tomlStart   = "[Package]\nversion = \"1\"\n[Product]\ntype = \"LocalbootProduct\"\nid = \"tool\"\nversion = \"1.0\"\n"
@@ -134,9 +199,11 @@ func TestParseLegacy_Refuses(t *testing.T) {
 		{"no section", "id: x\n", "line 1: a section"},
 		{"torn header", legacyStart + "Changelog]\n", "line 7:"},
 		{"nothing to continue", " x\n", "line 1:"},
-		{"not UTF-8", legacyStart + "name: \xff\n", "UTF-8"},
 		{"two lines where one belongs", legacyStart + "name: a\n b\n", "[Product] name"},
 		{"upper-case id", strings.Replace(legacyStart, "id: tool", "id: Tool", 1), "product id"},
+		{"id that is a device", strings.Replace(legacyStart, "id: tool", "id: nul", 1), "NUL is a device on Windows"},
+		{"id that is a device with an ending", strings.Replace(legacyStart, "id: tool", "id: com1.x", 1), "COM1 is a device on Windows"},
+		{"id that ends with a dot", strings.Replace(legacyStart, "id: tool", "id: tool.", 1), "Windows drops a dot"},
 		{"version with a blank", strings.Replace(legacyStart, "version: 1.0", "version: 1 0", 1), "version"},
 		{"no version", strings.Replace(legacyStart, "version: 1.0", "", 1), "productVersion"},
 		{"long package version", strings.Replace(legacyStart, "version: 1\n", "version: 12345678901234567\n", 1), "package version"},
@@ -151,7 +218,7 @@ func TestParseLegacy_Refuses(t *testing.T) {
 		{"property twice", legacyStart + "[ProductProperty]\nname: a\n[ProductProperty]\nname: A\n", "two of this name"},
 		{"default not allowed", legacyStart + "[ProductProperty]\nname: a\neditable: false\nvalues: [\"b\"]\ndefault: c\n", "not among its values"},
 		{"broken list", legacyStart + "[ProductProperty]\nname: a\nvalues: [\"b\"\n", "want a list"},
-		{"two defaults", legacyStart + "[ProductProperty]\nname: a\ndefault: b, c\n", "more than one default"},
+		{"two defaults", legacyStart + "[ProductProperty]\nname: a\ndefault: [\"b\", \"c\"]\n", "more than one default"},
 		{"bool of many", legacyStart + "[ProductProperty]\ntype: bool\nname: a\nmultivalue: true\n", "a bool has one value"},
 		{"dependency on nothing", legacyStart + "[ProductDependency]\naction: setup\n", "requiredProductId"},
 		{"dependency without need", legacyStart + "[ProductDependency]\naction: setup\nrequiredProduct: x\n", "neither"},
@@ -256,6 +323,7 @@ func TestControl_PrintsAndParsesBack(t *testing.T) {
 func FuzzParseLegacy(f *testing.F) {
 	f.Add(read(f, "control"))
 	f.Add([]byte(legacyStart))
+	f.Add([]byte(legacyStart + "name: \xfc\x96\n[ProductProperty]\nname: p\ndefault: a, \"b\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := control.ParseLegacy(data)
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -20,15 +19,13 @@ import (
 //	 A line that starts with a blank continues the value.
 //
 // Lines that start with ";" or "#" are comments, everything after [Changelog]
-// is text. Names of sections and keys are taken in any case, as opsi does.
-// Errors name the line, unknown keys the nearest right one.
+// is text. Names of sections, keys, types and actions are taken in any case, as
+// opsi does. Text that is not UTF-8 is taken for Windows-1252, the western
+// editors' way (and, for all that matters, ISO 8859-1). Errors name the line,
+// unknown keys the nearest right one.
 func ParseLegacy(text []byte) (*Control, error) {
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	if !utf8.Valid(text) {
-		return nil, errors.New("it is not valid UTF-8")
-	}
 	var p legacyParser
-	for i, line := range strings.Split(string(text), "\n") {
+	for i, line := range strings.Split(decoded(text), "\n") {
 		if err := p.line(strings.TrimRight(line, " \t\r")); err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}

@@ -148,18 +148,18 @@ func (s *sheet) control() (*Control, error) {
 }
 
 func (v *values) dependency(k dependencyKeys) fleet.ProductDependency {
-	status := v.text("requiredStatus", k.RequiredStatus)
+	status := v.word("requiredStatus", k.RequiredStatus)
 	if status == "not installed" { // written by older tools
 		status = fleet.NotInstalled
 	}
 	return fleet.ProductDependency{
-		ProductAction:              fleet.Action(v.text("action", k.Action)),
+		ProductAction:              fleet.Action(v.word("action", k.Action)),
 		RequiredProductID:          fleet.ProductID(v.text("requiredProduct", k.RequiredProduct)),
 		RequiredProductVersion:     v.text("requiredProductVersion", k.RequiredProductVersion),
 		RequiredPackageVersion:     v.text("requiredPackageVersion", k.RequiredPackageVersion),
-		RequiredAction:             fleet.Action(v.text("requiredAction", k.RequiredAction)),
+		RequiredAction:             fleet.Action(v.word("requiredAction", k.RequiredAction)),
 		RequiredInstallationStatus: status,
-		RequirementType:            v.text("requirementType", k.RequirementType),
+		RequirementType:            v.word("requirementType", k.RequirementType),
 	}
 }
 
@@ -173,7 +173,7 @@ func (v *values) property(k propertyKeys) fleet.ProductProperty {
 	if p.Type != boolProperty {
 		p.Editable = v.boolean("editable", k.Editable, true)
 		p.PossibleValues = v.list("values", k.Values)
-		p.DefaultValues = v.list("default", k.Default)
+		p.DefaultValues = v.oneOrList("default", k.Default, p.MultiValue)
 		return p
 	}
 	// Both values, never both at once, nothing else: what the file may say

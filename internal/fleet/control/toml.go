@@ -15,6 +15,7 @@ import (
 // ParseTOML reads the text of a control.toml (opsi 4.3). Unknown keys are
 // refused with their line and the nearest right one.
 func ParseTOML(text []byte) (*Control, error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if !utf8.Valid(text) {
 		return nil, errors.New("it is not valid UTF-8")
 	}

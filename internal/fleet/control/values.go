@@ -86,11 +86,8 @@ func (v *values) integer(key string, in any) int64 {
 // kind is a type by its short or its long name.
 func (v *values) kind(key string, in any, long map[string]string) string {
 	s := v.text(key, in)
-	if l, ok := long[s]; ok {
-		return l
-	}
-	for _, l := range long {
-		if s == l {
+	for short, l := range long {
+		if strings.EqualFold(s, short) || strings.EqualFold(s, l) {
 			return l
 		}
 	}
@@ -113,6 +110,19 @@ func (v *values) names(key string, in any) []string {
 		}
 	}
 	return out
+}
+
+// word is a value out of a fixed set of lower-case words.
+func (v *values) word(key string, in any) string { return strings.ToLower(v.text(key, in)) }
+
+// oneOrList is a list of which the legacy spelling may give one value as it
+// stands, commas and all.
+func (v *values) oneOrList(key string, in any, many bool) []any {
+	s, isRaw := in.(raw)
+	if text := strings.TrimSpace(string(s)); isRaw && !many && text != "" && !strings.HasPrefix(text, "[") {
+		return []any{strings.Trim(text, `"`)}
+	}
+	return v.list(key, in)
 }
 
 // list is a list of strings. The legacy spelling is JSON, or words between

@@ -50,6 +50,14 @@ func (m *Manifest) Portable() []error {
 	return faults
 }
 
+// PortableName refuses a name that Windows cannot hold, such as "nul" or "a.".
+func PortableName(name string) error {
+	if why := unportable(name); why != "" {
+		return fmt.Errorf("%q cannot be a folder on Windows: %s", name, why)
+	}
+	return nil
+}
+
 // unportable says what Windows has against a name ("Naming Files, Paths, and
 // Namespaces" of its documentation), or nothing.
 func unportable(name string) string {
