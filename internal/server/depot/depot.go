@@ -55,8 +55,8 @@
 // # Not here
 //
 // Who may do what is decided by the caller: reading is for every authenticated
-// host and user, packages are for administrators. SERVER_DATA layers and custom
-// packages are refused. One process owns the folder.
+// host and user, packages are for administrators. SERVER_DATA layers are refused.
+// One process owns the folder.
 package depot
 
 import (

@@ -134,7 +134,7 @@ func (in *installation) unpack(ctx context.Context) error {
 		return broken(err)
 	}
 	in.control = p.Control
-	if holds := archive.NameOf(p.Control); holds != in.name {
+	if holds := archive.NameOf(p.Control); !in.name.Holds(p.Control) {
 		return fleet.WithHint(fleet.Errorf(fleet.Invalid, "the file is named %s, but the package in it is %s", in.name, holds),
 			"name the file %s", holds)
 	}
