@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
@@ -15,19 +16,60 @@ import (
 
 // packer writes one compressed layer and keeps a list of what is in it.
 type packer struct {
-	zstd    *zstd.Encoder
+	press   io.WriteCloser
 	tar     *tar.Writer
 	modTime time.Time
 	entries []manifest.Entry
 	buf     []byte
 }
 
-func newPacker(w io.Writer, modTime time.Time) (*packer, error) {
-	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(2))
+func newPacker(w io.Writer, c Compression, modTime time.Time) (*packer, error) {
+	press, err := c.writer(w)
 	if err != nil {
 		return nil, fmt.Errorf("cannot compress: %w", err)
 	}
-	return &packer{zstd: z, tar: tar.NewWriter(z), modTime: modTime, buf: make([]byte, 256<<10)}, nil
+	return &packer{press: press, tar: tar.NewWriter(press), modTime: modTime, buf: make([]byte, 256<<10)}, nil
+}
+
+// Compression is how a build packs the layers. The zero value is zstd.
+type Compression string
+
+// What a build can write. Every opsi of today reads all; before 4.3 it was gzip.
+const (
+	Zstd Compression = "zstd"
+	Gzip Compression = "gzip"
+	None Compression = "none"
+)
+
+// Compressions are all of them, the default first.
+func Compressions() []Compression { return []Compression{Zstd, Gzip, None} }
+
+func (c Compression) writer(w io.Writer) (io.WriteCloser, error) {
+	switch c {
+	case "", Zstd:
+		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(2))
+	case Gzip:
+		return gzip.NewWriterLevel(w, gzip.DefaultCompression)
+	case None:
+		return open{w}, nil
+	}
+	return nil, fmt.Errorf("unknown compression %q", string(c))
+}
+
+// open has nothing to close.
+type open struct{ io.Writer }
+
+func (open) Close() error { return nil }
+
+// ending is that of a layer's file.
+func (c Compression) ending() string {
+	switch c {
+	case Gzip:
+		return ".tar.gz"
+	case None:
+		return ".tar"
+	}
+	return ".tar.zstd"
 }
 
 func (p *packer) header(typ byte, name string, mode int64) *tar.Header {
@@ -71,5 +113,5 @@ func (p *packer) file(name string, typ manifest.Type, size int64, content io.Rea
 }
 
 func (p *packer) close() error {
-	return errors.Join(p.tar.Close(), p.zstd.Close())
+	return errors.Join(p.tar.Close(), p.press.Close())
 }

@@ -45,6 +45,14 @@ func (d Depend) String() string {
 // Version is "<productVersion>-<packageVersion>".
 func (c *Control) Version() string { return c.Product.ProductVersion + "-" + c.Product.PackageVersion }
 
+// WithVersion is the same control data of another version.
+func (c *Control) WithVersion(product, pack string) (*Control, error) {
+	n := *c
+	n.Product.ProductVersion, n.Product.PackageVersion = product, pack
+	n.Properties, n.Dependencies = slices.Clone(c.Properties), slices.Clone(c.Dependencies)
+	return &n, n.check()
+}
+
 // Read picks the control data among the files of the OPSI layer:
 // control.toml if there is one, else control. The older file may lag behind;
 // if it states a higher version, somebody has raised the wrong one, which is
