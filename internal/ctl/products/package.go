@@ -11,13 +11,13 @@ import (
 )
 
 func (t command) packageCommand() *cobra.Command {
-	c := &cobra.Command{Use: "package", Short: "Packages (.opsi): build, install, list, remove"}
+	c := &cobra.Command{Use: "package", Short: "Packages (.opsi): build, check, install, list, remove"}
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Args: tool.Args,
 		Short: "List the packages that the server's depot has installed",
 		RunE:  func(c *cobra.Command, _ []string) error { return t.packageList(c.Context()) },
 	}
-	c.AddCommand(t.packageBuildCommand(), t.packageInstallCommand(), list, t.packageRemoveCommand())
+	c.AddCommand(t.packageBuildCommand(), t.packageLintCommand(), t.packageShowCommand(), t.packageExtractCommand(), t.packageInstallCommand(), list, t.packageRemoveCommand())
 	return c
 }
 

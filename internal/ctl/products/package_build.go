@@ -2,11 +2,15 @@ package products
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,7 +19,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
-	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
@@ -24,8 +27,16 @@ import (
 // mostWarnings is how many names that do not travel are listed.
 const mostWarnings = 10
 
+// buildOptions are those of `package build`.
+type buildOptions struct {
+	archive.Options
+	out         string
+	compression string
+	md5         bool
+}
+
 func (t command) packageBuildCommand() *cobra.Command {
-	var out string
+	var o buildOptions
 	c := &cobra.Command{
 		Use: "build DIR", Args: tool.Args,
 		Short: "Build a package from a product's source folder",
@@ -33,30 +44,52 @@ func (t command) packageBuildCommand() *cobra.Command {
 (or OPSI/control) and CLIENT_DATA, the files that clients get.
 
 The same source gives the same bytes: times are those of SOURCE_DATE_EPOCH, or
-none. Names that Windows or macOS cannot hold are warned of.`,
-		Example: "  fernwerk package build ./firefox && fernwerk package install firefox_128.0-1.opsi",
-		RunE:    func(c *cobra.Command, given []string) error { return t.packageBuild(c.Context(), given[0], out) },
+none. Names that Windows or macOS cannot hold are warned of; "package lint"
+looks closer. --custom adds what a site keeps in CLIENT_DATA.<name>,
+OPSI.<name> and SERVER_DATA.<name>, which wins over the other folders.`,
+		Example: `  fernwerk package build ./firefox && fernwerk package install firefox_128.0-1.opsi
+  fernwerk package build ./firefox --custom berlin --package-version 1berlin
+  fernwerk package build ./firefox --compression gzip --md5    # for an opsi before 4.3`,
+		RunE: func(c *cobra.Command, given []string) error { return t.packageBuild(c.Context(), given[0], o) },
 	}
-	c.Flags().StringVarP(&out, "output", "o", "", "the file to write, or an existing folder (default ./<id>_<version>-<package version>.opsi)")
+	f := c.Flags()
+	f.StringVarP(&o.out, "output", "o", "", "the file to write, or an existing folder (default ./<id>_<version>-<package version>.opsi)")
+	f.StringVar(&o.compression, "compression", string(archive.Zstd), "zstd, gzip or none")
+	f.StringVar(&o.Custom, "custom", "", "add the custom layers of this name")
+	f.BoolVar(&o.CustomOnly, "custom-only", false, "with --custom: only its layers")
+	f.StringVar(&o.ProductVersion, "product-version", "", "state this version instead of the source's")
+	f.StringVar(&o.PackageVersion, "package-version", "", "state this package version instead of the source's")
+	f.BoolVar(&o.md5, "md5", false, "write <file>.md5 too, as opsi's tools want it")
 	return c
 }
 
-func (t command) packageBuild(ctx context.Context, dir, out string) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fleet.WithHint(fmt.Errorf("cannot build a package: %w", err), "name the folder that holds OPSI and CLIENT_DATA")
+func (t command) packageBuild(ctx context.Context, dir string, o buildOptions) error {
+	if o.CustomOnly && o.Custom == "" {
+		return fleet.Errorf(fleet.Invalid, "--custom-only goes with --custom NAME")
 	}
-	defer root.Close()
-	source := root.FS()
-	described, total, err := survey(source)
-	if err != nil {
-		return fmt.Errorf("cannot build a package of %s: %w", dir, err)
+	if o.Compression = archive.Compression(o.compression); !slices.Contains(archive.Compressions(), o.Compression) {
+		return fleet.Errorf(fleet.Invalid, "cannot use --compression %q: want zstd, gzip or none", o.compression)
 	}
-	epoch, err := t.epoch()
+	root, err := openSource(dir)
 	if err != nil {
 		return err
 	}
-	name := archive.NameOf(described).String()
+	defer root.Close()
+	source := root.FS()
+	described, err := archive.Describe(source, o.Options)
+	if err != nil {
+		return fmt.Errorf("cannot build a package of %s: %w", dir, err)
+	}
+	total, err := survey(source, o.Options)
+	if err != nil {
+		return fmt.Errorf("cannot build a package of %s: %w", dir, err)
+	}
+	if o.ModTime, err = t.epoch(); err != nil {
+		return err
+	}
+	holds := archive.NameOf(described)
+	holds.Custom = o.Custom
+	name, out := holds.String(), o.out
 	if out == "" {
 		out = name
 	} else if info, err := os.Stat(out); err == nil && info.IsDir() {
@@ -68,11 +101,10 @@ func (t command) packageBuild(ctx context.Context, dir, out string) error {
 	}
 	defer file.Abort()
 	bar := term.NewProgress(t.Err, t.Progress(), "build "+name, 0, total)
-	built, err := archive.Build(ctx, file, source, archive.Options{
-		Temp:     func() (archive.Temp, error) { return scratch(filepath.Dir(out)) },
-		ModTime:  epoch,
-		Progress: func(done int64) { bar.Set(done, max(total, done)) },
-	})
+	o.Temp = func() (archive.Temp, error) { return scratch(filepath.Dir(out)) }
+	o.Progress = func(done int64) { bar.Set(done, max(total, done)) }
+	sum := md5.New()
+	built, err := archive.Build(ctx, io.MultiWriter(file, sum), source, o.Options)
 	if err != nil {
 		bar.Println("build " + name + " failed") // the bar is gone
 		return err
@@ -80,37 +112,43 @@ func (t command) packageBuild(ctx context.Context, dir, out string) error {
 	if err := file.Commit(); err != nil {
 		return err
 	}
+	if o.md5 {
+		if err := atomicfile.WriteFile(out+".md5", []byte(hex.EncodeToString(sum.Sum(nil))), 0o644); err != nil {
+			return err
+		}
+	}
 	bar.Close()
 	return t.built(out, built)
 }
 
-// survey reads the control data, and sums what there is to pack.
-func survey(source fs.FS) (*control.Control, int64, error) {
-	files := map[string][]byte{}
-	var total int64
-	err := fs.WalkDir(source, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		if dir, name := filepath.Split(path); dir == "OPSI/" {
-			switch name {
-			case "control", "control.toml", "changelog", "changelog.txt":
-				if files[name], err = fs.ReadFile(source, path); err != nil {
+func openSource(dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fleet.WithHint(fmt.Errorf("cannot read the source of a package: %w", err), "name the folder that holds OPSI and CLIENT_DATA")
+	}
+	return root, nil
+}
+
+// survey sums what there is to pack, in bytes.
+func survey(source fs.FS, o archive.Options) (total int64, err error) {
+	for _, layer := range []archive.Layer{archive.Opsi, archive.ServerData, archive.ClientData} {
+		for _, name := range []string{string(layer), string(layer) + "." + o.Custom} {
+			err := fs.WalkDir(source, name, func(path string, d fs.DirEntry, err error) error {
+				if err != nil || !d.Type().IsRegular() {
 					return err
 				}
+				info, err := d.Info()
+				if err == nil {
+					total += info.Size()
+				}
+				return err
+			})
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return 0, err
 			}
 		}
-		info, err := d.Info()
-		if err == nil {
-			total += info.Size()
-		}
-		return err
-	})
-	if err != nil {
-		return nil, 0, err
 	}
-	described, err := control.Read(files)
-	return described, total, err
+	return total, nil
 }
 
 // epoch is SOURCE_DATE_EPOCH (reproducible-builds.org), or no time.

@@ -2,10 +2,15 @@ package products
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +28,8 @@ func (t command) packageInstallCommand() *cobra.Command {
 		Use: "install FILE...", Args: tool.Args,
 		Short: "Upload packages and install them on the server's depot",
 		Long: `Upload packages and install them on the server's depot. Each is installed whole
-or not at all. Exit status 3: some were installed, some not.`,
+or not at all. A file's .md5 beside it is checked before anything is sent. Exit
+status 3: some were installed, some not.`,
 		RunE: func(c *cobra.Command, given []string) error { return t.packageInstall(c.Context(), given) },
 	}
 }
@@ -90,6 +96,9 @@ func (t command) upload(ctx context.Context, conn *session.Connection, path stri
 	if !info.Mode().IsRegular() {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot install %s: it is no file", path)
 	}
+	if err := checkMD5(ctx, f, path+".md5"); err != nil {
+		return nil, err
+	}
 	name := filepath.Base(path)
 	bar := term.NewProgress(t.Err, t.Progress(), "upload "+name, 0, info.Size())
 	body := &counted{f, func(n int) { bar.Add(int64(n)) }}
@@ -101,6 +110,35 @@ func (t command) upload(ctx context.Context, conn *session.Connection, path stri
 	bar.Close()
 	report["file"] = path
 	return report, nil
+}
+
+// checkMD5 compares a package with the sum that opsi's tools put beside it.
+func checkMD5(ctx context.Context, f io.ReadSeeker, beside string) error {
+	text, err := os.ReadFile(beside)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot install: %w", err)
+	}
+	words := strings.Fields(string(text))
+	sum := md5.New()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(sum, f, 64<<20); err == io.EOF {
+			break
+		} else if err != nil {
+			return fmt.Errorf("cannot install: %w", err)
+		}
+	}
+	if len(words) == 0 || !strings.EqualFold(words[0], hex.EncodeToString(sum.Sum(nil))) {
+		return fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot install %s: its MD5 is not what %s says", strings.TrimSuffix(beside, ".md5"), filepath.Base(beside)),
+			"copy the package again; or delete the .md5 file if it is an old one")
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return err
 }
 
 // counted tells how much was read.

@@ -68,6 +68,16 @@ func Build(ctx context.Context, w io.Writer, src fs.FS, opts Options) (*Built, e
 	return built, nil
 }
 
+// Describe returns the control data that a build with these options will state.
+func Describe(src fs.FS, opts Options) (*control.Control, error) {
+	b := &builder{src: src, opts: opts}
+	heads, err := b.folders(Opsi)
+	if err != nil {
+		return nil, err
+	}
+	return b.control(heads)
+}
+
 type builder struct {
 	ctx      context.Context // of the one Build call that this value lives for
 	src      fs.FS
