@@ -35,7 +35,7 @@ type Options struct {
 
 	// Custom packs the folders OPSI.<custom>, SERVER_DATA.<custom> and
 	// CLIENT_DATA.<custom> as layers over the others. CustomOnly leaves those
-	// others out; OPSI stays if it has no custom one.
+	// others out; OPSI stays if there is no control data in the custom one.
 	Custom     string
 	CustomOnly bool
 
@@ -113,7 +113,7 @@ func (b *builder) folders(layer Layer) ([]folder, error) {
 			out = append(out, folder{name, layer})
 		}
 	}
-	if b.opts.CustomOnly && (layer != Opsi || len(out) > 0) {
+	if b.opts.CustomOnly && (layer != Opsi || len(out) > 0 && b.describes(out[0])) {
 		return out, nil
 	}
 	there, err := b.has(string(layer))
@@ -124,6 +124,16 @@ func (b *builder) folders(layer Layer) ([]folder, error) {
 		out = append([]folder{{string(layer), layer}}, out...)
 	}
 	return out, nil
+}
+
+// describes tells whether an OPSI folder holds control data.
+func (b *builder) describes(f folder) bool {
+	for _, name := range []string{"control.toml", "control"} {
+		if _, err := fs.Stat(b.src, path.Join(f.name, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *builder) has(name string) (bool, error) {

@@ -56,7 +56,7 @@ func TestBuild_ReadsBackEqual(t *testing.T) {
 				want[strings.Replace(name, ".site", "", 1)] = f
 			}
 		}
-		if o.CustomOnly { // then control stands beside what the site has
+		if o.CustomOnly && rapid.Bool().Draw(t, "own control") {
 			src["OPSI.site/control"] = src["OPSI/control"]
 		}
 		var b bytes.Buffer
@@ -130,7 +130,7 @@ func TestBuild_CustomRefuses(t *testing.T) {
 		{"only what", "needs the name", fstest.MapFS{"OPSI/control": control}, "", true},
 		{"file over a folder", `"a" is a file`, fstest.MapFS{"OPSI/control": control, "CLIENT_DATA/a/b": {}, "CLIENT_DATA.site/a": {}}, "site", false},
 		{"folder over a file", `"a" is a folder`, fstest.MapFS{"OPSI/control": control, "CLIENT_DATA/a": {}, "CLIENT_DATA.site/a/b": {}}, "site", false},
-		{"no control data", "control.toml", fstest.MapFS{"OPSI/control": control, "OPSI.site/preinst": {}, "CLIENT_DATA.site/a": {}}, "site", true},
+		{"no control data", "control.toml", fstest.MapFS{"OPSI.site/preinst": {}, "CLIENT_DATA.site/a": {}}, "site", true},
 	} {
 		o := options(t)
 		o.Custom, o.CustomOnly = tt.custom, tt.only
