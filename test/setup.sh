@@ -8,6 +8,8 @@ missing=
 for tool in rsync zstd cpio bzip2; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
+# An independent opsi client, test/opsi.
+/usr/bin/python3 -c 'import requests, msgpack, lz4' 2>/dev/null || missing="$missing python3-requests python3-msgpack python3-lz4"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -19,6 +19,9 @@ import (
 const (
 	admin    = "admin"
 	password = "correct horse battery"
+
+	// Password is the administrator's, for programs of others.
+	Password = password
 )
 
 // Server is the lab's server, that can be stopped and started again.

@@ -61,6 +61,19 @@ func Tool(t testing.TB, name string) string {
 	return path
 }
 
+// Python returns a Python that has the modules, or leaves the test out. The distribution's own is
+// asked too where another stands before it in PATH: the modules come from its packages.
+func Python(t testing.TB, modules ...string) string {
+	t.Helper()
+	for _, name := range []string{"python3", "/usr/bin/python3"} {
+		if path, err := exec.LookPath(name); err == nil && exec.CommandContext(t.Context(), path, "-c", "import "+strings.Join(modules, ", ")).Run() == nil {
+			return path
+		}
+	}
+	Skip(t, "python3 with "+strings.Join(modules, ", "), "not found")
+	return ""
+}
+
 // Root leaves the test out unless it runs as root.
 func Root(t testing.TB) {
 	t.Helper()
