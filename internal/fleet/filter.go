@@ -7,7 +7,8 @@ import (
 
 // Filter asks for rows: column name to a value, or to a list of values of
 // which one must match. "*" in a string stands for any text. nil and "" match
-// rows without a value. The column "type" asks for concrete types.
+// rows without a value. The column "type" asks for types; as with opsi's classes
+// one that others are made of stands for them too.
 //
 // Comparison is by bytes, upper and lower case differ; ids are kept in lower
 // case and their filter values are lowered. A list column matches if one of
@@ -40,11 +41,14 @@ func (c *Class) Terms(f Filter) ([]Term, error) {
 				continue
 			}
 			for _, v := range values {
-				if v == nil || v == "" {
+				if v == nil || v == "" || v == c.base() {
 					t = Term{}
 					break
 				}
 				t.add(v)
+				if v == OpsiDepotserver { // a config server is one
+					t.add(OpsiConfigserver)
+				}
 			}
 			if t.Name == "" {
 				continue
@@ -65,6 +69,9 @@ func (c *Class) Terms(f Filter) ([]Term, error) {
 	slices.SortFunc(terms, func(a, b Term) int { return strings.Compare(a.Name, b.Name) })
 	return terms, nil
 }
+
+// base is opsi's name of what all types of the class are, such as "Host".
+func (c *Class) base() string { return strings.ToUpper(c.Name[:1]) + c.Name[1:] }
 
 func (t *Term) add(v any) {
 	if s, ok := v.(string); ok && strings.Contains(s, "*") {

@@ -248,7 +248,8 @@ var ruleCases = map[string]func(*bench){
 			f     map[string]any
 			want  int
 		}{
-			{fleet.Hosts, map[string]any{"type": "OpsiClient"}, 1}, {fleet.Hosts, map[string]any{"type": []any{"OpsiClient", "OpsiDepotserver"}}, 2},
+			{fleet.Hosts, map[string]any{"type": "OpsiClient"}, 1}, {fleet.Hosts, map[string]any{"type": []any{"OpsiClient", "OpsiDepotserver"}}, 3},
+			{fleet.Hosts, map[string]any{"type": "OpsiDepotserver"}, 2}, {fleet.Hosts, map[string]any{"type": "OpsiConfigserver"}, 1}, {fleet.Hosts, map[string]any{"type": "Host"}, 3},
 			{fleet.Hosts, map[string]any{"type": nil}, 3}, {fleet.Hosts, map[string]any{"id": []any{}}, 3}, {fleet.Hosts, map[string]any{"id": "PC1.Example.org"}, 1},
 			{fleet.ProductsOnDepots, map[string]any{"locked": true}, 1}, {fleet.ProductsOnDepots, map[string]any{"locked": "false"}, 1},
 			{fleet.Products, map[string]any{"priority": 10}, 1}, {fleet.Products, map[string]any{"priority": "10"}, 1},

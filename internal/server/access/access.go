@@ -91,7 +91,7 @@ func (a *Access) Authenticate(w http.ResponseWriter, r *http.Request) (methods.A
 		if p, err = a.login(w, r, header); err != nil {
 			return methods.Actor{}, err
 		}
-		a.setCookie(w, a.sessions.begin(p, sha256.Sum256([]byte(header)), a.now()))
+		a.setCookie(w, a.sessions.begin(p, sha256.Sum256([]byte(header)), a.now(), lifeOf(r)), lifeOf(r))
 	}
 	p.actor.Address = address(r)
 	if p.actor.Role == methods.Host {

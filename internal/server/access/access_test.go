@@ -324,19 +324,44 @@ func TestOneCallerCannotHoardSessions(t *testing.T) {
 	}
 }
 
+func TestSession_LifeThatWasAskedFor(t *testing.T) {
+	for sent, want := range map[string]time.Duration{
+		"": sessionLife, "150": 150 * time.Second, "1": time.Second, "86400": longestLife,
+		"0": sessionLife, "-5": sessionLife, "86401": sessionLife, "9999999999999999999": sessionLife, "soon": sessionLife,
+	} {
+		r := httptest.NewRequest("POST", "/rpc", nil)
+		r.Header.Set("X-opsi-session-lifetime", sent)
+		if got := lifeOf(r); got != want {
+			t.Errorf("%q: %v, want %v", sent, got, want)
+		}
+	}
+	s := newSessions()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	token := s.begin(principal{}, [32]byte{}, now, 10*time.Minute)
+	for range 3 { // each use prolongs it by as much
+		now = now.Add(9 * time.Minute)
+		if _, ok := s.use(token, now); !ok {
+			t.Fatal("the session ended early")
+		}
+	}
+	if _, ok := s.use(token, now.Add(10*time.Minute)); ok {
+		t.Error("the session does not end")
+	}
+}
+
 func TestSessionsAreBounded(t *testing.T) {
 	s := newSessions()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range maxSessions + 10 {
 		now = now.Add(time.Millisecond)
 		p := principal{actor: methods.Actor{Role: methods.Host, ID: string(rune(i/maxOfOne + 0x1000))}}
-		s.begin(p, [32]byte{}, now)
+		s.begin(p, [32]byte{}, now, sessionLife)
 		if len(s.byToken) > maxSessions {
 			t.Fatalf("%d sessions", len(s.byToken))
 		}
 	}
 	now = now.Add(2 * sessionLife)
-	s.begin(principal{}, [32]byte{}, now)
+	s.begin(principal{}, [32]byte{}, now, sessionLife)
 	if len(s.byToken) != 1 || len(s.byActor) != 1 {
 		t.Errorf("%d sessions of %d actors after all have ended", len(s.byToken), len(s.byActor))
 	}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +16,8 @@ import (
 )
 
 const (
-	sessionLife = 120 * time.Second // opsi's
+	sessionLife = 120 * time.Second // opsi's, if the client does not ask for another
+	longestLife = 24 * time.Hour    // that it may ask for, in X-opsi-session-lifetime
 	// A session is about 400 bytes; these bound the memory. Whoever loses a
 	// session to them sends his password again.
 	maxSessions  = 50_000
@@ -29,6 +32,7 @@ type session struct {
 	principal
 	header [sha256.Size]byte // of the Authorization header it began with
 	until  time.Time
+	life   time.Duration // from each use on
 }
 
 type sessions struct {
@@ -47,7 +51,7 @@ func newSessions() *sessions {
 func hashOf(token string) tokenHash { return sha256.Sum256([]byte(token)) }
 
 // begin makes a session and returns its token: 32 hexadecimal digits, as opsi's.
-func (s *sessions) begin(p principal, header [sha256.Size]byte, now time.Time) string {
+func (s *sessions) begin(p principal, header [sha256.Size]byte, now time.Time, life time.Duration) string {
 	var random [16]byte
 	rand.Read(random[:])
 	token := hex.EncodeToString(random[:])
@@ -60,7 +64,7 @@ func (s *sessions) begin(p principal, header [sha256.Size]byte, now time.Time) s
 		own = slices.Delete(own, 0, 1)
 	}
 	s.byActor[p.actor] = append(own, hashOf(token))
-	s.byToken[hashOf(token)] = session{principal: p, header: header, until: now.Add(sessionLife)}
+	s.byToken[hashOf(token)] = session{principal: p, header: header, until: now.Add(life), life: life}
 	return token
 }
 
@@ -74,7 +78,7 @@ func (s *sessions) use(token string, now time.Time) (session, bool) {
 	if !ok || !now.Before(found.until) {
 		return session{}, false
 	}
-	found.until = now.Add(sessionLife)
+	found.until = now.Add(found.life)
 	s.byToken[hashOf(token)] = found
 	return found, true
 }
@@ -110,8 +114,18 @@ func (s *sessions) sweep(now time.Time) {
 	}
 }
 
-func (a *Access) setCookie(w http.ResponseWriter, token string) {
-	http.SetCookie(w, cookie(token, int(sessionLife.Seconds())))
+func (a *Access) setCookie(w http.ResponseWriter, token string, life time.Duration) {
+	http.SetCookie(w, cookie(token, int(life.Seconds())))
+}
+
+// lifeOf is how long a session is to live unused, in seconds in opsi's header;
+// what makes no sense there is as if it were not sent.
+func lifeOf(r *http.Request) time.Duration {
+	seconds, err := strconv.Atoi(strings.TrimSpace(r.Header.Get("X-Opsi-Session-Lifetime")))
+	if life := time.Duration(seconds) * time.Second; err == nil && seconds >= 1 && seconds <= int(longestLife.Seconds()) {
+		return life
+	}
+	return sessionLife
 }
 
 func cookie(token string, maxAge int) *http.Cookie {

@@ -8,8 +8,8 @@
 // not write at all is told so before, by the caller.
 //
 // Names at the top that begin with a dot are the depot's own and do not exist
-// here. Links are followed as long as they stay inside (os.Root). Names are
-// compared with their case.
+// here. Links are followed as long as they stay inside (os.Root). A name that
+// is not there is looked for in any case, as opsi does.
 package dav
 
 import (
@@ -96,6 +96,7 @@ func (r readOnly) OpenFile(_ context.Context, name string, flag int, _ os.FileMo
 		return nil, err
 	}
 	defer root.Close()
+	name = spelled(root, name)
 	// A pipe that somebody put there must not block us.
 	if info, err := root.Stat(name); err != nil {
 		return nil, err
@@ -119,6 +120,7 @@ func (r readOnly) Stat(_ context.Context, name string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	defer root.Close()
+	name = spelled(root, name)
 	info, err := root.Stat(name)
 	if err != nil {
 		return nil, err
