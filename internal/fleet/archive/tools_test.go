@@ -43,11 +43,9 @@ var packers = []struct{ name, ending, pack string }{
 
 var presses = []struct{ ending, press string }{
 	{"", "cat"},
-	{".gz", "gzip -n"},
-	{".bz2", "bzip2"},
-	{".zst", "zstd -q --long=27"},
-	{".zstd", "zstd -q --rsyncable"},
 	{".gz", "gzip -n --rsyncable"},
+	{".bz2", "bzip2"},
+	{".zstd", "zstd -q --rsyncable --long=27"},
 }
 
 // outers pack the layers that the arguments name.
