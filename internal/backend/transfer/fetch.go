@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/transfer/line"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
@@ -60,7 +59,7 @@ func (s *syncing) drain(ctx context.Context, source Source, last bool) error {
 			switch {
 			case err == nil:
 				return nil
-			case hopeless(err), errors.Is(err, errStalled) && !last, wrong && doubt:
+			case hopeless(err), errors.Is(err, line.ErrStalled) && !last, wrong && doubt:
 				return retry.Permanent(err)
 			case len(s.places) < before && !wrong:
 				return nil // what it brings begins the count anew
@@ -92,13 +91,13 @@ func hopeless(err error) bool {
 // longer in s.places when it returns. answered says that the source began to.
 func (s *syncing) stream(ctx context.Context, source Source, fresh bool) (answered bool, err error) {
 	want := wanted(s.places)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	line := s.newLine(ctx, cancel, s.x.Size(want)+int64(want.Len())*perChunk+slack)
-	defer line.stop()
+	ctx, l := line.New(ctx, line.Options{Limiter: s.Limiter, Idle: s.Idle, Most: s.x.Size(want) + int64(want.Len())*perChunk + slack,
+		Count: func(n int) { s.wire.Add(int64(n)) }})
+	defer l.Stop()
 	s.result.Requests++
-	content, err := source.Chunks(ctx, chunkindex.Request{Tree: s.tree, Want: want}, line.reader, fresh)
-	line.stop() // from here it runs while we wait for the line, not while the disk works
+	begun := l.Wait()
+	content, err := source.Chunks(ctx, chunkindex.Request{Tree: s.tree, Want: want}, l.Reader, fresh)
+	begun(0)
 	if answered = err == nil; answered {
 		defer content.Close()
 		err = s.receive(content)
@@ -147,73 +146,3 @@ func (s *syncing) receive(content io.Reader) error {
 }
 
 var errEnded = errors.New("the source ended its answer early")
-
-// errStalled ends a request that brings nothing.
-var errStalled = errors.New("the source has stalled")
-
-// errEndless ends an answer that is longer than any right one.
-var errEndless = fleet.Errorf(fleet.TooLarge, "the source sends more than can be needed")
-
-// line watches what comes off the line for one request.
-type line struct {
-	*syncing
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	most   int64 // bytes the answer may still have
-	idle   time.Duration
-	left   time.Duration // for the next KiB
-	fresh  int           // bytes since the last full KiB
-	timer  *time.Timer
-}
-
-// newLine starts the clock: the source must begin to answer.
-func (s *syncing) newLine(ctx context.Context, cancel context.CancelCauseFunc, most int64) *line {
-	l := &line{syncing: s, ctx: ctx, cancel: cancel, most: most, idle: cmp.Or(s.Idle, time.Minute)}
-	l.left = l.idle
-	l.timer = time.AfterFunc(l.left, func() {
-		cancel(fmt.Errorf("%w: less than 1 KiB in %v", errStalled, l.idle))
-	})
-	return l
-}
-
-func (l *line) stop() { l.timer.Stop() }
-
-// reader is the wire function that sources get.
-func (l *line) reader(r io.Reader) io.Reader { return &lineReader{l, r} }
-
-type lineReader struct {
-	*line
-	r io.Reader
-}
-
-// minProgress is what the line must bring each Idle.
-const minProgress = 1 << 10
-
-func (r *lineReader) Read(p []byte) (int, error) {
-	if err := context.Cause(r.ctx); err != nil {
-		return 0, err // also for a source that does not notice
-	}
-	if r.most <= 0 {
-		return 0, errEndless
-	}
-	most := r.most
-	if r.Limiter != nil {
-		most = min(most, 16<<10) // it is paid for behind the read
-	}
-	begun := time.Now()
-	r.timer.Reset(r.left)
-	n, err := r.r.Read(p[:min(int64(len(p)), most)])
-	r.timer.Stop()
-	r.most -= int64(n)
-	r.wire.Add(int64(n))
-	r.left -= time.Since(begun)
-	if r.fresh += n; r.fresh >= minProgress {
-		r.fresh, r.left = 0, r.idle
-	}
-	if r.Limiter != nil {
-		if err := r.Limiter.Wait(r.ctx, n); err != nil {
-			return n, err
-		}
-	}
-	return n, err
-}
