@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, rsync, packers. Only as root and
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, rsync, packers. Only as root and
 # with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
 missing=
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || command -v postgres >/dev/null || missing="$missing postgresql"
+[ -x /usr/sbin/smbd ] || command -v smbd >/dev/null || missing="$missing samba"
 for tool in rsync zstd cpio bzip2; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done

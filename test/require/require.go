@@ -1,4 +1,5 @@
-// Package require gives a test the real things that it needs: a tool, root, a PostgreSQL server.
+// Package require gives a test the real things that it needs: a tool, root, a
+// PostgreSQL server, a Samba share.
 //
 // A machine that lacks one leaves the test out with a reason that starts with [Prefix], so that
 // the runner (test/runner) can list at its end what was left out and why. Where FERNWERK_REQUIRE
@@ -22,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/fernwerk/fernwerk/test/require/postgres"
+	"github.com/fernwerk/fernwerk/test/require/samba"
 )
 
 // Prefix starts the message of every test that this machine leaves out.
@@ -119,6 +121,28 @@ func Postgres(t testing.TB) string {
 	}
 	u.Path = "/" + name
 	return u.String()
+}
+
+// Samba shares a folder by a real Samba server until the test ends. Further
+// lines go into its [global] section.
+func Samba(t testing.TB, folder string, more ...string) *samba.Server {
+	t.Helper()
+	if _, err := samba.Bin(); err != nil {
+		Skip(t, "Samba", err.Error())
+	}
+	Root(t)
+	// Its sockets need a short path.
+	dir, err := os.MkdirTemp("", "samba")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s, err := samba.Start(dir, folder, more...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
 // statement runs one statement on a connection of its own. The test's context may already be
