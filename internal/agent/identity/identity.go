@@ -134,16 +134,32 @@ func (id Identity) Client(userAgent string) (*rpc.Client, error) {
 		Password: func(context.Context) (string, error) { return id.HostKey, nil }})
 }
 
-// HTTP is a client for what lies beside the methods, such as the depot, and
-// what a request needs to show who we are.
+// HTTP is a client for what lies beside the methods of our server, such as its
+// depot, and what a request needs to show who we are.
 func (id Identity) HTTP(userAgent string) (*http.Client, func(*http.Request) error, error) {
-	cfg, err := id.TLS()
+	u, err := address(id.Server)
+	if err != nil {
+		return nil, nil, err
+	}
+	return id.HTTPTo(userAgent, u.Hostname())
+}
+
+// Parallel is how many connections to one depot are kept for the next request.
+const Parallel = 16
+
+// HTTPTo is HTTP for another host, such as a depot's, that must have a
+// certificate of the same authority.
+func (id Identity) HTTPTo(userAgent, host string) (*http.Client, func(*http.Request) error, error) {
+	if id.CA == "" { // no authority would mean the system's
+		return nil, nil, fmt.Errorf("cannot trust %s: the authority is missing", host)
+	}
+	cfg, err := pin.Config(host, []byte(id.CA), "")
 	if err != nil {
 		return nil, nil, err
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	transport := &http.Transport{Proxy: pin.Direct(nil), DialContext: dialer.DialContext, TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second,
-		ResponseHeaderTimeout: 2 * time.Minute, IdleConnTimeout: 90 * time.Second, DisableCompression: true, WriteBufferSize: 4 << 10, ReadBufferSize: 64 << 10}
+		ResponseHeaderTimeout: 2 * time.Minute, IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: Parallel, DisableCompression: true, WriteBufferSize: 4 << 10, ReadBufferSize: 64 << 10}
 	client := &http.Client{Transport: transport, // the host key follows to no other place
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return client, func(r *http.Request) error {

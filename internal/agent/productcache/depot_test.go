@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/backend/transfer"
+	"github.com/fernwerk/fernwerk/internal/backend/transfer/folder"
+	"github.com/fernwerk/fernwerk/internal/backend/transfer/webdav"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
@@ -59,6 +62,7 @@ type depot struct {
 	t       *testing.T
 	trees   map[string]tree
 	fetched int                                           // bytes of content
+	plain   bool                                          // it has no trees, but files
 	before  func(w http.ResponseWriter, path string) bool // true: it has answered
 }
 
@@ -114,6 +118,30 @@ func (d *depot) chunks(w http.ResponseWriter, r *http.Request) {
 	z.Close()
 }
 
+func (d *depot) http(product string) *transfer.HTTP {
+	return &transfer.HTTP{Client: d.Client(), Base: d.URL, Product: product}
+}
+
+// Tree implements [Depot].
+func (d *depot) Tree(ctx context.Context, product string, have *chunkindex.Index, wire func(io.Reader) io.Reader) (*chunkindex.Index, error) {
+	x, err := d.http(product).Tree(ctx, have, wire, chunkindex.Limits{})
+	if d.plain && fleet.CodeOf(err) == fleet.NotFound {
+		err = fleet.Errorf(fleet.NotHere, "%w", err)
+	}
+	return x, err
+}
+
+// Sources implements [Depot].
+func (d *depot) Sources(product string, _ *chunkindex.Index, used func(string)) []transfer.Source {
+	used("the test's depot")
+	return []transfer.Source{d.http(product)}
+}
+
+// Folders implements [Depot].
+func (d *depot) Folders(product string) []folder.Folder {
+	return []folder.Folder{&webdav.Folder{Client: d.Client(), Base: d.URL + "/depot", Product: product}}
+}
+
 // site is a machine's cache and where it fetches from.
 type site struct {
 	*Cache
@@ -135,14 +163,16 @@ func newSite(t *testing.T, maxSize int64) *site {
 		t.Fatal(err)
 	}
 	d := newDepot(t)
-	c := New(Options{Dir: filepath.Join(dir, "cache"), MaxSize: maxSize, Limiter: throttle.New(throttle.Unlimited)}, s,
-		func(product string) *transfer.HTTP {
-			return &transfer.HTTP{Client: d.Client(), Base: d.URL, Product: product}
-		}, slog.New(slog.DiscardHandler))
+	c := New(Options{Dir: filepath.Join(dir, "cache"), MaxSize: maxSize, Limiter: throttle.New(throttle.Unlimited)}, s, slog.New(slog.DiscardHandler))
 	if err := c.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return &site{c, t, d, dir}
+}
+
+// Sync synchronises with the site's depot.
+func (s *site) Sync(ctx context.Context, want fleet.ProductOnDepot, wanted []string) (Product, error) {
+	return s.Cache.Sync(ctx, s.depot, want, wanted)
 }
 
 func onDepot(product, version string) fleet.ProductOnDepot {

@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/backend/transfer"
+	"github.com/fernwerk/fernwerk/internal/backend/transfer/folder"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
@@ -42,13 +44,32 @@ type Product struct {
 	Bytes          int64  `col:"bytes"`
 	Wire           int64  `col:"wire"` // bytes that the last synchronisation fetched
 	Synced         string `col:"synced,time"`
+	From           string `col:"source"`  // the depot that content came from last, and how
+	Checked        string `col:"checked"` // [BySHA256] or [ByMD5]: what the content was checked by when it came
+	Listed         string `col:"listed"`  // SHA-256 of the `.files` list, where only that was there
 }
+
+// What content is checked by when it arrives. A copy on this machine is always
+// verified by SHA-256.
+const (
+	BySHA256 = "sha256"
+	ByMD5    = "md5"
+)
 
 // Products is the class of Product, for [store.Open].
 var Products = fleet.LocalClass[Product]("cachedProduct")
 
-// Depot is where products come from.
-type Depot func(product string) *transfer.HTTP
+// Depot is where the products of one round come from: one depot, or several of
+// which the next takes over where one fails.
+type Depot interface {
+	// Tree is a product's index; have is as in transfer.HTTP. The code of an error
+	// is NotHere if there is none and Folders may be believed by their lists.
+	Tree(ctx context.Context, product string, have *chunkindex.Index, wire func(io.Reader) io.Reader) (*chunkindex.Index, error)
+	// Sources have the content that an index describes; used is told which is
+	// asked.
+	Sources(product string, x *chunkindex.Index, used func(from string)) []transfer.Source
+	Folders(product string) []folder.Folder
+}
 
 // DefaultMaxSize is seed A's product_cache_max_size where none is configured:
 // 20 GB, as opsi ships it.
@@ -62,7 +83,6 @@ const maxEntries = 1_000_000
 type Cache struct {
 	dir     string
 	store   *store.Store
-	depot   Depot
 	maxSize int64
 	limit   *throttle.Limiter
 	noLinks bool
@@ -82,11 +102,11 @@ type Options struct {
 }
 
 // New makes the cache.
-func New(opts Options, s *store.Store, depot Depot, log *slog.Logger) *Cache {
+func New(opts Options, s *store.Store, log *slog.Logger) *Cache {
 	if opts.MaxSize <= 0 {
 		opts.MaxSize = DefaultMaxSize
 	}
-	return &Cache{dir: opts.Dir, store: s, depot: depot, maxSize: opts.MaxSize, limit: opts.Limiter, noLinks: opts.NoLinks, stall: stall, log: log,
+	return &Cache{dir: opts.Dir, store: s, maxSize: opts.MaxSize, limit: opts.Limiter, noLinks: opts.NoLinks, stall: stall, log: log,
 		progress: map[string]transfer.Progress{}}
 }
 
@@ -95,13 +115,16 @@ func (c *Cache) Dir(product string) string { return filepath.Join(c.dir, "depot"
 
 func (c *Cache) stage(product string) string { return filepath.Join(c.dir, "staging", product) }
 
+// parts is where content of a product gathers of which only a list is known.
+func (c *Cache) parts(product string) string { return filepath.Join(c.dir, "parts", product) }
+
 func (c *Cache) indexFile(product, digest string) string {
 	return filepath.Join(c.dir, "index", product+"."+digest)
 }
 
 // Recover makes whole what a crash left; it comes before anything reads a copy.
 func (c *Cache) Recover(ctx context.Context) error {
-	for _, sub := range []string{"depot", "staging", "index"} {
+	for _, sub := range []string{"depot", "staging", "parts", "index"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, sub), 0o700); err != nil {
 			return fmt.Errorf("cannot prepare the product cache: %w", err)
 		}
@@ -147,17 +170,17 @@ func (c *Cache) Progress() map[string]transfer.Progress {
 // Sync makes the copy of a product equal to the depot's. The row that it
 // returns is to be written in the transaction that notes the success; wanted
 // are the products that must stay when room is made.
-func (c *Cache) Sync(ctx context.Context, want fleet.ProductOnDepot, wanted []string) (Product, error) {
-	p, err := c.sync(ctx, want, wanted)
+func (c *Cache) Sync(ctx context.Context, from Depot, want fleet.ProductOnDepot, wanted []string) (Product, error) {
+	p, err := c.sync(ctx, from, want, wanted)
 	if fleet.CodeOf(err) == fleet.Conflict { // the depot got another tree meanwhile
-		p, err = c.sync(ctx, want, wanted)
+		p, err = c.sync(ctx, from, want, wanted)
 	}
 	return p, err
 }
 
-func (c *Cache) sync(ctx context.Context, want fleet.ProductOnDepot, wanted []string) (Product, error) {
+func (c *Cache) sync(ctx context.Context, from Depot, want fleet.ProductOnDepot, wanted []string) (Product, error) {
 	id := string(want.ProductID)
-	p := Product{ID: id, ProductVersion: want.ProductVersion, PackageVersion: want.PackageVersion}
+	p := Product{ID: id, ProductVersion: want.ProductVersion, PackageVersion: want.PackageVersion, Checked: BySHA256}
 	if err := fleet.ValidProductID(id); err != nil {
 		return p, err
 	}
@@ -165,26 +188,29 @@ func (c *Cache) sync(ctx context.Context, want fleet.ProductOnDepot, wanted []st
 	if err != nil {
 		return p, err
 	}
-	source := c.depot(id)
-	index, err := c.tree(ctx, source, have)
-	if err != nil {
+	index, err := c.tree(ctx, from, id, have)
+	switch {
+	case fleet.CodeOf(err) == fleet.NotHere:
+		return c.syncListed(ctx, from, p, old, have, wanted)
+	case err != nil:
 		return p, err
 	}
-	p.Digest = hex.EncodeToString(index.Digest[:])
-	p.Files, p.Bytes = int64(index.Tree.Files()), index.Tree.Size()
+	p.is(index)
 	if have != nil && old.Digest == p.Digest {
-		c.note(id, transfer.Progress{FilesDone: int(p.Files), FilesTotal: int(p.Files), BytesDone: p.Bytes, BytesTotal: p.Bytes})
+		p.From = old.From
+		c.whole(p)
 		return p, nil
 	}
+	need := p.Bytes
+	if have != nil {
+		need = newBytes(have.Tree, index.Tree)
+	}
 	c.sweep(id, old.Digest)
-	if err := c.makeRoom(ctx, id, index, have, wanted); err != nil {
+	if err := c.makeRoom(ctx, id, p.Bytes, need, wanted); err != nil {
 		return p, err
 	}
-	if err := atomicfile.WriteFile(c.indexFile(id, p.Digest), index.Text(), 0o644); err != nil {
-		return p, fmt.Errorf("cannot keep the index of %s: %w", id, err)
-	}
-	job := transfer.Job{Stage: c.stage(id), Index: index, Sources: []transfer.Source{source}, Limiter: c.limit, CopyLinks: c.noLinks,
-		Progress: func(pr transfer.Progress) { c.note(id, pr) }}
+	job := transfer.Job{Index: index, Progress: func(pr transfer.Progress) { c.note(id, pr) },
+		Sources: from.Sources(id, index, func(name string) { p.From = name })}
 	// After a crash between the exchange and the note of it, the copy in place
 	// is already the new one: it is looked at by both indexes.
 	job.Seeds = append(job.Seeds, transfer.Seed{Dir: c.Dir(id), Index: index, Disposable: true})
@@ -194,14 +220,34 @@ func (c *Cache) sync(ctx context.Context, want fleet.ProductOnDepot, wanted []st
 	if _, err := os.Lstat(c.Dir(id)); errors.Is(err, fs.ErrNotExist) {
 		job.Seeds = nil
 	}
+	return c.publish(ctx, p, job)
+}
+
+// is notes what a product's tree is.
+func (p *Product) is(x *chunkindex.Index) {
+	p.Digest = hex.EncodeToString(x.Digest[:])
+	p.Files, p.Bytes = int64(x.Tree.Files()), x.Tree.Size()
+}
+
+// whole notes that all of a product is here.
+func (c *Cache) whole(p Product) {
+	c.note(p.ID, transfer.Progress{FilesDone: int(p.Files), FilesTotal: int(p.Files), BytesDone: p.Bytes, BytesTotal: p.Bytes, WireBytes: p.Wire})
+}
+
+// publish fills the staging folder and puts it in place.
+func (c *Cache) publish(ctx context.Context, p Product, job transfer.Job) (Product, error) {
+	if err := atomicfile.WriteFile(c.indexFile(p.ID, p.Digest), job.Index.Text(), 0o644); err != nil {
+		return p, fmt.Errorf("cannot keep the index of %s: %w", p.ID, err)
+	}
+	job.Stage, job.Limiter, job.CopyLinks = c.stage(p.ID), c.limit, c.noLinks
 	res, err := transfer.Sync(ctx, job)
 	if err != nil {
-		return p, fmt.Errorf("cannot cache product %s: %w", id, err)
+		return p, fmt.Errorf("cannot cache product %s: %w", p.ID, err)
 	}
-	p.Wire = res.Wire
-	c.log.Info("product cached", "product", id, "version", p.ProductVersion, "files", p.Files, "bytes", p.Bytes,
-		"kept", res.Kept, "reused", res.Seeded, "wire", res.Wire, "requests", res.Requests)
-	return p, transfer.Publish(c.stage(id), c.Dir(id))
+	p.Wire += res.Wire
+	c.log.Info("product cached", "product", p.ID, "version", p.ProductVersion, "from", p.From, "checked", p.Checked, "files", p.Files, "bytes", p.Bytes,
+		"kept", res.Kept, "reused", res.Seeded, "wire", p.Wire, "requests", res.Requests)
+	return p, transfer.Publish(c.stage(p.ID), c.Dir(p.ID))
 }
 
 // sweep forgets indexes that no copy needs any more. A product's id may begin

@@ -11,7 +11,6 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 	"github.com/fernwerk/fernwerk/internal/kit/freespace"
 )
@@ -27,9 +26,9 @@ func (c *Cache) tidy(list []Product, keep map[string]bool) {
 	for _, p := range list {
 		held[p.ID] = true
 	}
-	for _, sub := range []string{"depot", "staging"} {
+	for _, sub := range []string{"depot", "staging", "parts"} {
 		for _, e := range entries(filepath.Join(c.dir, sub)) {
-			if !keep[e] && !strings.HasPrefix(e, ".") && (!held[e] || sub == "staging") {
+			if !keep[e] && !strings.HasPrefix(e, ".") && (!held[e] || sub != "depot") {
 				os.RemoveAll(filepath.Join(c.dir, sub, e))
 			}
 		}
@@ -37,17 +36,14 @@ func (c *Cache) tidy(list []Product, keep map[string]bool) {
 }
 
 // makeRoom deletes copies that nobody wants, the longest unused first, until
-// the new one fits, or says what is missing.
-func (c *Cache) makeRoom(ctx context.Context, product string, index, have *chunkindex.Index, wanted []string) error {
+// the new one of size bytes fits, or says what is missing. The disk must take as
+// many bytes as need, less what has arrived already.
+func (c *Cache) makeRoom(ctx context.Context, product string, size, need int64, wanted []string) error {
 	list, err := c.List(ctx)
 	if err != nil {
 		return err
 	}
-	need := index.Tree.Size()
-	if have != nil {
-		need = newBytes(have.Tree, index.Tree)
-	}
-	total := index.Tree.Size()
+	total := size
 	keep := map[string]bool{product: true}
 	for _, id := range wanted {
 		keep[id] = true
@@ -63,7 +59,7 @@ func (c *Cache) makeRoom(ctx context.Context, product string, index, have *chunk
 		if err != nil {
 			return err
 		}
-		fits := int64(free)-reserve >= need-dirSize(c.stage(product))
+		fits := int64(free)-reserve >= need-dirSize(c.stage(product))-dirSize(c.parts(product))
 		if total <= c.maxSize && fits {
 			return nil
 		}
@@ -127,7 +123,7 @@ func (c *Cache) remove(ctx context.Context, product string) error {
 		return tx.Remove(Products, fleet.Row{"productId": product})
 	})
 	if err == nil {
-		err = errors.Join(os.RemoveAll(c.Dir(product)), os.RemoveAll(c.stage(product)))
+		err = errors.Join(os.RemoveAll(c.Dir(product)), os.RemoveAll(c.stage(product)), os.RemoveAll(c.parts(product)))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot remove cached product %s: %w", product, err)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/transfer"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
 )
@@ -16,19 +15,19 @@ const stall = 2 * time.Minute
 
 // tree asks the depot for the tree's index. That it answers at all is for the
 // HTTP client to watch.
-func (c *Cache) tree(ctx context.Context, source *transfer.HTTP, have *chunkindex.Index) (*chunkindex.Index, error) {
+func (c *Cache) tree(ctx context.Context, from Depot, product string, have *chunkindex.Index) (*chunkindex.Index, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := &watched{timer: time.AfterFunc(c.stall, func() {
 		cancel(fleet.Errorf(fleet.Unavailable, "the depot has stalled: it sent nothing for %v", c.stall))
 	}), patience: c.stall}
 	defer w.timer.Stop()
-	index, err := source.Tree(ctx, have, func(r io.Reader) io.Reader {
+	index, err := from.Tree(ctx, product, have, func(r io.Reader) io.Reader {
 		w.Reader = c.limit.Reader(ctx, r)
 		return w
-	}, chunkindex.Limits{})
+	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = fmt.Errorf("cannot fetch the tree of %q: %w", source.Product, cause)
+		err = fmt.Errorf("cannot fetch the tree of %q: %w", product, cause)
 	}
 	return index, err
 }

@@ -47,7 +47,8 @@ type EventConfig struct {
 	PostSyncConfigFromServer bool
 	CacheProducts            bool
 	UseCachedProducts        bool
-	CacheMaxBandwidth        int64 // bytes a second; 0: unlimited
+	DepotProtocol            string // webdav, cifs; "": as the host parameter says
+	CacheMaxBandwidth        int64  // bytes a second; 0: unlimited
 	CacheDynamicBandwidth    bool
 	ProcessActions           bool
 	Reboot                   bool
@@ -216,6 +217,7 @@ func (s *Settings) fill(e *EventConfig, section string) {
 	e.PostSyncConfigFromServer = s.Bool(section, "post_sync_config_from_server")
 	e.CacheProducts = s.Bool(section, "cache_products")
 	e.UseCachedProducts = s.Bool(section, "use_cached_products")
+	e.DepotProtocol = s.String(section, "depot_protocol")
 	e.CacheMaxBandwidth = max(0, s.Int(section, "cache_max_bandwidth"))
 	e.CacheDynamicBandwidth = s.Bool(section, "cache_dynamic_bandwidth")
 	e.ProcessActions = s.Bool(section, "process_actions")

@@ -55,6 +55,13 @@ var keys = []Key{
 	{Section: "cache_service", Name: "storage_dir", Kind: String, Default: "%global.base_dir%/cache", Class: Trust, Doc: "folder that holds the caches: depot and config"},
 	{Section: "cache_service", Name: "product_cache_max_size", Kind: Int, Default: "20000000000", Class: Data, Unit: "bytes", Max: math.MaxInt64, Doc: "upper limit of the product cache"},
 
+	{Section: "depot_server", Name: "master_depot_id", Kind: String, Class: Data, Doc: "the client's depot; empty: the host parameter clientconfig.depot.id"},
+	{Section: "depot_server", Name: "depot_id", Kind: String, Class: Data, Doc: "the depot to fetch from, whatever would be chosen"},
+	{Section: "depot_server", Name: "url", Kind: String, Class: Trust, Doc: "address of the depot, webdavs:// or smb://, in place of its own"},
+	{Section: "depot_server", Name: "username", Kind: String, Class: Data, Doc: "user of the depot's share; empty: the host parameter clientconfig.depot.user"},
+	{Section: "depot_server", Name: "password", Kind: String, Class: Trust, Doc: "its password; empty: the server is asked"},
+	{Section: "depot_server", Name: "content_policy", Kind: String, Default: "verified", Class: Trust, Values: []string{"verified", "plain-opsi"}, Doc: "verified: products only with a manifest of ours (SHA-256); plain-opsi: also by .files alone (MD5)"},
+
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},
 
@@ -71,6 +78,7 @@ var keys = []Key{
 	{Section: "event_*", Name: "post_sync_config_from_server", Kind: Bool, Default: "false", Class: Data, Doc: "as sync_config_from_server, after the actions"},
 	{Section: "event_*", Name: "cache_products", Kind: Bool, Default: "false", Class: Data, Doc: "cache the products that have an action request"},
 	{Section: "event_*", Name: "use_cached_products", Kind: Bool, Default: "false", Class: Data, Doc: "process actions from the product cache; stop with an error when it is not complete"},
+	{Section: "event_*", Name: "depot_protocol", Kind: String, Class: Data, Values: []string{"", "webdav", "cifs"}, Doc: "how the depot is read; empty: the host parameter clientconfig.depot.protocol"},
 	{Section: "event_*", Name: "cache_max_bandwidth", Kind: Int, Default: "0", Class: Data, Unit: "bytes a second", Doc: "upper limit of caching; 0 or less: unlimited"},
 	{Section: "event_*", Name: "cache_dynamic_bandwidth", Kind: Bool, Default: "false", Class: Data, Doc: "let caching yield to other traffic"},
 	{Section: "event_*", Name: "process_actions", Kind: Bool, Default: "true", Class: Data, Doc: "process the product actions"},

@@ -145,6 +145,7 @@ func (c *collecting) round(ctx context.Context, f Folder, wanted map[Key]string,
 			switch {
 			case err == nil:
 				c.found(k, got, k.name())
+				c.note(0)
 				brought = true
 				return nil
 			case errors.Is(err, errWrong), fleet.CodeOf(err) == fleet.NotFound, fleet.CodeOf(err) == fleet.Conflict:

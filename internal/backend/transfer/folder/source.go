@@ -102,24 +102,37 @@ func (s *Source) segments(ctx context.Context, want chunkindex.Ranges) []*segmen
 	return list
 }
 
-// fetch reads the segment and hands its blocks on.
+// again is how often a segment is asked to go on at once, after which nothing
+// came; then the whole request has failed.
+const again = 2
+
+// fetch reads the segment and hands its blocks on. Where its connection breaks
+// it goes on by itself: the others would lose what they have under way.
 func (seg *segment) fetch(ctx context.Context, wire func(io.Reader) io.Reader) error {
-	defer seg.Close()
+	defer func() { seg.Close() }()
 	in := wire(&seg.part)
-	for left := seg.length; left > 0; {
-		b := make([]byte, min(left, block))
+	for failed := 0; seg.length > 0; {
+		b := make([]byte, min(seg.length, block))
 		n, err := io.ReadFull(in, b)
 		if n > 0 {
+			failed = 0
 			select {
 			case seg.blocks <- b[:n]:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
+			seg.offset += int64(n)
+			seg.length -= int64(n)
 		}
-		if err != nil {
-			return fmt.Errorf("%q: %w", seg.name, early(err))
+		if err == nil {
+			continue
 		}
-		left -= int64(n)
+		if err = early(err); failed == again || hopeless(err) || ctx.Err() != nil {
+			return fmt.Errorf("%q: %w", seg.name, err)
+		}
+		failed++
+		seg.Close()
+		seg.body = nil
 	}
 	return nil
 }
