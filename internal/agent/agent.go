@@ -19,12 +19,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/action"
 	"github.com/fernwerk/fernwerk/internal/agent/configcache"
 	"github.com/fernwerk/fernwerk/internal/agent/control"
+	"github.com/fernwerk/fernwerk/internal/agent/depotclient"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
@@ -34,7 +36,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
-	"github.com/fernwerk/fernwerk/internal/backend/transfer"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
@@ -66,7 +67,7 @@ type Agent struct {
 	store     *store.Store
 	service   *methods.Service // over the cache
 	remote    methods.Backend  // the server
-	depot     *http.Client     // and what lies beside its methods
+	depots    *depotclient.Client
 	config    *configcache.Cache
 	products  *productcache.Cache
 	limit     *throttle.Limiter
@@ -77,7 +78,8 @@ type Agent struct {
 	reconfigured chan struct{} // a pull may have changed the configuration
 
 	mu      sync.Mutex
-	refused string // what was last reported not to count
+	refused string              // what was last reported not to count
+	depot   control.DepotStatus // the last choice
 }
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
@@ -159,19 +161,15 @@ func (a *Agent) connect(s *conf.Settings) error {
 		return err
 	}
 	a.remote = remote
-	client, prepare, err := a.id.HTTP(userAgent)
-	if err != nil {
-		return err
-	}
-	a.depot = client
+	a.depots = depotclient.New(depotclient.Config{HostID: a.id.HostID, HostKey: a.id.HostKey, Server: strings.TrimSuffix(a.id.Server, "/"), Remote: remote, Log: a.cfg.Log,
+		HTTP: func(host string) (*http.Client, func(*http.Request) error, error) {
+			return a.id.HTTPTo(userAgent, host)
+		}})
 	a.config = configcache.New(a.store, remote, a.id.HostID, a.cfg.Log)
-	depot := func(product string) *transfer.HTTP {
-		return &transfer.HTTP{Client: client, Base: a.id.Server, Product: product, Prepare: prepare}
-	}
 	a.products = productcache.New(productcache.Options{
 		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
 		NoLinks: runtime.GOOS == "windows",
-	}, a.store, depot, a.cfg.Log)
+	}, a.store, a.cfg.Log)
 	return nil
 }
 
@@ -209,8 +207,8 @@ func (a *Agent) Close() error {
 	if a.control != nil {
 		a.control.Close()
 	}
-	if a.depot != nil {
-		a.depot.CloseIdleConnections()
+	if a.depots != nil {
+		a.depots.Close()
 	}
 	if a.db != nil {
 		errs = append(errs, a.db.Close())

@@ -81,9 +81,12 @@ func (a *Agent) addCache(tx *store.Tx, st *control.Status) error {
 	}
 	p, _ := methods.Plan(tx, a.id.HostID) // what waits in a circle is no product to cache
 	progress := a.products.Progress()
+	a.mu.Lock()
+	st.Cache.Depot = a.depot
+	a.mu.Unlock()
 	for _, h := range held {
 		ps := control.ProductStatus{ProductID: h.ID, ProductVersion: h.ProductVersion, PackageVersion: h.PackageVersion,
-			BytesDone: h.Bytes, BytesTotal: h.Bytes}
+			BytesDone: h.Bytes, BytesTotal: h.Bytes, From: h.From, Checked: h.Checked}
 		ps.Cached = h.ProductVersion != "" // else it was found damaged
 		for _, s := range p.Steps {
 			if string(s.ProductID) == h.ID && (s.ProductVersion != h.ProductVersion || s.PackageVersion != h.PackageVersion) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
@@ -38,7 +39,7 @@ func steps(c conf.EventConfig) []engine.Step {
 		add(taskPull, false)
 	}
 	if c.CacheProducts || c.ProcessActions && !c.UseCachedProducts {
-		list = append(list, engine.Step{Kind: taskCache, Args: strconv.FormatInt(c.CacheMaxBandwidth, 10)})
+		list = append(list, engine.Step{Kind: taskCache, Args: strings.TrimSpace(strconv.FormatInt(c.CacheMaxBandwidth, 10) + " " + c.DepotProtocol)})
 		if !c.ProcessActions {
 			add(taskCompleted, false)
 		}

@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/agent/depotclient"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
@@ -82,7 +84,8 @@ func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error)
 // cache brings every product of the plan into the product cache. One that
 // fails does not keep the others out.
 func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error) {
-	rate, err := strconv.ParseInt(t.Args, 10, 64)
+	text, protocol, _ := strings.Cut(t.Args, " ")
+	rate, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
@@ -94,15 +97,27 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 	ring := err // products that wait for each other; process_actions fails with it
 	var failures []error
 	var cached []productcache.Product
+	var depots *depotclient.Choice
+	if len(p.Steps) > 0 {
+		w, err := a.wish(ctx, protocol, wanted(p))
+		if err == nil {
+			depots, err = a.depots.Choose(ctx, w)
+		}
+		if err != nil {
+			return engine.Outcome{}, err
+		}
+		defer depots.Close()
+		a.chosen(depots)
+	}
 	for _, s := range p.Steps {
-		got, err := a.products.Sync(ctx, fleet.ProductOnDepot{ProductID: s.ProductID, ProductVersion: s.ProductVersion, PackageVersion: s.PackageVersion}, wanted(p))
+		got, err := a.products.Sync(ctx, depots, fleet.ProductOnDepot{ProductID: s.ProductID, ProductVersion: s.ProductVersion, PackageVersion: s.PackageVersion}, wanted(p))
 		if err != nil {
 			failures = append(failures, err)
 			continue
 		}
 		cached = append(cached, got)
 	}
-	text := fmt.Sprintf("%d of %d products cached", len(cached), len(p.Steps))
+	text = fmt.Sprintf("%d of %d products cached", len(cached), len(p.Steps)) + fetched(depots, cached)
 	if ring != nil {
 		text += "; " + ring.Error()
 	}

@@ -37,6 +37,7 @@ type Status struct {
 type CacheStatus struct {
 	Pulled     string          `json:"pulled"` // time of the last pull
 	Pushed     string          `json:"pushed"`
+	Depot      DepotStatus     `json:"depot"` // that was chosen last
 	Products   []ProductStatus `json:"products"`
 	FilesDone  int64           `json:"filesDone"`
 	FilesTotal int64           `json:"filesTotal"`
@@ -45,12 +46,23 @@ type CacheStatus struct {
 	WireBytes  int64           `json:"wireBytes"`
 }
 
+// DepotStatus is where products are fetched from; it is empty before the first
+// time since the agent's start.
+type DepotStatus struct {
+	DepotID   string   `json:"depotId"`
+	Protocol  string   `json:"protocol"`
+	Reason    string   `json:"reason"`
+	Fallbacks []string `json:"fallbacks"` // depots that are asked when it fails
+}
+
 // ProductStatus is one product in the cache.
 type ProductStatus struct {
 	ProductID      string `json:"productId"`
 	ProductVersion string `json:"productVersion"`
 	PackageVersion string `json:"packageVersion"`
 	Cached         bool   `json:"cached"`
+	From           string `json:"from"`    // depot and protocol that its content came by last
+	Checked        string `json:"checked"` // by what it was checked then: sha256, md5
 	BytesDone      int64  `json:"bytesDone"`
 	BytesTotal     int64  `json:"bytesTotal"`
 }

@@ -186,7 +186,7 @@ func (c *Client) candidates(ctx context.Context, w Wish) (hosts []fleet.Host, re
 	case w.URL != "":
 		reason = "[depot_server] url names its address"
 	case w.Dynamic:
-		others, err := c.alternatives(ctx, w.Products)
+		others, err := c.alternatives(ctx, w.Master, w.Products)
 		if err != nil {
 			c.Log.Warn("other depots are not known", "error", err)
 			reason = "it is the client's depot; which others there are the server did not say"
@@ -233,7 +233,7 @@ func (c *Client) candidates(ctx context.Context, w Wish) (hosts []fleet.Host, re
 }
 
 // alternatives are the depots that have the products as the client's own.
-func (c *Client) alternatives(ctx context.Context, products []string) ([]string, error) {
+func (c *Client) alternatives(ctx context.Context, master string, products []string) ([]string, error) {
 	wanted := make([]any, len(products))
 	for i, p := range products {
 		wanted[i] = p
@@ -251,7 +251,7 @@ func (c *Client) alternatives(ctx context.Context, products []string) ([]string,
 		}
 		others, _ := answer["alternativeDepotIds"].([]any)
 		for _, o := range others {
-			if id, ok := o.(string); ok && fleet.ValidHostID(id) == nil && !slices.Contains(ids, id) && len(ids) < maxDepots {
+			if id, ok := o.(string); ok && fleet.ValidHostID(id) == nil && id != master && !slices.Contains(ids, id) && len(ids) < maxDepots {
 				ids = append(ids, id)
 			}
 		}

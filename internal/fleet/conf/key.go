@@ -78,7 +78,7 @@ var keys = []Key{
 	{Section: "event_*", Name: "post_sync_config_from_server", Kind: Bool, Default: "false", Class: Data, Doc: "as sync_config_from_server, after the actions"},
 	{Section: "event_*", Name: "cache_products", Kind: Bool, Default: "false", Class: Data, Doc: "cache the products that have an action request"},
 	{Section: "event_*", Name: "use_cached_products", Kind: Bool, Default: "false", Class: Data, Doc: "process actions from the product cache; stop with an error when it is not complete"},
-	{Section: "event_*", Name: "depot_protocol", Kind: String, Class: Data, Values: []string{"", "webdav", "cifs"}, Doc: "how the depot is read; empty: the host parameter clientconfig.depot.protocol"},
+	{Section: "event_*", Name: "depot_protocol", Kind: String, Class: Data, Values: []string{"webdav", "cifs"}, Doc: "how the depot is read; empty: the host parameter clientconfig.depot.protocol"},
 	{Section: "event_*", Name: "cache_max_bandwidth", Kind: Int, Default: "0", Class: Data, Unit: "bytes a second", Doc: "upper limit of caching; 0 or less: unlimited"},
 	{Section: "event_*", Name: "cache_dynamic_bandwidth", Kind: Bool, Default: "false", Class: Data, Doc: "let caching yield to other traffic"},
 	{Section: "event_*", Name: "process_actions", Kind: Bool, Default: "true", Class: Data, Doc: "process the product actions"},
