@@ -22,6 +22,7 @@ package lab
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,6 +95,13 @@ func (l *Lab) Rows(method string, args ...any) []fleet.Row {
 // it know the server by its near end.
 func (l *Lab) Line(line slowline.Line) *slowline.Proxy {
 	l.t.Helper()
+	p, _ := l.MortalLine(line)
+	return p
+}
+
+// MortalLine is a Line that can end for ever: nobody listens at its near end then.
+func (l *Lab) MortalLine(line slowline.Line) (p *slowline.Proxy, end func()) {
+	l.t.Helper()
 	p, err := slowline.Listen(line, "127.0.0.1:0", l.Server.listen)
 	if err != nil {
 		l.t.Fatal(err)
@@ -101,13 +109,15 @@ func (l *Lab) Line(line slowline.Line) *slowline.Proxy {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Serve(ctx) }()
-	l.t.Cleanup(func() {
+	t := l.t
+	end = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			l.t.Errorf("the line failed: %v", err)
+			t.Errorf("the line failed: %v", err)
 		}
 	})
-	return p
+	t.Cleanup(end)
+	return p, end
 }
 
 // Await waits until cond is true.

@@ -51,7 +51,7 @@ func (c *Cache) syncListed(ctx context.Context, from Depot, p, old Product, have
 		job.Sources = append(job.Sources, &folder.Source{Folder: f, Index: got.Index})
 	}
 	c.log.Warn("product without a manifest: its content was checked by MD5 only", "product", p.ID, "from", p.From)
-	if p, err = c.publish(ctx, p, job); err != nil {
+	if err := c.publish(ctx, &p, job); err != nil {
 		return p, err
 	}
 	c.whole(p)

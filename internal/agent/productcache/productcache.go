@@ -220,7 +220,8 @@ func (c *Cache) sync(ctx context.Context, from Depot, want fleet.ProductOnDepot,
 	if _, err := os.Lstat(c.Dir(id)); errors.Is(err, fs.ErrNotExist) {
 		job.Seeds = nil
 	}
-	return c.publish(ctx, p, job)
+	err = c.publish(ctx, &p, job) // first: it says more of p
+	return p, err
 }
 
 // is notes what a product's tree is.
@@ -235,19 +236,19 @@ func (c *Cache) whole(p Product) {
 }
 
 // publish fills the staging folder and puts it in place.
-func (c *Cache) publish(ctx context.Context, p Product, job transfer.Job) (Product, error) {
+func (c *Cache) publish(ctx context.Context, p *Product, job transfer.Job) error {
 	if err := atomicfile.WriteFile(c.indexFile(p.ID, p.Digest), job.Index.Text(), 0o644); err != nil {
-		return p, fmt.Errorf("cannot keep the index of %s: %w", p.ID, err)
+		return fmt.Errorf("cannot keep the index of %s: %w", p.ID, err)
 	}
 	job.Stage, job.Limiter, job.CopyLinks = c.stage(p.ID), c.limit, c.noLinks
 	res, err := transfer.Sync(ctx, job)
 	if err != nil {
-		return p, fmt.Errorf("cannot cache product %s: %w", p.ID, err)
+		return fmt.Errorf("cannot cache product %s: %w", p.ID, err)
 	}
 	p.Wire += res.Wire
 	c.log.Info("product cached", "product", p.ID, "version", p.ProductVersion, "from", p.From, "checked", p.Checked, "files", p.Files, "bytes", p.Bytes,
 		"kept", res.Kept, "reused", res.Seeded, "wire", p.Wire, "requests", res.Requests)
-	return p, transfer.Publish(c.stage(p.ID), c.Dir(p.ID))
+	return transfer.Publish(c.stage(p.ID), c.Dir(p.ID))
 }
 
 // sweep forgets indexes that no copy needs any more. A product's id may begin
