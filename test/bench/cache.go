@@ -84,6 +84,12 @@ func cacheSuite(ctx context.Context, b *bench) error {
 	name := fmt.Sprintf("one WebDAV request after the other, extrapolated from %d files", files)
 	b.less(suite, "cold sync: time", "s", cold.seconds, name, download.seconds, 1)
 	b.less(suite, "cold sync: bytes", "bytes", float64(cold.bytes), name, float64(download.bytes), 1)
+	plain, err := b.listed(ctx, away.line, away.id, t)
+	if err != nil {
+		return err
+	}
+	b.less(suite, "cold sync by .files alone: time", "s", plain.seconds, name, download.seconds, 1)
+	b.less(suite, "cold sync by .files alone: bytes", "bytes", float64(plain.bytes), name, float64(download.bytes), 1)
 
 	daemon, err := b.startRsync(ctx, t)
 	if err != nil {

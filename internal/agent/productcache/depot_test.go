@@ -2,6 +2,7 @@ package productcache
 
 import (
 	"context"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -71,6 +72,7 @@ func newDepot(t *testing.T) *depot {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/depot/{product}/tree", d.tree)
 	mux.HandleFunc("POST /v1/depot/{product}/chunks", d.chunks)
+	mux.HandleFunc("GET /depot/{product}/{path...}", d.file)
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if d.before == nil || !d.before(w, r.URL.Path) {
 			mux.ServeHTTP(w, r)
@@ -80,9 +82,41 @@ func newDepot(t *testing.T) *depot {
 	return d
 }
 
+// file serves a product's file or its list.
+func (d *depot) file(w http.ResponseWriter, r *http.Request) {
+	tr := d.trees[r.PathValue("product")]
+	text, ok := tr[r.PathValue("path")]
+	if r.PathValue("path") == r.PathValue("product")+".files" {
+		var b strings.Builder
+		if err := manifest.WriteFiles(&b, tr.list(d.t)); err != nil {
+			d.t.Error(err)
+		}
+		text, ok = b.String(), true
+	} else {
+		d.fetched += len(text)
+	}
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
+}
+
+func (tr tree) list(t *testing.T) []manifest.FilesLine {
+	sums := map[string][md5.Size]byte{}
+	for path, text := range tr {
+		sums[path] = md5.Sum([]byte(text))
+	}
+	list, err := tr.index(t).Tree.FilesLines(sums)
+	if err != nil {
+		t.Error(err)
+	}
+	return list
+}
+
 func (d *depot) tree(w http.ResponseWriter, r *http.Request) {
 	tr, ok := d.trees[r.PathValue("product")]
-	if !ok {
+	if !ok || d.plain {
 		http.NotFound(w, r)
 		return
 	}

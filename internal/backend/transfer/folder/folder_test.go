@@ -30,6 +30,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
+	"github.com/fernwerk/fernwerk/internal/kit/slowline"
 	"github.com/fernwerk/fernwerk/internal/kit/throttle"
 	"github.com/fernwerk/fernwerk/test/require"
 )
@@ -272,6 +273,15 @@ func TestCollect_CIFS(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, want, to)
+	t.Run("within the rate", func(t *testing.T) {
+		begun := time.Now()
+		if _, err := folder.Collect(t.Context(), folder.Job{Dir: t.TempDir(), List: got, Folders: []folder.Folder{f}, Limiter: throttle.New(1_000_000)}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took < 900*time.Millisecond { // 962,190 bytes
+			t.Errorf("it took %v", took)
+		}
+	})
 	t.Run("by an index of ours", func(t *testing.T) {
 		to := t.TempDir()
 		source := &folder.Source{Folder: f, Index: c.Index}
@@ -413,6 +423,34 @@ func TestCollect_NextDepot(t *testing.T) {
 	}
 	if n := two.requests.Load(); n > 100-40+folder.Parallel || n < 60 {
 		t.Errorf("the second depot was asked for %d files", n)
+	}
+}
+
+// Over a far line the time is that of some round trips, not of one a file.
+func TestCollect_FarLine(t *testing.T) {
+	d := newDepot(t)
+	want := tree{}
+	for i := range 300 {
+		want[fmt.Sprintf("file%d", i)] = noise(uint64(i), 2000)
+	}
+	list := want.write(t, d.dir, "editor")
+	far, err := slowline.Listen(slowline.Line{RTT: 40 * time.Millisecond}, "127.0.0.1:0", d.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { far.Serve(ctx) })
+	defer group.Wait()
+	defer cancel()
+	begun := time.Now()
+	if _, err := folder.Collect(t.Context(), folder.Job{Dir: t.TempDir(), List: list, Folders: []folder.Folder{at(far.Addr().String(), "editor")}}); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(begun)
+	t.Logf("%d files in %v", len(list), took)
+	if one := 300 * 40 * time.Millisecond; took > one/2 {
+		t.Errorf("%v, and one after the other would take %v", took, one)
 	}
 }
 
