@@ -1,12 +1,16 @@
 package productcache
 
 import (
+	"crypto/md5"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -91,6 +95,21 @@ func TestSync_ByList(t *testing.T) {
 	})
 }
 
+// whole waits until a file of the test's depot has arrived.
+func (s *site) whole(product, path string) {
+	name := fmt.Sprintf("%x-%d", md5.Sum([]byte(s.depot.trees[product][path])), len(s.depot.trees[product][path]))
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(10 * time.Second); !slices.Contains(entries(s.parts(product)), name); {
+		select {
+		case <-tick.C:
+		case <-late:
+			s.t.Errorf("%s of %s does not arrive", path, product)
+			return
+		}
+	}
+}
+
 // What arrived before an interruption stays; what makes no product leaves nothing
 // in the place of one.
 func TestSync_ByListInterrupted(t *testing.T) {
@@ -102,6 +121,7 @@ func TestSync_ByListInterrupted(t *testing.T) {
 	down.Store(true)
 	s.depot.before = func(w http.ResponseWriter, path string) bool {
 		if down.Load() && strings.HasSuffix(path, "/b") {
+			s.whole(strings.Split(path, "/")[2], "a")
 			w.WriteHeader(http.StatusForbidden)
 			return true
 		}
@@ -121,11 +141,11 @@ func TestSync_ByListInterrupted(t *testing.T) {
 	}
 	s.note(p)
 	s.holds("tool", "1", want)
-	if s.depot.fetched > 7000 {
+	if s.depot.fetched != 7000 {
 		t.Errorf("%d bytes were fetched the second time", s.depot.fetched)
 	}
 	t.Run("what nobody wants any more goes", func(t *testing.T) {
-		s.depot.trees["other"] = tree{"b": "x"}
+		s.depot.trees["other"] = tree{"a": "y", "b": "x"}
 		down.Store(true)
 		s.Sync(t.Context(), onDepot("other", "1"), nil)
 		down.Store(false)

@@ -434,7 +434,7 @@ func TestCollect_FarLine(t *testing.T) {
 		want[fmt.Sprintf("file%d", i)] = noise(uint64(i), 2000)
 	}
 	list := want.write(t, d.dir, "editor")
-	far, err := slowline.Listen(slowline.Line{RTT: 40 * time.Millisecond}, "127.0.0.1:0", d.Listener.Addr().String())
+	far, err := slowline.Listen(slowline.Line{Rate: 2_500_000, RTT: 40 * time.Millisecond}, "127.0.0.1:0", d.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
