@@ -49,6 +49,7 @@ type nesting struct {
 	values int64 // how many more are allowed
 	depth  int
 	share  *share // of the memory; nil is not counted
+	bytes  bool   // the outermost object may hold bytes
 }
 
 // within is the nesting allowed to a body whose limit is this many bytes: one

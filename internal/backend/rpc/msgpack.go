@@ -72,6 +72,8 @@ func (d *msgpackDecoder) next() (any, error) {
 			return nil, errors.New("number out of range")
 		}
 		return f, err
+	case d.bytes && d.depth == 1 && msgpcode.IsBin(code):
+		return d.DecodeBytes()
 	case isText(code):
 		return d.text()
 	case msgpcode.IsFixedArray(code), code == msgpcode.Array16, code == msgpcode.Array32:
