@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -40,6 +41,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/postgres"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 	"github.com/fernwerk/fernwerk/internal/server/access"
+	"github.com/fernwerk/fernwerk/internal/server/bus"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
@@ -130,6 +132,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Logs: hostLogs,
 		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
 	})
+	busOf := bus.New(bus.Config{Store: st, Alone: s.cfg.Database == "", Backend: backend, Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
 	api := &httpapi.Server{
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
@@ -137,6 +140,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Chunks:       products.Chunks(),
 			Packages:     products.Packages(),
 			WebDAV:       products.WebDAV(),
+			Bus:          busOf,
 			Authority:    authority.PEM(),
 			Authenticate: accounts.Authenticate,
 			Logout:       accounts.Logout,
@@ -148,6 +152,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("depot", products)
+	s.group.Add("bus", busOf)
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
@@ -271,7 +276,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	return store.Open(ctx, db, s.cfg.Now, append(append(depot.Classes(), access.Accounts), catalog.Classes()...)...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(depot.Classes(), []*fleet.Class{access.Accounts}, bus.Classes(), catalog.Classes())...)
 }
 
 // origin says for the journal who sent a request.

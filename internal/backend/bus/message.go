@@ -41,6 +41,10 @@ const (
 	maxID    = 128
 )
 
+// ErrNotConnected is the error of a question to a host that is at no server's
+// bus.
+var ErrNotConnected = fleet.Errorf(fleet.Unavailable, "host is not connected to the message bus")
+
 // Message is one message. The zero value of a field is left out.
 type Message struct {
 	Type, ID           string

@@ -45,6 +45,7 @@ type Parts struct {
 	Chunks   http.Handler // /v1/depot/...: trees by chunks
 	Packages http.Handler // /v1/packages...: list, install, remove
 	WebDAV   http.Handler // /depot/...: trees as files, to be read
+	Bus      http.Handler // /messagebus/v1
 
 	// Authority is the certificate that clients trust, in PEM.
 	Authority []byte

@@ -54,6 +54,7 @@ func (s *Server) routes() []route {
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
 		{pattern: "/depot", access: known, body: maxFind, handler: p.WebDAV},
 		{pattern: "/depot/", access: known, body: maxFind, handler: p.WebDAV},
+		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},
 		{pattern: "/", access: public, body: none, handler: http.HandlerFunc(notFound)},
 	}
 }
