@@ -67,9 +67,11 @@ func topic(replica string) string { return "bus " + replica }
 // newcomers is the topic of servers that came: the others look at once.
 const newcomers = "bus servers"
 
-// appear makes this server known to the others, and renews that.
+// appear makes this server known to the others, and renews that. One that the
+// others gave up meanwhile notes all its connections again.
 func (b *Bus) appear(ctx context.Context) error {
-	return b.cfg.Store.Update(ctx, origin, func(tx *store.Tx) error {
+	fresh := false
+	err := b.cfg.Store.Update(ctx, origin, func(tx *store.Tx) error {
 		now := tx.Now().Unix()
 		all, err := store.All[replicaRow](tx, replicas, nil)
 		if err != nil {
@@ -103,11 +105,22 @@ func (b *Bus) appear(ctx context.Context) error {
 				}
 			}
 		}
-		if !slices.ContainsFunc(all, func(r replicaRow) bool { return r.ID == b.replica }) {
+		if fresh = !slices.ContainsFunc(all, func(r replicaRow) bool { return r.ID == b.replica }); fresh {
 			tx.Wake(newcomers)
 		}
 		return tx.Put(replicas, replicas.Encode(replicaRow{ID: b.replica, Until: now + int64(leaseTime/time.Second)}))
 	})
+	if err == nil && fresh {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for c := range b.all {
+			if c.isHost() {
+				b.changed[c.actor.ID] = true
+			}
+		}
+		wake(b.dirty)
+	}
+	return err
 }
 
 // forget takes a dead server's rows away.
