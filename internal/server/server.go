@@ -47,11 +47,15 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
+	"github.com/fernwerk/fernwerk/internal/server/reach"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 )
 
 // Config is what a server is made from; see [config.Config].
 type Config = config.Config
+
+// HostControl says how hosts are reached; see [config.HostControl].
+type HostControl = config.HostControl
 
 // Server is a server with everything opened.
 type Server struct {
@@ -128,11 +132,14 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	backend := catalog.New(st, methods.Ports{
+	ports := methods.Ports{
 		Logs: hostLogs,
 		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
-	})
-	busOf := bus.New(bus.Config{Store: st, Alone: s.cfg.Database == "", Backend: backend, Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
+	}
+	messages := bus.New(bus.Config{Store: st, Alone: s.cfg.Database == "", Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
+	ports.Reach = s.reachHosts(messages, authority.PEM())
+	backend := catalog.New(st, ports)
+	messages.Answer(backend)
 	api := &httpapi.Server{
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
@@ -140,7 +147,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Chunks:       products.Chunks(),
 			Packages:     products.Packages(),
 			WebDAV:       products.WebDAV(),
-			Bus:          busOf,
+			Bus:          messages,
 			Authority:    authority.PEM(),
 			Authenticate: accounts.Authenticate,
 			Logout:       accounts.Logout,
@@ -152,10 +159,17 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("depot", products)
-	s.group.Add("bus", busOf)
+	s.group.Add("bus", messages)
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
+}
+
+// reachHosts is the server's way to its hosts.
+func (s *Server) reachHosts(messages *bus.Bus, authority []byte) *reach.Reach {
+	h := s.cfg.HostControl
+	broadcast, _ := h.Broadcasts() // defaults has checked it
+	return reach.New(reach.Config{Bus: messages, Authority: authority, Trust: h.Trust, Port: h.Port, Broadcast: broadcast, Version: s.cfg.Version})
 }
 
 // Accounts has fn work on the accounts of a server that does not run: sessions

@@ -123,7 +123,7 @@ func (r *running) get(t *testing.T, path string) (*http.Response, string) {
 
 // The whole suite of backends, through HTTPS, login and the wire.
 func TestOverRPC(t *testing.T) {
-	r := start(t, server.Config{Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	r := start(t, server.Config{Data: t.TempDir(), HostControl: loopbackOnly, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	backendtest.Run(t, r.client(t, "admin", password))
 }
 

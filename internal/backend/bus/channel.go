@@ -92,18 +92,18 @@ type rule struct {
 var (
 	all      = []methods.Role{methods.Administrator, methods.Operator, methods.Reader, methods.Depot, methods.Host}
 	watchers = []methods.Role{methods.Administrator, methods.Operator, methods.Reader, methods.Depot}
-	people   = []methods.Role{methods.Administrator, methods.Operator}
+	admins   = []methods.Role{methods.Administrator}
 )
 
 // rules is the access table. A host speaks with the server and itself, hears
 // nothing of others, and nobody but the server tells what happened. Sending to a
-// host is a call of hostControl_opsiclientdRpc, with the rights of that method.
+// host is a call of hostControl_opsiclientdRpc, which is the administrators'.
 var rules = []rule{
 	{kind: Services, send: all, subscribe: nil},
 	{kind: Own, send: all, subscribe: all},
 	{kind: OwnSession, send: all, subscribe: all},
 	{kind: FreeSession, send: nil, subscribe: all},
-	{kind: Hosts, send: people, subscribe: nil},
+	{kind: Hosts, send: admins, subscribe: nil},
 	{kind: Events, send: nil, subscribe: watchers},
 }
 

@@ -106,7 +106,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t, s, catalog.New(s, methods.Ports{Logs: &logs{}, Info: map[string]any{"version": "test"}})}
+	b := &bench{t, s, catalog.New(s, methods.Ports{Logs: &logs{}, Reach: away{}, Info: map[string]any{"version": "test"}})}
 	b.fill()
 	return b
 }
@@ -178,6 +178,28 @@ var handArguments = map[string]func(host string) []any{
 	"replica_push": func(h string) []any {
 		return []any{h, map[string]any{"id": "p", "changes": []any{map[string]any{"class": "productOnClient", "mine": sample(fleet.ProductsOnClients, "", h)}}}}
 	},
+}
+
+// away is a network on which no host is.
+type away struct{}
+
+func (away) Ask(context.Context, fleet.Row, string, []any) (any, error) {
+	return nil, fleet.Errorf(fleet.Unavailable, "nobody there")
+}
+func (away) Reachable(context.Context, fleet.Row) bool { return false }
+func (away) Wake(context.Context, fleet.Row) error     { return nil }
+
+func init() {
+	one := func(first ...any) func(string) []any {
+		return func(h string) []any { return append(first[:len(first):len(first)], []any{h}) }
+	}
+	for name, args := range map[string]func(string) []any{
+		"start": one(), "shutdown": one(), "reboot": one(), "uptime": one(), "getActiveSessions": one(), "reachable": one(),
+		"processActionRequests": one(), "fireEvent": one("timer"), "showPopup": one("hello"), "execute": one("true"),
+		"opsiclientdRpc": one("uptime", []any{}),
+	} {
+		handArguments["hostControl_"+name], handArguments["hostControlSafe_"+name] = args, args
+	}
 }
 
 // arguments call a method about an object of the host.

@@ -17,6 +17,8 @@ import (
 type Ports struct {
 	// Logs keeps the log files that clients send.
 	Logs Logs
+	// Reach is the way to hosts.
+	Reach Reach
 	// Info is what backend_info says.
 	Info map[string]any
 }

@@ -137,7 +137,7 @@ func (b *Bus) Connected(ctx context.Context, hosts []string) (map[string]bool, e
 func (c *connection) traceHost(ctx context.Context, m bus.Message) {
 	b, host := c.bus, m.Channel[len(bus.HostPrefix):]
 	// Whoever may call the host's methods may measure the way to it.
-	if _, err := b.cfg.Backend.Call(ctx, c.actor, "hostControl_reachable", methods.Pos([]any{host})); err != nil {
+	if _, err := b.backend.Call(ctx, c.actor, "hostControl_reachable", methods.Pos([]any{host})); err != nil {
 		c.send(m.Refusal(err, b.cfg.Now()))
 		return
 	}

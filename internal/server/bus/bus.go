@@ -58,9 +58,8 @@ const (
 
 // Config is what a bus is made from.
 type Config struct {
-	Store   *store.Store // opened with [Classes]
-	Alone   bool         // no other server can be on this database: there are no rows
-	Backend methods.Backend
+	Store *store.Store // opened with [Classes]
+	Alone bool         // no other server can be on this database: there are no rows
 	// Actor says who sends a request, after the login.
 	Actor func(*http.Request) (methods.Actor, error)
 	// Proof is the digest of an actor's stored credential as it is now, and is
@@ -73,6 +72,7 @@ type Config struct {
 // Bus is a server's bus.
 type Bus struct {
 	cfg     Config
+	backend methods.Backend
 	replica string // names this process among those on the database
 	session string // channel on which hosts answer us
 	large   *semaphore.Weighted
@@ -101,6 +101,10 @@ func New(cfg Config) *Bus {
 		changed: map[string]bool{}, asked: map[string]*question{},
 	}
 }
+
+// Answer says who answers calls. The answerer may itself ask hosts over the bus,
+// which is why it comes after New; without one no call is answered.
+func (b *Bus) Answer(backend methods.Backend) { b.backend = backend }
 
 // Serve does what the connections ask for until ctx ends, and sends them away
 // then.
@@ -145,22 +149,25 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		session: bus.SessionPrefix + uuid.NewString(), calls: make(chan struct{}, maxCalls)}
 	c.channels = []string{c.own, c.session}
 	c.heard.Store(b.cfg.Now().Unix())
+	c.life, c.end = context.WithCancel(context.Background())
 	if old, ok := b.room(c); !ok {
 		w.Header().Set("Retry-After", strconv.Itoa(int(later().Seconds())))
 		http.Error(w, "the bus takes nobody now", http.StatusServiceUnavailable)
 		return
 	} else if old != nil {
-		old.drop(websocket.StatusPolicyViolation, "you connected too often")
+		b.working.Go(func() { old.drop(websocket.StatusPolicyViolation, "you connected too often") })
 	}
 	c.ws, err = websocket.Accept(w, r, &websocket.AcceptOptions{OnPingReceived: c.sign, OnPongReceived: func(ctx context.Context, p []byte) { c.sign(ctx, p) }})
 	if err != nil {
 		b.working.Done() // see room
+		c.end()
 		b.cfg.Log.Debug("Bus refused", "address", actor.Address, "error", err)
 		return // it has answered
 	}
 	c.ws.SetReadLimit(bus.MaxMessage)
 	if !b.join(c) {
 		b.working.Done()
+		c.end()
 		c.ws.CloseNow()
 		return
 	}

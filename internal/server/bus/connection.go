@@ -45,6 +45,8 @@ type connection struct {
 	session     string // channel
 	channels    []string
 	calls       chan struct{}
+	life        context.Context // ends with the connection, and ends it
+	end         context.CancelFunc
 	heard       atomic.Int64 // unix seconds of the last sign of life
 
 	mu      sync.Mutex
@@ -75,9 +77,9 @@ func (c *connection) stillGood(ctx context.Context) (bool, error) {
 
 // read handles what comes until the connection ends.
 func (c *connection) read() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx := c.life
 	defer func() {
-		cancel()
+		c.end()
 		c.bus.leave(c)
 		c.stop()
 		c.ws.CloseNow()
@@ -201,7 +203,7 @@ func (c *connection) write() {
 		frame := c.queue[0]
 		c.queue = c.queue[1:]
 		c.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), sendTime)
+		ctx, cancel := context.WithTimeout(c.life, sendTime)
 		err := c.ws.Write(ctx, websocket.MessageBinary, frame)
 		cancel()
 		c.mu.Lock()
@@ -227,10 +229,11 @@ func (c *connection) isGone() bool {
 	return c.gone
 }
 
-// drop says why and closes, within closeTime.
+// drop says why and closes, within closeTime: the library would wait longer for
+// the other side's goodbye.
 func (c *connection) drop(status websocket.StatusCode, reason string) {
 	c.stop()
-	end := time.AfterFunc(closeTime, func() { c.ws.CloseNow() })
+	end := time.AfterFunc(closeTime, c.end)
 	defer end.Stop()
 	c.ws.Close(status, reason)
 }

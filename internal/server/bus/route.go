@@ -238,12 +238,12 @@ func (c *connection) result(ctx context.Context, actor methods.Actor, m bus.Mess
 	}
 	host, isHost := strings.CutPrefix(m.Channel, bus.HostPrefix)
 	if !isHost {
-		return c.bus.cfg.Backend.Call(ctx, actor, method, params)
+		return c.bus.backend.Call(ctx, actor, method, params)
 	}
 	if len(params.Named) > 0 {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s of %s: parameters are given by position", method, host)
 	}
-	all, err := rpc.As[map[string]any](c.bus.cfg.Backend.Call(ctx, actor, "hostControl_opsiclientdRpc",
+	all, err := rpc.As[map[string]any](c.bus.backend.Call(ctx, actor, "hostControl_opsiclientdRpc",
 		methods.Pos(method, params.Positional, []any{host})))
 	if err != nil {
 		return nil, err

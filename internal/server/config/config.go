@@ -46,6 +46,8 @@ type Config struct {
 	Database string `toml:"database"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel slog.Level `toml:"log_level"`
+	// HostControl says how hosts are reached that are not on the message bus.
+	HostControl HostControl `toml:"host_control"`
 
 	// AdminPassword is for the first administrator; empty has one made.
 	AdminPassword string `toml:"-"`
@@ -102,7 +104,7 @@ func (c *Config) Check() error {
 			wrong = append(wrong, errors.New("database: it is not a postgres://... URL (leave it out for SQLite)"))
 		}
 	}
-	return errors.Join(wrong...)
+	return errors.Join(append(wrong, c.HostControl.check()...)...)
 }
 
 func splitPort(hostPort string) (host string, err error) {
