@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/server"
+	"github.com/fernwerk/fernwerk/test/require"
 )
 
 // frames is a client of the bus that sends MessagePack as opsi's clients do.
@@ -363,4 +365,66 @@ func TestBus_Stop(t *testing.T) {
 	if got := <-reason; !strings.Contains(got, "Retry-After: ") || !strings.Contains(got, "StatusTryAgainLater") {
 		t.Errorf("closed with %s", got)
 	}
+}
+
+// Two servers on one database are one bus: a host that is connected to one is
+// asked by the other, both tell what happens, and one that ends takes its
+// connections along.
+func TestBus_TwoServers(t *testing.T) {
+	database := require.Postgres(t)
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	one := start(t, server.Config{Data: t.TempDir(), Database: database, ID: "server.example.org", Log: log, HostControl: server.HostControl{Trust: "off"}})
+	two := start(t, server.Config{Data: t.TempDir(), Database: database, ID: "server.example.org", Log: log, HostControl: server.HostControl{Trust: "off"}})
+	admin := one.client(t, "admin", password)
+	call(t, admin, "host_createObjects", []any{fleet.Row{"type": fleet.OpsiClient, "id": victim, "opsiHostKey": victimKey}})
+	listeners := []*frames{one.bus(t, "admin", password, ""), two.bus(t, "admin", password, "")}
+	for _, c := range listeners {
+		c.subscribe("add", "event:host_connected", "event:host_disconnected", "event:host_updated")
+	}
+	asked := func(r *running, want string) {
+		t.Helper()
+		admin := r.client(t, "admin", password)
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			got := fmt.Sprint(call(t, admin, "hostControl_uptime", []any{victim}))
+			if strings.Contains(got, want) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("asked, it answered %s, want %s", got, want)
+			}
+		}
+	}
+	connect := func(r *running, uptime int64) *frames {
+		t.Helper()
+		h := r.bus(t, victim, victimKey, "")
+		h.answering(func(string, []any) (any, any) { return uptime, nil })
+		return h
+	}
+	h := connect(two, 2)
+	for i, c := range listeners {
+		m := c.await(map[string]any{"event": "host_connected"})
+		if fmt.Sprint(m["data"]) == "" {
+			t.Errorf("server %d told %v", i, m)
+		}
+	}
+	asked(one, "result:2")
+	asked(two, "result:2")
+	if got := fmt.Sprint(call(t, admin, "hostControl_reachable", []any{victim})); got != "map["+victim+":true]" {
+		t.Errorf("reachable from the other server: %s", got)
+	}
+	call(t, admin, "host_updateObject", fleet.Row{"type": fleet.OpsiClient, "id": victim, "notes": "x"})
+	for _, c := range listeners {
+		c.await(map[string]any{"event": "host_updated"})
+	}
+	// It moves to the other server, and the first one to notice is not the last.
+	h2 := connect(one, 1)
+	asked(two, "result:1")
+	h.ws.CloseNow()
+	asked(two, "result:1")
+	h2.ws.CloseNow()
+	asked(two, "not connected")
+	connect(two, 3)
+	asked(one, "result:3")
+	two.stop()
+	asked(one, "not connected")
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
 	"github.com/fernwerk/fernwerk/internal/backend/bus"
@@ -36,6 +37,7 @@ type parcel struct {
 	Ref   string `col:"ref"`   // the parcel that this one answers
 	Frame string `col:"frame"` // the message, base64
 	Error string `col:"problem"`
+	Moved string `col:"moved"` // a host that is connected to the sender now
 	Until int64  `col:"until"` // unix seconds
 }
 
@@ -218,6 +220,13 @@ func (b *Bus) writeConnection(tx *store.Tx, host string, here bool) error {
 		if err != nil || known == nil { // deleted meanwhile
 			return err
 		}
+		old, err := tx.ByKey(connections, connections.Key(row))
+		if err == nil && old != nil && old.Str("replica") != b.replica {
+			err = b.shipIn(tx, parcel{ID: uuid.NewString(), To: old.Str("replica"), Moved: host})
+		}
+		if err != nil {
+			return err
+		}
 		return tx.Put(connections, row)
 	}
 	old, err := tx.ByKey(connections, connections.Key(row))
@@ -291,33 +300,34 @@ func (b *Bus) ship(ctx context.Context, p parcel, m bus.Message) error {
 		}
 		p.Frame = base64.StdEncoding.EncodeToString(frame)
 	}
-	p.From = b.replica
-	return b.cfg.Store.Update(ctx, origin, func(tx *store.Tx) error {
-		p.Until = tx.Now().Add(bus.Validity).Unix()
-		to := []string{p.To}
-		if p.To == everybody {
-			all, err := store.All[replicaRow](tx, replicas, nil)
-			if err != nil {
-				return err
-			}
-			to = nil
-			for _, r := range all {
-				if r.ID != b.replica && r.Until >= tx.Now().Unix() {
-					to = append(to, r.ID)
-				}
+	return b.cfg.Store.Update(ctx, origin, func(tx *store.Tx) error { return b.shipIn(tx, p) })
+}
+
+func (b *Bus) shipIn(tx *store.Tx, p parcel) error {
+	p.From, p.Until = b.replica, tx.Now().Add(bus.Validity).Unix()
+	to := []string{p.To}
+	if p.To == everybody {
+		all, err := store.All[replicaRow](tx, replicas, nil)
+		if err != nil {
+			return err
+		}
+		to = nil
+		for _, r := range all {
+			if r.ID != b.replica && r.Until >= tx.Now().Unix() {
+				to = append(to, r.ID)
 			}
 		}
-		for i, replica := range to {
-			if p.To = replica; i > 0 {
-				p.ID = uuid.NewString()
-			}
-			if err := tx.Put(parcels, parcels.Encode(p)); err != nil {
-				return err
-			}
-			tx.Wake(topic(replica))
+	}
+	for i, replica := range to {
+		if p.To = replica; i > 0 {
+			p.ID = uuid.NewString()
 		}
-		return nil
-	})
+		if err := tx.Put(parcels, parcels.Encode(p)); err != nil {
+			return err
+		}
+		tx.Wake(topic(replica))
+	}
+	return nil
 }
 
 // takeParcels takes what other servers send.
@@ -376,6 +386,8 @@ func (b *Bus) open(ctx context.Context, p parcel) {
 		}
 	}
 	switch {
+	case p.Moved != "":
+		b.giveUp(ctx, p.Moved)
 	case p.Ref != "":
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -390,6 +402,22 @@ func (b *Bus) open(ctx context.Context, p parcel) {
 		b.deliver(m)
 	case m.Type == bus.Request, m.Type == bus.TraceRequest:
 		b.working.Go(func() { b.answerFor(ctx, p, m) })
+	}
+}
+
+// giveUp drops the connections of a host that has a newer one elsewhere: a line
+// that broke looks whole from here for minutes.
+func (b *Bus) giveUp(ctx context.Context, host string) {
+	moved := false
+	if err := b.elsewhere(ctx, []string{host}, func(string, string) { moved = true }); err != nil || !moved {
+		return // it came back meanwhile
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.all {
+		if c.own == bus.HostPrefix+host {
+			b.working.Go(func() { c.drop(websocket.StatusPolicyViolation, "you are connected to another server") })
+		}
 	}
 }
 

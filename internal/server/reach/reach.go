@@ -100,7 +100,9 @@ func (r *Reach) Ask(ctx context.Context, host fleet.Row, method string, params [
 	}()
 	result, err = client.Call(ctx, methods.Actor{}, method, methods.Params{Positional: params})
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
-		err = fleet.WithHint(err, `%s has no certificate of this server; [host_control] trust = "any" shows its key to whoever answers there`, id)
+		err = fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot ask %s at %s: its certificate cannot be verified", id, address), `%s has no certificate of this server; [host_control] trust = "any" shows its key to whoever answers there`, id)
+	} else if fleet.CodeOf(err) == fleet.Unavailable {
+		err = fleet.Errorf(fleet.Unavailable, "cannot reach %s: it is not connected to the message bus, and %s does not answer", id, address)
 	}
 	return result, err
 }
