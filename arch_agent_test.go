@@ -5,10 +5,11 @@ package fernwerk_test
 var agentModules = map[string]string{
 	"github.com/cloudsoda/go-smb2":         "depots by CIFS",
 	"github.com/cloudsoda/sddl":            "needed by go-smb2",
+	"github.com/coder/websocket":           "the message bus: a server reaches hosts behind any line",
 	"github.com/dustin/go-humanize":        "needed by modernc.org/libc",
 	"github.com/geoffgarside/ber":          "needed by go-smb2",
 	"github.com/gofrs/flock":               "one agent on one data folder",
-	"github.com/google/uuid":               "needed by modernc.org/libc",
+	"github.com/google/uuid":               "needed by modernc.org/libc, and the ids of messages",
 	"github.com/hashicorp/go-uuid":         "needed by gokrb5",
 	"github.com/inconshreveable/mousetrap": "needed by cobra on Windows",
 	"github.com/jcmturner/aescts/v2":       "needed by gokrb5",

@@ -30,9 +30,11 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/backend/bus"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -75,7 +77,8 @@ type Agent struct {
 	engine    *engine.Engine
 	control   *control.Service
 
-	reconfigured chan struct{} // a pull may have changed the configuration
+	// A pull may have changed the configuration: for the events, and the bus.
+	reconfigured, rewished chan struct{}
 
 	mu      sync.Mutex
 	refused string              // what was last reported not to count
@@ -90,7 +93,7 @@ func Classes() []*fleet.Class {
 
 // New opens the agent's data, alone. It connects to nothing.
 func New(ctx context.Context, cfg Config) (a *Agent, err error) {
-	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1)}
+	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1), rewished: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			a.Close()
@@ -230,9 +233,32 @@ func (a *Agent) Serve(ctx context.Context) error {
 	// both write before they act, and go on where they were.
 	g.Add("engine", run.Supervise("engine", run.Func(a.engine.Serve), a.cfg.Log))
 	g.Add("local service", a.control)
+	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)
 	return g.Serve(ctx)
+}
+
+// messageBus is the permanent connection to the server, if it is wished for.
+func (a *Agent) messageBus() *messages.Service {
+	return messages.New(messages.Config{
+		HostID: a.id.HostID, Control: control.Methods(a), Changed: a.rewished, Log: a.cfg.Log,
+		Options: func() (bus.Options, error) {
+			trust, err := a.id.TLS()
+			return bus.Options{Server: a.id.Server, User: a.id.HostID, Password: a.id.HostKey, TLS: trust, UserAgent: "fernwerk-agent/" + a.cfg.Version}, err
+		},
+		Wishes: func(ctx context.Context) (w messages.Wishes, err error) {
+			err = a.store.View(ctx, func(tx *store.Tx) error {
+				s, err := a.settings(tx)
+				if err == nil {
+					second := func(key string) time.Duration { return time.Duration(s.Int("config_service", key)) * time.Second }
+					w = messages.Wishes{Permanent: s.Bool("config_service", "permanent_connection"), Min: second("reconnect_wait_min"), Max: second("reconnect_wait_max")}
+				}
+				return err
+			})
+			return w, err
+		},
+	})
 }
 
 // Addr is where the local service listens.

@@ -3,16 +3,21 @@ package agent
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/configcache"
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
+	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 )
+
+// Uptime implements [control.Agent].
+func (a *Agent) Uptime() (time.Duration, error) { return platform.Uptime() }
 
 // shown is how many changes the status lists.
 const shown = 10

@@ -70,9 +70,11 @@ func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error)
 	if full {
 		kind = "in all"
 	}
-	select {
-	case a.reconfigured <- struct{}{}: // timers may have come or gone
-	default:
+	for _, changed := range []chan struct{}{a.reconfigured, a.rewished} {
+		select {
+		case changed <- struct{}{}: // timers may have come or gone, and the wish for a connection
+		default:
+		}
 	}
 	out := a.noted(t, timeline.ConfigSync, fmt.Sprintf("configuration fetched: %d objects %s", objects, kind))
 	return a.also(out, func(tx *store.Tx) error {

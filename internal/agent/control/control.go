@@ -78,7 +78,7 @@ func Listen(cfg Config) (*Service, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/rpc", &rpc.Handler{Backend: cfg.Cache, Authenticate: s.authenticate, Log: cfg.Log})
 	mux.Handle("/rpc/", &rpc.Handler{Backend: cfg.Cache, Authenticate: s.authenticate, Log: cfg.Log})
-	mux.Handle("/opsiclientd", &rpc.Handler{Backend: &methodTable{cfg.Agent}, Authenticate: s.authenticate, Log: cfg.Log})
+	mux.Handle("/opsiclientd", &rpc.Handler{Backend: Methods(cfg.Agent), Authenticate: s.authenticate, Log: cfg.Log})
 	s.server = &http.Server{
 		Handler:           named("opsiclientd config cache service 4.3.24 (fernwerk "+cfg.Version+")", mux),
 		TLSConfig:         tlsConfig(cert),

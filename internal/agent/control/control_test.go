@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -36,6 +37,8 @@ func (s *steered) Fire(_ context.Context, event string) (string, error) {
 	}
 	return "change of timer", nil
 }
+
+func (s *steered) Uptime() (time.Duration, error) { return 90*time.Second + time.Millisecond, nil }
 
 func (s *steered) Status(context.Context) (Status, error) { return s.status, nil }
 
@@ -134,16 +137,21 @@ func TestMethods(t *testing.T) {
 		{"getState", methods.Pos("installation_pending"), true},
 		{"getState", methods.Pos("never_set"), false},
 		{"getState", methods.Pos(42), false},
+		{"uptime", methods.Pos(), int64(90)},
 		{"fireEvent", methods.Params{Named: map[string]any{"name": "timer"}}, "change of timer"},
 	} {
 		if got, err := table.Call(t.Context(), methods.Actor{}, test.method, test.params); got != test.want || err != nil {
 			t.Errorf("%s %v = %v, error %v", test.method, test.params, got, err)
 		}
 	}
-	for _, method := range []string{"execute", "runCommand", "agent_Status", ""} {
-		if got, err := table.Call(t.Context(), methods.Actor{}, method, methods.Pos()); fleet.CodeOf(err) != fleet.NotFound {
+	for method, code := range map[string]fleet.Code{"execute": fleet.Denied, "runCommand": fleet.Denied, "execPythonCode": fleet.Denied,
+		"reboot": fleet.NotHere, "agent_Status": fleet.NotFound, "": fleet.NotFound} {
+		if got, err := table.Call(t.Context(), methods.Actor{}, method, methods.Pos()); fleet.CodeOf(err) != code {
 			t.Errorf("%q = %v, error %v", method, got, err)
 		}
+	}
+	if got, err := table.Call(t.Context(), methods.Actor{}, "processActionRequests", methods.Pos([]any{"firefox"})); fleet.CodeOf(err) != fleet.NotHere {
+		t.Errorf("some products only = %v, error %v", got, err)
 	}
 }
 

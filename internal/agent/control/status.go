@@ -2,9 +2,7 @@ package control
 
 import (
 	"context"
-
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
-	"github.com/fernwerk/fernwerk/internal/fleet"
+	"time"
 )
 
 // Agent is what the control methods steer.
@@ -15,6 +13,8 @@ type Agent interface {
 	Status(ctx context.Context) (Status, error)
 	Change(ctx context.Context, id string) (ChangeDetail, error)
 	Timeline(ctx context.Context, limit int) ([]Line, error)
+	// Uptime is since when the machine runs.
+	Uptime() (time.Duration, error)
 }
 
 // Status is the agent at a glance.
@@ -100,51 +100,4 @@ type Line struct {
 	Text      string `json:"text"`
 	Change    string `json:"change"`
 	ProductID string `json:"productId"`
-}
-
-// methodTable answers the control interface.
-type methodTable struct{ agent Agent }
-
-var _ methods.Backend = (*methodTable)(nil)
-
-// Call implements [methods.Backend]. Names and parameters are opsiclientd's
-// where it has the method.
-func (t *methodTable) Call(ctx context.Context, _ methods.Actor, method string, p methods.Params) (any, error) {
-	arg := func(i int, name string) string {
-		if s, ok := p.Named[name].(string); ok {
-			return s
-		}
-		if i < len(p.Positional) {
-			s, _ := p.Positional[i].(string)
-			return s
-		}
-		return ""
-	}
-	switch method {
-	case "fireEvent":
-		return t.agent.Fire(ctx, arg(0, "name"))
-	case "agent_status":
-		return methods.Plain(t.agent.Status(ctx))
-	case "agent_change":
-		return methods.Plain(t.agent.Change(ctx, arg(0, "id")))
-	case "timeline_getEvents":
-		return methods.Plain(t.agent.Timeline(ctx, 200))
-	case "isEventRunning", "isInstallationPending", "getState":
-		return t.state(ctx, method, arg(0, "name"))
-	}
-	return nil, fleet.Errorf(fleet.NotFound, "cannot call %q: the control interface has no such method", method)
-}
-
-func (t *methodTable) state(ctx context.Context, method, name string) (any, error) {
-	st, err := t.agent.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	switch method {
-	case "isEventRunning":
-		return st.Running != "" && (name == "" || st.Event == name), nil
-	case "isInstallationPending":
-		name = "installation_pending"
-	}
-	return st.Flags[name], nil
 }

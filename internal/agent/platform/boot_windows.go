@@ -16,6 +16,8 @@ func bootID() (string, error) {
 	return fmt.Sprintf("boot-%d", time.Now().Add(-up).Round(time.Minute).Unix()), nil
 }
 
+func uptime() (time.Duration, error) { return windows.DurationSinceBoot(), nil }
+
 // systemDataDir is the seed's %SystemDrive%\opsi.org for this program.
 func systemDataDir() string {
 	return filepath.Join(os.Getenv("SystemDrive")+`\`, "fernwerk", "agent")

@@ -5,6 +5,7 @@ package platform
 import (
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // BootIDEnv overrides the machine's boot id: demonstrations and tests restart
@@ -18,6 +19,9 @@ func BootID() (string, error) {
 	}
 	return bootID()
 }
+
+// Uptime is since when the machine runs.
+func Uptime() (time.Duration, error) { return uptime() }
 
 // DataDir is where the agent keeps its data if nothing else is said.
 func DataDir() string {

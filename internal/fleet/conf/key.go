@@ -52,6 +52,10 @@ var keys = []Key{
 	{Section: "config_service", Name: "url", Kind: String, Class: Trust, Doc: "address of the config service, https://host:4447/rpc; joining sets it"},
 	{Section: "config_service", Name: "connection_timeout", Kind: Int, Default: "30", Class: Data, Unit: "seconds", Min: 1, Max: 3600, Doc: "how long to wait for a connection"},
 
+	{Section: "config_service", Name: "permanent_connection", Kind: Bool, Default: "false", Class: Data, Doc: "stay connected to the server's message bus, by which events are fired at once"},
+	{Section: "config_service", Name: "reconnect_wait_min", Kind: Int, Default: "5", Class: Data, Unit: "seconds", Min: 1, Max: 86400, Doc: "least time before the message bus is connected again"},
+	{Section: "config_service", Name: "reconnect_wait_max", Kind: Int, Default: "120", Class: Data, Unit: "seconds", Min: 1, Max: 86400, Doc: "most time; it is drawn between the two, so that not all come at once"},
+
 	{Section: "cache_service", Name: "storage_dir", Kind: String, Default: "%global.base_dir%/cache", Class: Trust, Doc: "folder that holds the caches: depot and config"},
 	{Section: "cache_service", Name: "product_cache_max_size", Kind: Int, Default: "20000000000", Class: Data, Unit: "bytes", Max: math.MaxInt64, Doc: "upper limit of the product cache"},
 

@@ -73,11 +73,16 @@ func Do(ctx context.Context, p Policy, f func(context.Context) error) error {
 // wait draws the time to the next attempt. A time named by the peer comes before
 // the drawn one, so that those who were told the same do not come together.
 func (p Policy) wait(attempt int, err error) time.Duration {
-	wait := rand.N(p.bound(attempt) + 1)
+	return rand.N(p.bound(attempt)+1) + Hint(err)
+}
+
+// Hint is the time that a peer named with [After], at most one hour; 0 if it
+// named none.
+func Hint(err error) time.Duration {
 	if hint, ok := errors.AsType[*afterError](err); ok {
-		wait += min(max(hint.after, 0), maxHint)
+		return min(max(hint.after, 0), maxHint)
 	}
-	return wait
+	return 0
 }
 
 // bound is the most that is waited after the given attempt, without a hint.
