@@ -149,6 +149,9 @@ func (h *Host) Boot() Change {
 // Running tells whether the agent runs still.
 func (h *Host) Running() bool { return h.cancel != nil && len(h.done) == 0 }
 
+// Addr is where the agent's own service listens.
+func (h *Host) Addr() string { return h.agent.Addr() }
+
 // Status is the agent's.
 func (h *Host) Status() control.Status {
 	h.lab.t.Helper()

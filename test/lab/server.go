@@ -28,6 +28,8 @@ const (
 type Server struct {
 	Dir string // its data folder; another one is used from the next Start on
 	ID  string // host id of the config server
+	// HostControl counts from the next Start on.
+	HostControl server.HostControl
 
 	lab    *Lab
 	listen string // the same after the first start
@@ -41,7 +43,7 @@ func (s *Server) URL() string { return "https://" + s.listen }
 // Start starts the server on its data folder, at the address it had before.
 func (s *Server) Start() {
 	s.lab.t.Helper()
-	made, err := server.New(context.WithoutCancel(s.lab.t.Context()), server.Config{Data: s.Dir, Listen: s.listen, AdminPassword: password, Version: "lab", Log: s.lab.Log.logger("server")})
+	made, err := server.New(context.WithoutCancel(s.lab.t.Context()), server.Config{Data: s.Dir, Listen: s.listen, AdminPassword: password, Version: "lab", HostControl: s.HostControl, Log: s.lab.Log.logger("server")})
 	if err != nil {
 		s.lab.t.Fatal(err)
 	}
