@@ -30,6 +30,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -43,6 +44,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
+	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
+	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
@@ -121,21 +124,27 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	s.add(hostLogs.Close)
 	products, err := depot.New(depot.Config{
-		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), DepotID: s.id, Store: st, Log: s.cfg.Log, Now: s.cfg.Now, Origin: origin,
+		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
 	})
 	if err != nil {
 		return nil, err
 	}
+	files, err := repository.New(products, s.path("repository"), s.path("workbench"))
+	if err != nil {
+		return nil, err
+	}
 	backend := catalog.New(st, methods.Ports{
-		Logs: hostLogs,
-		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Logs:  hostLogs,
+		Info:  map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Depot: files,
 	})
+	products.Backend = backend // each answers through the other
 	api := &httpapi.Server{
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
 			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log},
 			Chunks:       products.Chunks(),
-			Packages:     products.Packages(),
+			Packages:     packages.Handler(products),
 			WebDAV:       products.WebDAV(),
 			Authority:    authority.PEM(),
 			Authenticate: accounts.Authenticate,
@@ -271,14 +280,11 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	return store.Open(ctx, db, s.cfg.Now, append(append(depot.Classes(), access.Accounts), catalog.Classes()...)...)
+	return store.Open(ctx, db, s.cfg.Now, append(catalog.Classes(), access.Accounts)...)
 }
 
-// origin says for the journal who sent a request.
-func origin(r *http.Request) store.Origin {
-	actor, err := httpapi.Actor(r)
-	if err != nil {
-		return store.Origin{}
-	}
-	return store.Origin{Actor: string(actor.Role) + " " + actor.ID, Address: actor.Address, Request: actor.Request}
+// actor is who sends a request, for what the depot does in his name.
+func actor(r *http.Request) methods.Actor {
+	a, _ := httpapi.Actor(r) // the route lets nobody in who is not known
+	return a
 }

@@ -5,6 +5,7 @@ package catalog
 
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
@@ -14,7 +15,7 @@ import (
 )
 
 func groups() []methods.Group {
-	return []methods.Group{hosts.Group(), inventory.Group(), licence.Group(), workingcopy.Group()}
+	return []methods.Group{depots.Group(), hosts.Group(), inventory.Group(), licence.Group(), workingcopy.Group()}
 }
 
 // New makes a service with all methods over a store that was opened with

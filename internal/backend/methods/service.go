@@ -19,6 +19,8 @@ type Ports struct {
 	Logs Logs
 	// Info is what backend_info says.
 	Info map[string]any
+	// Depot is the depot that this process serves.
+	Depot DepotServer
 }
 
 // Logs keeps one log a type and object.

@@ -1,7 +1,9 @@
-package depot
+// Package packages is the depot for an administrator's program: /v1/packages
+// lists, installs, removes, compares and copies products. Packages come as
+// bodies of any size, at whatever pace they come.
+package packages
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,93 +11,58 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/transfer"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/server/depot"
 )
 
-// Listed is one product of the depot.
-type Listed struct {
-	Product        string `json:"product"`
-	ProductType    string `json:"productType"`
-	Name           string `json:"name"`
-	ProductVersion string `json:"productVersion"`
-	PackageVersion string `json:"packageVersion"`
-	Locked         bool   `json:"locked"`
-	// Of the tree; Digest is "" for a row that was not made by an installation.
-	Files          int64  `json:"files"`
-	Bytes          int64  `json:"bytes"`
-	ManifestDigest string `json:"manifestDigest"`
-}
+// handler answers for one depot.
+type handler struct{ *depot.Depot }
 
-// List is what the depot has, by product id.
-func (d *Depot) List(ctx context.Context) ([]Listed, error) {
-	if err := d.await(ctx); err != nil {
-		return nil, err
-	}
-	out := []Listed{}
-	err := d.Store.View(ctx, func(tx *store.Tx) error {
-		rows, err := store.All[fleet.ProductOnDepot](tx, fleet.ProductsOnDepots, fleet.Filter{"depotId": d.DepotID})
-		if err != nil {
-			return err
-		}
-		trees, err := store.All[treeRow](tx, depotTrees, fleet.Filter{"depotId": d.DepotID})
-		if err != nil {
-			return err
-		}
-		byProduct := map[string]treeRow{}
-		for _, t := range trees {
-			byProduct[t.Product] = t
-		}
-		for _, r := range rows {
-			l := Listed{Product: string(r.ProductID), ProductType: r.ProductType, ProductVersion: r.ProductVersion, PackageVersion: r.PackageVersion, Locked: r.Locked}
-			if t := byProduct[l.Product]; t.ProductVersion == l.ProductVersion && t.PackageVersion == l.PackageVersion {
-				l.Files, l.Bytes, l.ManifestDigest = t.Files, t.Bytes, t.Digest
-			}
-			p, err := tx.Get(fleet.Products, fleet.Row{"id": l.Product, "productVersion": l.ProductVersion, "packageVersion": l.PackageVersion})
-			if err != nil && fleet.CodeOf(err) != fleet.NotFound {
-				return err
-			}
-			l.Name = p.Str("name")
-			out = append(out, l)
-		}
-		return nil
-	})
-	return out, err
-}
-
-// Packages answers
+// Handler answers
 //
 //	GET    /v1/packages                 the list ([]Listed)
 //	PUT    /v1/packages/{filename}      install the package in the body (Report)
 //	DELETE /v1/packages/{product}       remove the product (Removed)
+//	GET    /v1/packages/{product}/verify  compare its tree with what was installed (Verified)
+//	POST   /v1/packages/{product}/pull?from=DEPOT  copy it from another depot
 //
-// PUT and DELETE take ?force=true; PUT takes ?properties=package to replace the
+// The answer of a pull is a line of JSON now and then, {"progress": {"done",
+// "total", "wire"}} in bytes, and at the end {"result": Pulled} or the error.
+//
+// PUT, DELETE and POST take ?force=true; PUT takes ?properties=package to replace the
 // depot's property values by the package's defaults (keep is the default, as in
 // opsi-package-manager). Errors are
 //
 //	{"error": {"code": "invalid", "message": "...", "hint": "..."}}
 //
 // Changing is for administrators, which the caller has made sure of.
-func (d *Depot) Packages() http.Handler {
+func Handler(of *depot.Depot) http.Handler {
+	d := handler{of}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/packages", func(w http.ResponseWriter, r *http.Request) {
 		list, err := d.List(r.Context())
 		d.answer(w, r, list, err)
 	})
 	mux.HandleFunc("PUT /v1/packages/{filename}", d.servePut)
+	mux.HandleFunc("GET /v1/packages/{product}/verify", func(w http.ResponseWriter, r *http.Request) {
+		v, err := d.Verify(r.Context(), r.PathValue("product"))
+		d.answer(w, r, v, err)
+	})
+	mux.HandleFunc("POST /v1/packages/{product}/pull", d.servePull)
 	mux.HandleFunc("DELETE /v1/packages/{product}", func(w http.ResponseWriter, r *http.Request) {
 		force, err := flag(r, "force")
-		var gone *Removed
+		var gone *depot.Removed
 		if err == nil {
-			gone, err = d.Remove(r.Context(), d.Origin(r), r.PathValue("product"), force)
+			gone, err = d.Remove(r.Context(), d.Actor(r), r.PathValue("product"), force)
 		}
 		d.answer(w, r, gone, err)
 	})
 	return mux
 }
 
-func (d *Depot) servePut(w http.ResponseWriter, r *http.Request) {
-	var opts Options
+func (d handler) servePut(w http.ResponseWriter, r *http.Request) {
+	var opts depot.Options
 	var err error
 	if opts.Force, err = flag(r, "force"); err == nil {
 		switch keep := r.URL.Query().Get("properties"); keep {
@@ -106,12 +73,48 @@ func (d *Depot) servePut(w http.ResponseWriter, r *http.Request) {
 			err = fleet.Errorf(fleet.Invalid, "cannot use properties=%q: the values are keep and package", keep)
 		}
 	}
-	var report *Report
+	var report *depot.Report
 	if err == nil {
 		body := &patient{r: r.Body, control: http.NewResponseController(w)}
-		report, err = d.Install(r.Context(), d.Origin(r), r.PathValue("filename"), body, r.ContentLength, opts)
+		report, err = d.Install(r.Context(), d.Actor(r), r.PathValue("filename"), body, r.ContentLength, opts)
 	}
 	d.answer(w, r, report, err)
+}
+
+// progressEvery is how often a pull tells how far it is.
+const progressEvery = 500 * time.Millisecond
+
+func (d handler) servePull(w http.ResponseWriter, r *http.Request) {
+	force, err := flag(r, "force")
+	if err != nil {
+		d.answer(w, r, nil, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-store")
+	out, control := json.NewEncoder(w), http.NewResponseController(w)
+	var told time.Time
+	tell := func(v any) {
+		_ = out.Encode(v) // who is gone ends the pull by his context
+		_ = control.Flush()
+	}
+	p, err := d.Pull(r.Context(), d.Actor(r), r.PathValue("product"), r.URL.Query().Get("from"), depot.Options{Force: force}, func(p transfer.Progress) {
+		if now := time.Now(); now.Sub(told) > progressEvery {
+			told = now
+			tell(map[string]any{"progress": map[string]any{"done": p.BytesDone, "total": p.BytesTotal, "wire": p.WireBytes}})
+		}
+	})
+	if err != nil {
+		d.Log.Warn("a product was not copied", "product", r.PathValue("product"), "err", err)
+		tell(fault(err))
+		return
+	}
+	tell(map[string]any{"result": p})
+}
+
+// fault is an error as it is answered.
+func fault(err error) map[string]any {
+	return map[string]any{"error": map[string]string{"code": string(fleet.CodeOf(err)), "message": err.Error(), "hint": fleet.HintOf(err)}}
 }
 
 func flag(r *http.Request, name string) (bool, error) {
@@ -147,18 +150,17 @@ func (p *patient) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (d *Depot) answer(w http.ResponseWriter, r *http.Request, v any, err error) {
+func (d handler) answer(w http.ResponseWriter, r *http.Request, v any, err error) {
 	status := http.StatusOK
 	if err != nil {
 		if r.Context().Err() != nil {
 			return // nobody listens any more
 		}
 		status = statusOf(err)
-		message := err.Error()
 		if status == http.StatusInternalServerError {
 			d.Log.Error("package request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
-		v = map[string]any{"error": map[string]string{"code": string(fleet.CodeOf(err)), "message": message, "hint": fleet.HintOf(err)}}
+		v = fault(err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -181,7 +183,7 @@ func statusOf(err error) int {
 	case fleet.NotHere:
 		return http.StatusNotImplemented
 	case fleet.Unavailable:
-		if errors.Is(err, errFull) {
+		if errors.Is(err, depot.ErrFull) {
 			return http.StatusInsufficientStorage
 		}
 		return http.StatusServiceUnavailable
