@@ -4,13 +4,15 @@
 //
 // [New] opens everything and takes the port, so that whatever can go wrong at a
 // start has gone wrong before anybody is told that the server is there; it
-// starts nothing. [Server.Serve] works until its context ends.
+// starts nothing. [Server.Serve] works until its context ends. With a config
+// server's address in its configuration it is a depot server: see branch.go.
 //
 //	DIR/lock         held while a server uses the folder
 //	DIR/ca/          package ca
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
 //	DIR/depot/       the products, package depot
+//	DIR/repository/  packages that tools upload; DIR/workbench/ those that people make
 //	DIR/cache/       may be deleted while no server runs
 package server
 
@@ -98,11 +100,14 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.cfg.ConfigServer != "" {
+		return s, s.openBranch(ctx, listener)
+	}
 	st, err := s.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	self := setup.Self{ID: s.cfg.HostID(), Reach: s.reach, Depot: s.path("depot")}
+	self := setup.Self{ID: s.cfg.HostID(), Reach: s.reach, Data: s.cfg.Data}
 	if s.id, err = setup.Server(ctx, st, self); err != nil {
 		return nil, err
 	}
@@ -125,6 +130,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.add(hostLogs.Close)
 	products, err := depot.New(depot.Config{
 		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
+		Peer: peer(authority.PEM(), func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
 	})
 	if err != nil {
 		return nil, err
@@ -136,7 +142,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	backend := catalog.New(st, methods.Ports{
 		Logs:  hostLogs,
 		Info:  map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
-		Depot: files,
+		Depot: files, Certificates: authority,
 	})
 	products.Backend = backend // each answers through the other
 	api := &httpapi.Server{
@@ -146,6 +152,8 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Chunks:       products.Chunks(),
 			Packages:     packages.Handler(products),
 			WebDAV:       products.WebDAV(),
+			Repository:   files.PackagesDAV,
+			Workbench:    files.WorkbenchDAV,
 			Authority:    authority.PEM(),
 			Authenticate: accounts.Authenticate,
 			Logout:       accounts.Logout,

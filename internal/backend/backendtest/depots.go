@@ -32,6 +32,21 @@ var depotCases = map[string]func(*bench){
 	"depotTree_drop":      installCase,
 	"depotTree_undo":      installCase,
 
+	"depot_getCertificate": func(b *bench) {
+		b.servers()
+		_, err := b.try("depot_getCertificate", methods.Pos("depot1.example.org", "no request"))
+		if code := fleet.CodeOf(err); code != fleet.Invalid && code != fleet.NotHere { // an agent is no authority
+			b.Errorf("%v", err)
+		}
+		if fleet.CodeOf(err) == fleet.NotHere {
+			return
+		}
+		b.refused(fleet.NotFound, "depot_getCertificate", "depot9.example.org", "no request")
+		b.refused(fleet.NotFound, "depot_getCertificate", "server.example.org", "no request")
+		b.call("host_updateObjects", []fleet.Row{{"type": "OpsiDepotserver", "id": "depot1.example.org", "depotWebdavUrl": "webdavs://server.example.org:4447/depot"}})
+		b.refused(fleet.Denied, "depot_getCertificate", "depot1.example.org", "no request")
+	},
+
 	// What is in a depot's folders is not the business of the rows: see
 	// server/depot/repository, whose tests call these over the same table.
 	"depot_installPackage":           depotServerCase("depot_installPackage", "none_1-1.opsi"),

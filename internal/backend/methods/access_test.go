@@ -107,7 +107,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t, s, catalog.New(s, methods.Ports{Logs: &logs{}, Depot: depot{}, Info: map[string]any{"version": "test"}})}
+	b := &bench{t, s, catalog.New(s, methods.Ports{Logs: &logs{}, Depot: depot{}, Certificates: depot{}, Info: map[string]any{"version": "test"}})}
 	b.fill()
 	return b
 }
@@ -186,6 +186,7 @@ var handArguments = map[string]func(host string) []any{
 	"depotTree_commit":                        func(string) []any { return []any{intent("firefox"), installed} },
 	"depotTree_drop":                          func(string) []any { return []any{intent("firefox")} },
 	"depotTree_undo":                          func(string) []any { return []any{intent("firefox")} },
+	"depot_getCertificate":                    func(string) []any { return []any{"depot1.example.org", "request"} },
 	"depot_installPackage":                    func(string) []any { return []any{"firefox_1-1.opsi"} },
 	"depot_uninstallPackage":                  func(string) []any { return []any{"firefox"} },
 	"depot_createPackageContentFile":          func(string) []any { return []any{"firefox"} },
@@ -219,6 +220,7 @@ func (depot) Uninstall(context.Context, methods.Actor, string, bool) error { ret
 func (depot) ContentFile(context.Context, string) error                    { return nil }
 func (depot) MD5(context.Context, string) (string, error)                  { return "sum", nil }
 func (depot) WriteMD5(context.Context, string, string) error               { return nil }
+func (depot) Sign([]byte, []string) ([]byte, error)                        { return nil, nil }
 func (depot) DiskSpace(string) (uint64, uint64, error)                     { return 2, 1, nil }
 
 // arguments call a method about an object of the host.

@@ -28,3 +28,10 @@ type DepotInstall struct {
 	// Values are property values for the depot, by property.
 	Values map[string][]any
 }
+
+// Certificates is the fleet's authority.
+type Certificates interface {
+	// Sign makes a server's certificate with the names, from a signing request;
+	// both are PEM.
+	Sign(request []byte, names []string) ([]byte, error)
+}

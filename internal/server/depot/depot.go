@@ -239,6 +239,16 @@ func (d *Depot) open(ctx context.Context, product string) (root *os.Root, digest
 	return root, t.digest, err
 }
 
+// Healthy is nil when the depot is in order and can be asked.
+func (d *Depot) Healthy(context.Context) error {
+	select {
+	case <-d.ready:
+		return nil
+	default:
+		return fleet.Errorf(fleet.Unavailable, "the depot is not in order yet")
+	}
+}
+
 // await waits until the depot is in order.
 func (d *Depot) await(ctx context.Context) error {
 	select {

@@ -45,6 +45,8 @@ type Parts struct {
 	Chunks   http.Handler // /v1/depot/...: trees by chunks
 	Packages http.Handler // /v1/packages...: list, install, remove
 	WebDAV   http.Handler // /depot/...: trees as files, to be read
+	// /repository/... and /workbench/...: packages, to be read and written.
+	Repository, Workbench http.Handler
 
 	// Authority is the certificate that clients trust, in PEM.
 	Authority []byte

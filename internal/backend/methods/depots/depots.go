@@ -108,6 +108,11 @@ func treeMethods() []*methods.Method {
 			Doc:    "Ends a change that was not carried out.",
 			Params: []methods.Param{intent, by},
 		},
+		{
+			Name: "depot_getCertificate", Roles: depot, Do: certificate,
+			Doc:    "Signs the certificate that a depot server shows to its clients; request and answer are PEM.",
+			Params: []methods.Param{{Name: "depotId"}, {Name: "request"}},
+		},
 	}
 }
 
@@ -238,6 +243,10 @@ func change(c *methods.Call, fn func(tx *store.Tx, in Intent) error) error {
 	if err != nil {
 		return err
 	}
+	return standing(c, in, fn)
+}
+
+func standing(c *methods.Call, in Intent, fn func(tx *store.Tx, in Intent) error) error {
 	return c.Update(func(tx *store.Tx) error {
 		row, err := tx.ByKey(Intents, Intents.Key(Intents.Encode(in)))
 		if err == nil && (row == nil || row.Str("staging") != in.Staging) {

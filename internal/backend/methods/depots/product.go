@@ -182,7 +182,7 @@ func commit(c *methods.Call) (any, error) {
 		return nil, err
 	}
 	replaced := ""
-	err = change(c, func(tx *store.Tx, in Intent) (err error) {
+	err = standing(c, in, func(tx *store.Tx, in Intent) (err error) {
 		if replaced, err = ch.put(tx); err != nil {
 			return err
 		}

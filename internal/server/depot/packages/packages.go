@@ -6,13 +6,13 @@ package packages
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/transfer"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/patience"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 )
 
@@ -75,7 +75,7 @@ func (d handler) servePut(w http.ResponseWriter, r *http.Request) {
 	}
 	var report *depot.Report
 	if err == nil {
-		body := &patient{r: r.Body, control: http.NewResponseController(w)}
+		body := patience.Body(w, r.Body)
 		report, err = d.Install(r.Context(), d.Actor(r), r.PathValue("filename"), body, r.ContentLength, opts)
 	}
 	d.answer(w, r, report, err)
@@ -127,27 +127,6 @@ func flag(r *http.Request, name string) (bool, error) {
 		return false, fleet.Errorf(fleet.Invalid, "cannot use %s=%q: the values are true and false", name, v)
 	}
 	return b, nil
-}
-
-// patience is how long a sender may be silent.
-const patience = 2 * time.Minute
-
-// patient reads a body for as long as it keeps coming, whatever the server's
-// own limits are, and lets the answer wait for the installation.
-type patient struct {
-	r       io.Reader
-	control *http.ResponseController
-}
-
-func (p *patient) Read(b []byte) (int, error) {
-	// Servers that cannot set deadlines have none.
-	_ = p.control.SetReadDeadline(time.Now().Add(patience))
-	n, err := p.r.Read(b)
-	if err != nil {
-		_ = p.control.SetReadDeadline(time.Time{})
-		_ = p.control.SetWriteDeadline(time.Time{})
-	}
-	return n, err
 }
 
 func (d handler) answer(w http.ResponseWriter, r *http.Request, v any, err error) {

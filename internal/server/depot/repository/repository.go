@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/freespace"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
+	"github.com/fernwerk/fernwerk/internal/server/depot/dav"
 )
 
 // Repository implements [methods.DepotServer].
@@ -31,16 +33,26 @@ type Repository struct {
 	*depot.Depot
 	Packages  string // the folder of uploaded packages
 	Workbench string
+	// By WebDAV, each below the path that is its name.
+	PackagesDAV, WorkbenchDAV http.Handler
 }
 
 // New makes the folders if they are missing.
 func New(d *depot.Depot, packages, workbench string) (*Repository, error) {
-	for _, dir := range []string{packages, workbench} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("cannot open the repository: %w", err)
+	r := &Repository{Depot: d, Packages: packages, Workbench: workbench}
+	for _, f := range []struct {
+		dir, prefix string
+		to          *http.Handler
+	}{{packages, "/repository", &r.PackagesDAV}, {workbench, "/workbench", &r.WorkbenchDAV}} {
+		err := os.MkdirAll(f.dir, 0o755)
+		if err == nil {
+			*f.to, err = dav.Writable(f.prefix, f.dir)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot open the folder of packages: %w", err)
 		}
 	}
-	return &Repository{d, packages, workbench}, nil
+	return r, nil
 }
 
 // find opens the folder that holds a file, and tells the file's name in it.
