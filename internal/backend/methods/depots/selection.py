@@ -40,9 +40,10 @@ def selectDepot(clientConfig, masterDepot, alternativeDepots=[]):
 
     def own_addresses():
         found = []
-        for value in (clientConfig.get("ipAddress"), ):
-            if value:
-                found.append(value)
+        try:
+            found.append(clientConfig["ipAddress"])  # where it is a mapping that has it
+        except Exception:
+            pass
         try:
             # No packet is sent: the system only says which address it would use.
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -53,7 +54,7 @@ def selectDepot(clientConfig, masterDepot, alternativeDepots=[]):
         addresses = []
         for value in found:
             try:
-                addresses.append(ipaddress.ip_address(value))
+                addresses.append(ipaddress.ip_address(str(value)))
             except ValueError:
                 pass
         return addresses
