@@ -264,6 +264,10 @@ func (p *place) tell(ctx context.Context) error {
 			change[name] = v
 		}
 	}
+	if rows[0].Str("depotRemoteUrl") == "" { // of the file server beside us, which may as well be another machine
+		host, _, _ := net.SplitHostPort(p.reach)
+		change["depotRemoteUrl"] = "smb://" + host + "/opsi_depot"
+	}
 	if len(change) > 2 {
 		if _, err := p.client.Call(ctx, methods.Actor{}, "host_updateObjects", methods.Pos([]fleet.Row{change})); err != nil {
 			return err
