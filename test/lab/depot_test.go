@@ -211,3 +211,20 @@ func TestBranch(t *testing.T) {
 		}
 	})
 }
+
+// A client leaves a product alone that is locked on its depot, and says why.
+func TestLockedProduct(t *testing.T) {
+	l := lab.New(t)
+	l.Package("office", "1.0", lab.Setup("echo office"))
+	pc := l.Host("pc1")
+	pc.Request("office", "setup")
+	lock := func(locked bool) {
+		l.Call("productOnDepot_updateObjects", []any{fleet.Row{"productId": "office", "productType": "LocalbootProduct", "productVersion": "1.0", "packageVersion": "1", "depotId": l.Server.ID, "locked": locked}})
+	}
+	lock(true)
+	if c := pc.Fire("timer"); c.Status == "done" || !strings.Contains(c.Texts("cache_products"), "it is locked on depot "+l.Server.ID) {
+		t.Errorf("%s: %s", c.Status, c.Texts("cache_products"))
+	}
+	lock(false)
+	pc.Fire("timer").OK(t)
+}

@@ -76,8 +76,9 @@ def selectDepot(clientConfig, masterDepot, alternativeDepots=[]):
     elif MODE == "latency":
         chosen = by_latency(depots)
     elif MODE == "master_and_latency":
-        # Among the master depots; the client's own is always one to choose from.
-        chosen = by_latency([d for d in depots if d is masterDepot or getattr(d, "isMasterDepot", False)])
+        # Among the client's own, those that belong to it, and the other master depots.
+        chosen = by_latency([d for d in depots if d is masterDepot or getattr(d, "isMasterDepot", False)
+                             or getattr(d, "masterDepotId", None) == masterDepot.id])
     else:
         addresses = own_addresses()
         matching = []

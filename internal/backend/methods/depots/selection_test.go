@@ -63,6 +63,7 @@ func TestSelectionAlgorithm(t *testing.T) {
 		{"master_and_latency", "", "far", "gone", "{}", "far"},
 		{"master_and_latency", "", "far near", "far", "{}", "near"},
 		{"master_and_latency", "", "", "far", "{}", "far"},
+		{"master_and_latency", "", "of:near", "far", "{}", "near"},
 		{"network_address", "near=10.1.0.0/16 far=10.0.0.0/8", "", "gone", `{"ipAddress": "10.1.2.3"}`, "near"},
 		{"network_address", "near=10.1.0.0/16 far=10.0.0.0/8", "", "near", `{"ipAddress": "10.9.2.3"}`, "far"},
 		{"network_address", "near=10.1.0.0/255.255.0.0 far=nonsense", "", "far", `{"ipAddress": "10.1.2.3"}`, "near"},
@@ -86,13 +87,13 @@ socket.create_connection = slower
 networks = dict(n.split("=") for n in %q.split())
 def depot(name, port):
     return SimpleNamespace(id=name, depotWebdavUrl="webdavs://127.0.0.1:%%d/depot" %% port, depotRemoteUrl="smb://127.0.0.1/opsi_depot",
-        repositoryRemoteUrl=None, networkAddress=networks.get(name), isMasterDepot=name in %q.split(), masterDepotId=None)
+        repositoryRemoteUrl=None, networkAddress=networks.get(name), isMasterDepot=name in %q.split(), masterDepotId="far" if "of:" + name in %q.split() else None)
 all = [depot("near", %d), depot("far", %d), depot("gone", %d)]
 own = [d for d in all if d.id == %q][0]
 others = [d for d in all if d is not own]
 print(selectDepot(clientConfig=%s, masterDepot=own, alternativeDepots=others).id)
 print(selectDepot(%s, own).id)
-`, port(far), test.networks, test.master, port(near), port(far), port(gone), test.own, test.client, test.client)
+`, port(far), test.networks, test.master, test.master, port(near), port(far), port(gone), test.own, test.client, test.client)
 		out, err := exec.CommandContext(t.Context(), python, "-c", program).CombinedOutput()
 		got := strings.Fields(string(out))
 		if err != nil || len(got) != 2 {
