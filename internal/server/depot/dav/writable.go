@@ -66,9 +66,9 @@ func Writable(prefix, dir string) (http.Handler, error) {
 }
 
 func writing(prefix, dir string, w http.ResponseWriter, r *http.Request, change func(*os.Root, string, http.ResponseWriter, *http.Request) (int, error)) (int, error) {
-	rest, ok := strings.CutPrefix(r.URL.Path, prefix)
+	rest, ok := strings.CutPrefix(strings.TrimSuffix(r.URL.Path, "/"), prefix)
 	name, err := clean(rest)
-	if !ok || err != nil || name == "." || strings.Contains(name, "/.") {
+	if !ok || "/"+name != rest || err != nil || name == "." || strings.Contains(name, "/.") {
 		return http.StatusForbidden, errors.New("no such name can be written")
 	}
 	root, err := os.OpenRoot(dir)
