@@ -133,7 +133,7 @@ func (in *installation) prepare(ctx context.Context, body io.Reader, size int64)
 		return nil, err
 	}
 	in.reached("unpacked")
-	if err := in.book.Begin(ctx, &in.intent, in.opts.Force, in.control.Depends); err != nil {
+	if err := in.book.Begin(ctx, &in.intent, in.opts.Force, needs(in.control.Depends)); err != nil {
 		return nil, err
 	}
 	in.reached("locked")
@@ -155,6 +155,14 @@ func (in *installation) prepare(ctx context.Context, body io.Reader, size int64)
 	}
 	in.reached("durable")
 	return t, nil
+}
+
+func needs(list []control.Depend) []depots.Need {
+	out := make([]depots.Need, len(list))
+	for i, d := range list {
+		out[i] = depots.Need(d)
+	}
+	return out
 }
 
 // index makes the manifest and `.files` from the staged tree as it is now.
@@ -229,7 +237,8 @@ func (in *installation) finish(ctx context.Context, t *published) (replaced stri
 	}
 	in.reached("swapped")
 	replaced, err = in.book.Commit(ctx, in.intent, depots.Change{
-		Tree: in.row, Control: *in.control, PackageDefaults: in.opts.PackageDefaults, Values: in.opts.Values})
+		Tree: in.row, Product: in.control.Product, Properties: in.control.Properties, Dependencies: in.control.Dependencies,
+		PackageDefaults: in.opts.PackageDefaults, Values: in.opts.Values})
 	in.reached("committed")
 	return replaced, err
 }

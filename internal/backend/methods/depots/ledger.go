@@ -7,7 +7,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/fleet/control"
 )
 
 // Ledger is the rows of one depot at the config server, in this process or on
@@ -98,7 +97,7 @@ func Rows[T any](ctx context.Context, b Book, class *fleet.Class, f fleet.Filter
 }
 
 // Begin locks the product for a change. When it has succeeded in.Since is set.
-func (b Book) Begin(ctx context.Context, in *Intent, force bool, needs []control.Depend) error {
+func (b Book) Begin(ctx context.Context, in *Intent, force bool, needs []Need) error {
 	depends := make([]any, len(needs))
 	for i, n := range needs {
 		depends[i] = []any{string(n.Package), n.Condition, n.Version}

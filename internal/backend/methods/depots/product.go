@@ -7,13 +7,14 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/fleet/control"
 )
 
 // Change is what a commit makes of a depot's rows.
 type Change struct {
-	Tree    Tree
-	Control control.Control // without its Depends, which count before
+	Tree         Tree
+	Product      fleet.Product
+	Properties   []fleet.ProductProperty
+	Dependencies []fleet.ProductDependency
 	// PackageDefaults sets the depot's property values to the package's
 	// defaults. Else those that the depot has stay, if they are still allowed.
 	PackageDefaults bool
@@ -28,16 +29,16 @@ func (ch *Change) encode() map[string]any {
 	for id, v := range ch.Values {
 		values[id] = v
 	}
-	properties := make([]any, len(ch.Control.Properties))
-	for i, p := range ch.Control.Properties {
+	properties := make([]any, len(ch.Properties))
+	for i, p := range ch.Properties {
 		properties[i] = fleet.ProductProperties.Encode(p)
 	}
-	dependencies := make([]any, len(ch.Control.Dependencies))
-	for i, d := range ch.Control.Dependencies {
+	dependencies := make([]any, len(ch.Dependencies))
+	for i, d := range ch.Dependencies {
 		dependencies[i] = fleet.ProductDependencies.Encode(d)
 	}
 	return map[string]any{
-		"tree": Trees.Encode(ch.Tree), "product": fleet.Products.Encode(ch.Control.Product), "properties": properties, "dependencies": dependencies,
+		"tree": Trees.Encode(ch.Tree), "product": fleet.Products.Encode(ch.Product), "properties": properties, "dependencies": dependencies,
 		"packageDefaults": ch.PackageDefaults, "values": values,
 	}
 }
@@ -53,25 +54,25 @@ func changeOf(c *methods.Call, in Intent) (ch Change, err error) {
 	if err := record(sub, Trees, "tree", &ch.Tree); err != nil {
 		return ch, err
 	}
-	if err := record(sub, fleet.Products, "product", &ch.Control.Product); err != nil {
+	if err := record(sub, fleet.Products, "product", &ch.Product); err != nil {
 		return ch, err
 	}
-	if ch.Control.Properties, err = records[fleet.ProductProperty](sub, fleet.ProductProperties, "properties"); err != nil {
+	if ch.Properties, err = records[fleet.ProductProperty](sub, fleet.ProductProperties, "properties"); err != nil {
 		return ch, err
 	}
-	if ch.Control.Dependencies, err = records[fleet.ProductDependency](sub, fleet.ProductDependencies, "dependencies"); err != nil {
+	if ch.Dependencies, err = records[fleet.ProductDependency](sub, fleet.ProductDependencies, "dependencies"); err != nil {
 		return ch, err
 	}
 	ch.PackageDefaults = sub.Flag("packageDefaults", false)
 	if ch.Values, err = Values(arg[0]["values"]); err != nil {
 		return ch, fleet.Errorf(fleet.Invalid, "cannot call %s: %w", c.Method.Name, err)
 	}
-	same := string(ch.Control.Product.ID) == in.Product && ch.Tree.Product == in.Product && ch.Tree.DepotID == in.DepotID
-	for _, p := range ch.Control.Properties {
-		same = same && p.ProductID == ch.Control.Product.ID
+	same := string(ch.Product.ID) == in.Product && ch.Tree.Product == in.Product && ch.Tree.DepotID == in.DepotID
+	for _, p := range ch.Properties {
+		same = same && p.ProductID == ch.Product.ID
 	}
-	for _, d := range ch.Control.Dependencies {
-		same = same && d.ProductID == ch.Control.Product.ID
+	for _, d := range ch.Dependencies {
+		same = same && d.ProductID == ch.Product.ID
 	}
 	if !same {
 		err = fleet.Errorf(fleet.Invalid, "cannot call %s: the change is not all about %q on depot %s", c.Method.Name, in.Product, in.DepotID)
@@ -116,9 +117,22 @@ func Values(v any) (map[string][]any, error) {
 	return out, nil
 }
 
+// Need is a package that must be on the depot before another.
+type Need struct {
+	Package            fleet.ProductID
+	Condition, Version string // "", or one of < <= = >= > and a version, with "-" and the package version or without
+}
+
+func (n Need) String() string {
+	if n.Condition == "" {
+		return string(n.Package)
+	}
+	return string(n.Package) + " (" + n.Condition + " " + n.Version + ")"
+}
+
 // needsOf are the packages that must be on the depot, each as (package,
 // condition, version).
-func needsOf(c *methods.Call) (needs []control.Depend, err error) {
+func needsOf(c *methods.Call) (needs []Need, err error) {
 	list, _ := c.Args["depends"].([]any)
 	for _, v := range list {
 		one, _ := v.([]any)
@@ -129,13 +143,13 @@ func needsOf(c *methods.Call) (needs []control.Depend, err error) {
 		if len(one) != 3 || fleet.ValidProductID(s[0]) != nil {
 			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter depends wants lists of package, condition, version", c.Method.Name)
 		}
-		needs = append(needs, control.Depend{Package: fleet.ProductID(s[0]), Condition: s[1], Version: s[2]})
+		needs = append(needs, Need{Package: fleet.ProductID(s[0]), Condition: s[1], Version: s[2]})
 	}
 	return needs, nil
 }
 
 // meets checks that the packages which one needs are on the depot.
-func meets(tx *store.Tx, depot string, needs []control.Depend) error {
+func meets(tx *store.Tx, depot string, needs []Need) error {
 	for _, need := range needs {
 		rows, err := onDepot(tx, depot, string(need.Package))
 		if err != nil {
@@ -149,7 +163,7 @@ func meets(tx *store.Tx, depot string, needs []control.Depend) error {
 	return nil
 }
 
-func satisfies(r fleet.ProductOnDepot, need control.Depend) bool {
+func satisfies(r fleet.ProductOnDepot, need Need) bool {
 	have := r.ProductVersion
 	if strings.Contains(need.Version, "-") {
 		have += "-" + r.PackageVersion
@@ -195,15 +209,15 @@ func commit(c *methods.Call) (any, error) {
 }
 
 func (ch *Change) put(tx *store.Tx) (replaced string, err error) {
-	p := ch.Control.Product
+	p := ch.Product
 	if err := tx.Put(fleet.Products, fleet.Products.Encode(p)); err != nil {
 		return "", err
 	}
 	version := fleet.Filter{"productId": string(p.ID), "productVersion": p.ProductVersion, "packageVersion": p.PackageVersion}
-	if err := putExactly(tx, fleet.ProductProperties, version, ch.Control.Properties); err != nil {
+	if err := putExactly(tx, fleet.ProductProperties, version, ch.Properties); err != nil {
 		return "", err
 	}
-	if err := putExactly(tx, fleet.ProductDependencies, version, ch.Control.Dependencies); err != nil {
+	if err := putExactly(tx, fleet.ProductDependencies, version, ch.Dependencies); err != nil {
 		return "", err
 	}
 	now := fleet.ProductOnDepot{ProductID: p.ID, ProductType: p.Type, ProductVersion: p.ProductVersion, PackageVersion: p.PackageVersion,
@@ -272,9 +286,9 @@ func dropVersion(tx *store.Tx, r fleet.ProductOnDepot) error {
 // depot's and its clients' values what the new version does not allow: opsi does
 // both. Values of clients of other depots are left alone.
 func (ch *Change) repairStates(tx *store.Tx) error {
-	product := string(ch.Control.Product.ID)
+	product := string(ch.Product.ID)
 	properties := map[string]fleet.ProductProperty{}
-	for _, p := range ch.Control.Properties {
+	for _, p := range ch.Properties {
 		properties[p.PropertyID] = p
 	}
 	others, err := otherDepots(tx, ch.Tree.DepotID, product)
@@ -323,7 +337,7 @@ func (ch *Change) repairStates(tx *store.Tx) error {
 			has[s.PropertyID] = true
 		}
 	}
-	for _, p := range ch.Control.Properties {
+	for _, p := range ch.Properties {
 		values, given := ch.Values[p.PropertyID]
 		if has[p.PropertyID] && !given {
 			continue
