@@ -133,7 +133,7 @@ func (in *installation) prepare(ctx context.Context, body io.Reader, size int64)
 		return nil, err
 	}
 	in.reached("unpacked")
-	if err := in.book.Begin(ctx, &in.intent, in.opts.Force, needs(in.control.Depends)); err != nil {
+	if err := in.begin(ctx, in.book, &in.intent, in.opts.Force, needs(in.control.Depends)); err != nil {
 		return nil, err
 	}
 	in.reached("locked")

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
+	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/server/depot/chunkstore"
 )
@@ -138,7 +139,22 @@ func (d *Depot) conclude(ctx context.Context, in *depots.Intent, err error, fini
 // unsettled is a change of which nobody knows whether it was committed.
 type unsettled struct {
 	intent depots.Intent
-	done   func()
+	done   func() // nil where it cannot have been
+}
+
+// begin locks the product. Where nobody knows whether that has arrived, it is
+// undone later.
+func (d *Depot) begin(ctx context.Context, book depots.Book, in *depots.Intent, force bool, needs []depots.Need) error {
+	err := book.Begin(ctx, in, force, needs)
+	switch fleet.CodeOf(err) {
+	case fleet.Unavailable, fleet.Internal:
+		if err != nil {
+			d.swap.Lock()
+			defer d.swap.Unlock()
+			d.unsettled = append(d.unsettled, unsettled{intent: *in})
+		}
+	}
+	return err
 }
 
 // mend settles what could not be settled.
@@ -152,7 +168,7 @@ func (d *Depot) mend(ctx context.Context) {
 		case err != nil:
 			left = append(left, u)
 			continue
-		case committed:
+		case committed && u.done != nil:
 			u.done()
 		}
 		d.Log.Info("a change has come to its end", "product", u.intent.Product, "committed", committed)

@@ -178,7 +178,7 @@ func (in *installation) copy(ctx context.Context, there *offered, p *Pulled, pro
 	if err := in.room(need); err != nil {
 		return nil, err
 	}
-	if err := in.book.Begin(ctx, &in.intent, in.opts.Force, nil); err != nil {
+	if err := in.begin(ctx, in.book, &in.intent, in.opts.Force, nil); err != nil {
 		return nil, err
 	}
 	in.reached("locked")

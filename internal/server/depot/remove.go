@@ -61,7 +61,7 @@ func (d *Depot) prepareRemoval(ctx context.Context, book depots.Book, in *depots
 	for _, r := range rows {
 		gone.ProductVersion, gone.PackageVersion = r.ProductVersion, r.PackageVersion
 	}
-	if err := book.Begin(ctx, in, force, nil); err != nil {
+	if err := d.begin(ctx, book, in, force, nil); err != nil {
 		return nil, err
 	}
 	d.reached("locked")
