@@ -6,10 +6,10 @@ set -eu
 missing=
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || command -v postgres >/dev/null || missing="$missing postgresql"
 [ -x /usr/sbin/smbd ] || command -v smbd >/dev/null || missing="$missing samba"
-for tool in rsync zstd cpio bzip2; do
+for tool in rsync zstd cpio bzip2 smbclient; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
-# An independent opsi client, test/opsi.
+# An independent opsi client, test/opsi; also what opsi clients execute.
 /usr/bin/python3 -c 'import requests, msgpack, lz4' 2>/dev/null || missing="$missing python3-requests python3-msgpack python3-lz4"
 [ -n "$missing" ] || exit 0
 

@@ -30,12 +30,14 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			listener, err := net.Listen("tcp", "127.0.0.1:0") // a free port for the script's server
-			if err != nil {
-				return err
+			for _, name := range []string{"ADDR", "ADDR2"} { // free ports for the script's servers
+				listener, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					return err
+				}
+				defer listener.Close()
+				env.Setenv(name, listener.Addr().String())
 			}
-			defer listener.Close()
-			env.Setenv("ADDR", listener.Addr().String())
 			env.Setenv("XDG_CONFIG_HOME", env.Getenv("WORK")+"/config")
 			return os.MkdirAll(env.Getenv("TMPDIR"), 0o700)
 		},

@@ -112,6 +112,10 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 		a.chosen(depots)
 	}
 	for _, s := range p.Steps {
+		if err := a.unlocked(ctx, s.ProductID); err != nil {
+			failures = append(failures, err)
+			continue
+		}
 		got, err := a.products.Sync(ctx, depots, fleet.ProductOnDepot{ProductID: s.ProductID, ProductVersion: s.ProductVersion, PackageVersion: s.PackageVersion}, wanted(p))
 		if err != nil {
 			failures = append(failures, err)
@@ -135,6 +139,31 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 	})
 	out.Err = errors.Join(failures...)
 	return out, nil
+}
+
+// unlocked refuses a product that is being changed on the depot, or that an
+// administrator has locked there. A copy that is complete already would do; but
+// what the plan wants is a version that may be gone in a moment.
+func (a *Agent) unlocked(ctx context.Context, product fleet.ProductID) error {
+	var locked fleet.ProductOnDepot
+	err := a.store.View(ctx, func(tx *store.Tx) error {
+		depot, err := methods.DepotOf(tx, a.id.HostID)
+		if err != nil {
+			return err
+		}
+		rows, err := store.All[fleet.ProductOnDepot](tx, fleet.ProductsOnDepots, fleet.Filter{"productId": string(product), "depotId": depot})
+		for _, r := range rows {
+			if r.Locked {
+				locked = r
+			}
+		}
+		return err
+	})
+	if err != nil || !locked.Locked {
+		return err
+	}
+	return fleet.WithHint(fleet.Errorf(fleet.Locked, "cannot fetch %s %s-%s: it is locked on depot %s", product, locked.ProductVersion, locked.PackageVersion, locked.DepotID),
+		"it is being installed there, or somebody locked it: fernwerk depot unlock %s %s", locked.DepotID, product)
 }
 
 func (a *Agent) plan(ctx context.Context) (p sequence.Plan, err error) {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/depots"
 	"github.com/fernwerk/fernwerk/internal/ctl/dev"
 	"github.com/fernwerk/fernwerk/internal/ctl/groups"
 	"github.com/fernwerk/fernwerk/internal/ctl/hosts"
@@ -80,6 +81,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(groups.Commands(t)...)
 	root.AddCommand(params.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
+	root.AddCommand(depots.Commands(t)...)
 	root.AddCommand(dev.Command(t), docsCommand(t))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

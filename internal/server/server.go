@@ -4,13 +4,15 @@
 //
 // [New] opens everything and takes the port, so that whatever can go wrong at a
 // start has gone wrong before anybody is told that the server is there; it
-// starts nothing. [Server.Serve] works until its context ends.
+// starts nothing. [Server.Serve] works until its context ends. With a config
+// server's address in its configuration it is a depot server: see branch.go.
 //
 //	DIR/lock         held while a server uses the folder
 //	DIR/ca/          package ca
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
 //	DIR/depot/       the products, package depot
+//	DIR/repository/  packages that tools upload; DIR/workbench/ those that people make
 //	DIR/cache/       may be deleted while no server runs
 package server
 
@@ -31,6 +33,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -45,6 +48,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
+	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
+	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
@@ -101,11 +106,14 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.cfg.ConfigServer != "" {
+		return s, s.openBranch(ctx, listener)
+	}
 	st, err := s.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	self := setup.Self{ID: s.cfg.HostID(), Reach: s.reach, Depot: s.path("depot")}
+	self := setup.Self{ID: s.cfg.HostID(), Reach: s.reach, Data: s.cfg.Data}
 	if s.id, err = setup.Server(ctx, st, self); err != nil {
 		return nil, err
 	}
@@ -127,27 +135,36 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	s.add(hostLogs.Close)
 	products, err := depot.New(depot.Config{
-		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), DepotID: s.id, Store: st, Log: s.cfg.Log, Now: s.cfg.Now, Origin: origin,
+		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
+		Peer: peer(authority.PEM(), func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
 	})
 	if err != nil {
 		return nil, err
 	}
+	files, err := repository.New(products, s.path("repository"), s.path("workbench"))
+	if err != nil {
+		return nil, err
+	}
 	ports := methods.Ports{
-		Logs: hostLogs,
-		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Logs:  hostLogs,
+		Info:  map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Depot: files, Certificates: authority,
 	}
 	messages := bus.New(bus.Config{Store: st, Alone: s.cfg.Database == "", Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.PEM())
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
+	products.Backend = backend // each answers through the other
 	api := &httpapi.Server{
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
 			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log},
 			Chunks:       products.Chunks(),
-			Packages:     products.Packages(),
+			Packages:     packages.Handler(products),
 			WebDAV:       products.WebDAV(),
 			Bus:          messages,
+			Repository:   files.PackagesDAV,
+			Workbench:    files.WorkbenchDAV,
 			Authority:    authority.PEM(),
 			Authenticate: accounts.Authenticate,
 			Logout:       accounts.Logout,
@@ -290,14 +307,11 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(depot.Classes(), []*fleet.Class{access.Accounts}, bus.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat([]*fleet.Class{access.Accounts}, bus.Classes(), catalog.Classes())...)
 }
 
-// origin says for the journal who sent a request.
-func origin(r *http.Request) store.Origin {
-	actor, err := httpapi.Actor(r)
-	if err != nil {
-		return store.Origin{}
-	}
-	return store.Origin{Actor: string(actor.Role) + " " + actor.ID, Address: actor.Address, Request: actor.Request}
+// actor is who sends a request, for what the depot does in his name.
+func actor(r *http.Request) methods.Actor {
+	a, _ := httpapi.Actor(r) // the route lets nobody in who is not known
+	return a
 }

@@ -85,6 +85,13 @@ type Installed struct {
 // Package builds a package and installs it on the server's depot.
 func (l *Lab) Package(id, version string, contents ...Content) Installed {
 	l.t.Helper()
+	name, data := l.Built(id, version, contents...)
+	return l.Install(name, bytes.NewReader(data))
+}
+
+// Built builds a package, and returns its file's name and content.
+func (l *Lab) Built(id, version string, contents ...Content) (name string, data []byte) {
+	l.t.Helper()
 	s := &source{files: fstest.MapFS{}, opsi: fstest.MapFS{}}
 	for _, c := range contents {
 		c(s)
@@ -104,7 +111,7 @@ func (l *Lab) Package(id, version string, contents ...Content) Installed {
 	if err != nil {
 		l.t.Fatalf("package %s: %v", id, err)
 	}
-	return l.Install(fmt.Sprintf("%s_%s-1.opsi", id, version), &out)
+	return fmt.Sprintf("%s_%s-1.opsi", id, version), out.Bytes()
 }
 
 // Install uploads a package.

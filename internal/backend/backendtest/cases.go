@@ -27,19 +27,6 @@ var handCases = map[string]func(*bench){
 		b.same("the client's value", map[string]any{"pc1.example.org": map[string]any{
 			"opsiclientd.event_timer.active": []any{true}, "clientconfig.depot.protocol": []any{"cifs"}}}, ask(true))
 	},
-	"configState_getClientToDepotserver": func(b *bench) {
-		b.servers()
-		ask := func(args ...any) any { return b.call("configState_getClientToDepotserver", args...) }
-		here := func(depot string) any {
-			return []any{map[string]any{"clientId": "pc1.example.org", "depotId": depot, "alternativeDepotIds": []any{}}}
-		}
-		b.same("no parameter: the config server", here("server.example.org"), ask())
-		b.call("config_createUnicode", "clientconfig.depot.id", "", []any{}, []any{"depot1.example.org"})
-		b.same("the default", here("depot1.example.org"), ask([]any{}, []any{"pc1.example.org"}))
-		b.call("configState_create", "clientconfig.depot.id", "pc1.example.org", "server.example.org")
-		b.same("its own", here("server.example.org"), ask())
-		b.same("another depot's clients", []any{}, ask([]any{"depot1.example.org"}))
-	},
 	"productPropertyState_getValues": func(b *bench) {
 		b.servers()
 		b.product("firefox", "115.0", "1")

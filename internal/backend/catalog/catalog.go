@@ -5,6 +5,7 @@ package catalog
 
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hostcontrol"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
@@ -15,7 +16,14 @@ import (
 )
 
 func groups() []methods.Group {
-	return []methods.Group{hosts.Group(), hostcontrol.Group(), inventory.Group(), licence.Group(), workingcopy.Group()}
+	return []methods.Group{
+		depots.Group(),
+		hostcontrol.Group(),
+		hosts.Group(),
+		inventory.Group(),
+		licence.Group(),
+		workingcopy.Group(),
+	}
 }
 
 // New makes a service with all methods over a store that was opened with

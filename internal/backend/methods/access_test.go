@@ -19,6 +19,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
@@ -106,7 +107,13 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t, s, catalog.New(s, methods.Ports{Logs: &logs{}, Reach: away{}, Info: map[string]any{"version": "test"}})}
+	ports := methods.Ports{
+		Logs:  &logs{},
+		Reach: away{},
+		Depot: depot{}, Certificates: depot{},
+		Info: map[string]any{"version": "test"},
+	}
+	b := &bench{t, s, catalog.New(s, ports)}
 	b.fill()
 	return b
 }
@@ -124,7 +131,10 @@ func (b *bench) fill() {
 				}
 			}
 		}
-		return nil
+		if _, err := tx.Delete(depots.Intents, nil); err != nil {
+			return err
+		}
+		return tx.Put(depots.Intents, intent("firefox"))
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -174,6 +184,21 @@ var handArguments = map[string]func(host string) []any{
 	"productOnClient_generateSequence":        func(h string) []any { return []any{[]any{sample(fleet.ProductsOnClients, "", h)}} },
 	"productOnClient_addDependencies":         func(h string) []any { return []any{[]any{sample(fleet.ProductsOnClients, "", h)}} },
 	"host_renameOpsiClient":                   func(h string) []any { return []any{h, fmt.Sprintf("n%d.example.org", time.Now().UnixNano())} },
+	"getDepotSelectionAlgorithm":              func(string) []any { return nil },
+	"accessControl_getCaller":                 func(string) []any { return nil },
+	"depotTree_getStates":                     func(string) []any { return []any{"depot1.example.org"} },
+	"depotTree_begin":                         func(string) []any { return []any{intent("editor")} },
+	"depotTree_announce":                      func(string) []any { return []any{intent("firefox")} },
+	"depotTree_commit":                        func(string) []any { return []any{intent("firefox"), installed} },
+	"depotTree_drop":                          func(string) []any { return []any{intent("firefox")} },
+	"depotTree_undo":                          func(string) []any { return []any{intent("firefox")} },
+	"depot_getCertificate":                    func(string) []any { return []any{"depot1.example.org", "request"} },
+	"depot_installPackage":                    func(string) []any { return []any{"firefox_1-1.opsi"} },
+	"depot_uninstallPackage":                  func(string) []any { return []any{"firefox"} },
+	"depot_createPackageContentFile":          func(string) []any { return []any{"firefox"} },
+	"depot_getMD5Sum":                         func(string) []any { return []any{"firefox_1-1.opsi"} },
+	"depot_createMd5SumFile":                  func(string) []any { return []any{"firefox_1-1.opsi", "firefox_1-1.opsi.md5"} },
+	"depot_getDiskSpaceUsage":                 func(string) []any { return []any{"/"} },
 	"replica_pull":                            func(h string) []any { return []any{h, map[string]any{}} },
 	"replica_push": func(h string) []any {
 		return []any{h, map[string]any{"id": "p", "changes": []any{map[string]any{"class": "productOnClient", "mine": sample(fleet.ProductsOnClients, "", h)}}}}
@@ -201,6 +226,30 @@ func init() {
 		handArguments["hostControl_"+name], handArguments["hostControlSafe_"+name] = args, args
 	}
 }
+
+// intent is a change of the depot which calls as such, below.
+func intent(product string) fleet.Row {
+	return fleet.Row{"depotId": "depot1.example.org", "product": product, "staging": product + "-1"}
+}
+
+// installed is what a depot commits.
+var installed = map[string]any{
+	"tree":    fleet.Row{"depotId": "depot1.example.org", "product": "firefox", "productVersion": "115.0", "packageVersion": "1"},
+	"product": backendtest.Sample(fleet.Products)[0],
+}
+
+// depot is a depot server that has all that is asked of it.
+type depot struct{}
+
+func (depot) InstallFile(context.Context, methods.Actor, string, methods.DepotInstall) error {
+	return nil
+}
+func (depot) Uninstall(context.Context, methods.Actor, string, bool) error { return nil }
+func (depot) ContentFile(context.Context, string) error                    { return nil }
+func (depot) MD5(context.Context, string) (string, error)                  { return "sum", nil }
+func (depot) WriteMD5(context.Context, string, string) error               { return nil }
+func (depot) Sign([]byte, []string) ([]byte, error)                        { return nil, nil }
+func (depot) DiskSpace(string) (uint64, uint64, error)                     { return 2, 1, nil }
 
 // arguments call a method about an object of the host.
 func arguments(t *testing.T, m *methods.Method, host string) methods.Params {

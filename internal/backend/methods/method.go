@@ -228,6 +228,9 @@ func (c *Call) UpdateAt(fn func(*store.Tx) error) (store.Position, error) {
 	return c.s.store.UpdateAt(c.Context, c.Origin(), fn)
 }
 
+// Ports are the parts that answer here.
+func (c *Call) Ports() Ports { return c.s.ports }
+
 // Classes are all that the service keeps rows of.
 func (c *Call) Classes() []*fleet.Class {
 	all := fleet.Classes()

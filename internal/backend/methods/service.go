@@ -21,6 +21,10 @@ type Ports struct {
 	Reach Reach
 	// Info is what backend_info says.
 	Info map[string]any
+	// Depot is the depot that this process serves.
+	Depot DepotServer
+	// Certificates signs those of depot servers.
+	Certificates Certificates
 }
 
 // Logs keeps one log a type and object.
@@ -81,6 +85,19 @@ func Table(groups ...Group) []*Method {
 		}
 	}
 	return all
+}
+
+// Part makes a service of some rows of a table, which must not need a store: what
+// a server can answer that has no rows.
+func Part(ports Ports, table []*Method, answers func(*Method) bool) *Service {
+	svc := &Service{ports: ports, table: map[string]*Method{}}
+	for _, m := range table {
+		if answers(m) {
+			svc.table[m.Name] = m
+			svc.names = append(svc.names, m.Name)
+		}
+	}
+	return svc
 }
 
 // Call implements [Backend].

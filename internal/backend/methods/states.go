@@ -24,17 +24,12 @@ func stateMethods() []*Method {
 			Doc:    "Property values by object: {object: {product: {property: [values]}}}. A client's value counts before its depot's, that before the product's default.",
 			Params: []Param{{Name: "product_ids", Optional: true}, {Name: "property_ids", Optional: true}, {Name: "object_ids", Optional: true}, {Name: "with_defaults", Optional: true}},
 		},
-		{
-			Name: "configState_getClientToDepotserver", Roles: Everyone, Do: clientToDepot,
-			Doc:    "Which depot serves which client.",
-			Params: []Param{{Name: "depotIds", Optional: true}, {Name: "clientIds", Optional: true}, {Name: "masterOnly", Optional: true}, {Name: "productIds", Optional: true}},
-		},
 	}
 }
 
-// objects are the hosts asked for that the caller may see, all of them if none
+// Objects are the hosts asked for that the caller may see, all of them if none
 // is named.
-func (c *Call) objects(tx *store.Tx, name string) ([]fleet.Row, error) {
+func (c *Call) Objects(tx *store.Tx, name string) ([]fleet.Row, error) {
 	ids, err := c.Texts(name)
 	if err != nil {
 		return nil, err
@@ -53,7 +48,7 @@ func configValues(c *Call) (any, error) {
 	}
 	out := map[string]any{}
 	err = c.View(func(tx *store.Tx) error {
-		hosts, err := c.objects(tx, "object_ids")
+		hosts, err := c.Objects(tx, "object_ids")
 		if err != nil {
 			return err
 		}
@@ -178,6 +173,11 @@ func depotsOf(tx *store.Tx, clients []string) (func(client string) string, error
 	}, nil
 }
 
+// DepotsOf returns a function from one of the clients to its depot.
+func DepotsOf(tx *store.Tx, clients []string) (func(client string) string, error) {
+	return depotsOf(tx, clients)
+}
+
 // DepotOf is the depot that serves a client.
 func DepotOf(tx *store.Tx, client string) (string, error) {
 	depots, err := depotsOf(tx, []string{client})
@@ -185,33 +185,6 @@ func DepotOf(tx *store.Tx, client string) (string, error) {
 		return "", err
 	}
 	return depots(client), nil
-}
-
-func clientToDepot(c *Call) (any, error) {
-	wanted, err := c.Texts("depotIds")
-	if err != nil {
-		return nil, err
-	}
-	out := []any{}
-	err = c.View(func(tx *store.Tx) error {
-		clients, err := c.objects(tx, "clientIds")
-		if err != nil {
-			return err
-		}
-		depots, err := depotsOf(tx, idsOf(clients))
-		if err != nil {
-			return err
-		}
-		for _, h := range clients {
-			depot := depots(h.Str("id"))
-			if h["type"] != fleet.OpsiClient || len(wanted) > 0 && !slices.Contains(wanted, depot) {
-				continue
-			}
-			out = append(out, map[string]any{"clientId": h["id"], "depotId": depot, "alternativeDepotIds": []any{}})
-		}
-		return nil
-	})
-	return out, err
 }
 
 func propertyValues(c *Call) (any, error) {
@@ -225,7 +198,7 @@ func propertyValues(c *Call) (any, error) {
 	}
 	out := map[string]any{}
 	err = c.View(func(tx *store.Tx) error {
-		hosts, err := c.objects(tx, "object_ids")
+		hosts, err := c.Objects(tx, "object_ids")
 		if err != nil {
 			return err
 		}

@@ -12,20 +12,23 @@ import (
 
 func (t command) packageCommand() *cobra.Command {
 	c := &cobra.Command{Use: "package", Short: "Packages (.opsi): build, check, install, list, remove"}
+	var depot string
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Args: tool.Args,
-		Short: "List the packages that the server's depot has installed",
-		RunE:  func(c *cobra.Command, _ []string) error { return t.packageList(c.Context()) },
+		Short: "List the packages that a depot has installed",
+		RunE:  func(c *cobra.Command, _ []string) error { return t.packageList(c.Context(), depot) },
 	}
+	t.DepotFlag(list, &depot)
 	c.AddCommand(t.packageBuildCommand(), t.packageLintCommand(), t.packageShowCommand(), t.packageExtractCommand(), t.packageInstallCommand(), list, t.packageRemoveCommand())
 	return c
 }
 
-func (t command) packageList(ctx context.Context) error {
-	conn, err := t.Server(ctx)
+func (t command) packageList(ctx context.Context, depot string) error {
+	conn, done, err := t.Depot(ctx, depot)
 	if err != nil {
 		return err
 	}
+	defer done()
 	var list []fleet.Row
 	if err := conn.Packages(ctx, "GET", "", nil, 0, &list); err != nil {
 		return err

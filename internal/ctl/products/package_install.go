@@ -24,30 +24,54 @@ import (
 )
 
 func (t command) packageInstallCommand() *cobra.Command {
-	return &cobra.Command{
+	var depot string
+	var force, defaults bool
+	c := &cobra.Command{
 		Use: "install FILE...", Args: tool.Args,
-		Short: "Upload packages and install them on the server's depot",
-		Long: `Upload packages and install them on the server's depot. Each is installed whole
-or not at all. A file's .md5 beside it is checked before anything is sent. Exit
-status 3: some were installed, some not.`,
-		RunE: func(c *cobra.Command, given []string) error { return t.packageInstall(c.Context(), given) },
+		Short: "Upload packages and install them on a depot",
+		Long: `Upload packages and install them on a depot. Each is installed whole or not at
+all. A file's .md5 beside it is checked before anything is sent. Exit status 3:
+some were installed, some not.`,
+		RunE: func(c *cobra.Command, given []string) error {
+			query := forced(force)
+			switch {
+			case defaults && force:
+				query += "&properties=package"
+			case defaults:
+				query = "?properties=package"
+			}
+			return t.packageInstall(c.Context(), given, depot, query)
+		},
 	}
+	t.DepotFlag(c, &depot)
+	c.Flags().BoolVar(&force, "force", false, "also if somebody locked the product, or packages that it needs are missing")
+	c.Flags().BoolVar(&defaults, "properties-of-package", false, "set the depot's property values to the package's defaults (else those that it has stay)")
+	return c
 }
 
-func (t command) packageInstall(ctx context.Context, files []string) error {
+// forced is the query of a request that shall not mind locks.
+func forced(force bool) string {
+	if force {
+		return "?force=true"
+	}
+	return ""
+}
+
+func (t command) packageInstall(ctx context.Context, files []string, depot, query string) error {
 	for _, f := range files { // all are packages, or nothing is sent
 		if _, err := archive.ParseName(filepath.Base(f)); err != nil {
 			return fleet.Errorf(fleet.Invalid, "cannot install %s: %w", f, err)
 		}
 	}
-	conn, err := t.Server(ctx)
+	conn, done, err := t.Depot(ctx, depot)
 	if err != nil {
 		return err
 	}
+	defer done()
 	reports := []map[string]any{}
 	failed := 0
 	for _, f := range files {
-		report, err := t.upload(ctx, conn, f)
+		report, err := t.upload(ctx, conn, f, query)
 		if err != nil && len(files) == 1 || ctx.Err() != nil {
 			return err
 		}
@@ -83,7 +107,7 @@ func replaced(report map[string]any) string {
 }
 
 // upload sends one package and waits until it is installed.
-func (t command) upload(ctx context.Context, conn *session.Connection, path string) (map[string]any, error) {
+func (t command) upload(ctx context.Context, conn *session.Connection, path, query string) (map[string]any, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot install: %w", err)
@@ -103,7 +127,7 @@ func (t command) upload(ctx context.Context, conn *session.Connection, path stri
 	bar := term.NewProgress(t.Err, t.Progress(), "upload "+name, 0, info.Size())
 	body := &counted{f, func(n int) { bar.Add(int64(n)) }}
 	var report map[string]any
-	if err := conn.Packages(ctx, "PUT", name, body, info.Size(), &report); err != nil {
+	if err := conn.Packages(ctx, "PUT", name+query, body, info.Size(), &report); err != nil {
 		bar.Println("upload " + name + " failed") // the bar is gone
 		return nil, err                           // the server names the package
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -16,34 +17,33 @@ import (
 const maxAnswer = 64 << 20
 
 // Packages asks /v1/packages: name is a package's file or a product, body is of
-// length bytes, answer takes the JSON.
+// length bytes, answer takes the JSON. What follows a "?" in name is the query;
+// neither packages nor products have one in their names.
 func (c *Connection) Packages(ctx context.Context, method, name string, body io.Reader, length int64, answer any) error {
 	if Local(c.Account.Server) {
 		return fleet.Errorf(fleet.NotHere, "cannot handle packages here: it takes an https connection to the server")
 	}
 	address := c.Account.Server + "/v1/packages"
-	if name != "" {
-		address += "/" + url.PathEscape(name)
+	if name, query, _ := strings.Cut(name, "?"); name+query != "" {
+		if name != "" {
+			address += "/" + strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
+		}
+		if query != "" {
+			address += "?" + query
+		}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return err
 	}
 	req.ContentLength = length
-	req.SetBasicAuth(c.Account.User, c.Account.Password)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/octet-stream")
 		req.Header.Set("Expect", "100-continue") // who is refused need not send it all
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.send(ctx, req)
 	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err
-		}
-		if ctx.Err() != nil {
-			return err
-		}
-		return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot reach %s: %w", c.Account.Server, err), "is the server up? try: fernwerk status")
+		return err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -60,6 +60,22 @@ func (c *Connection) Packages(ctx context.Context, method, name string, body io.
 		return fmt.Errorf("cannot read the answer of %s: %w", c.Account.Server, err)
 	}
 	return nil
+}
+
+// send sends a request beside the methods.
+func (c *Connection) send(ctx context.Context, req *http.Request) (*http.Response, error) {
+	req.SetBasicAuth(c.Account.User, c.Account.Password)
+	resp, err := c.http.Do(req)
+	if err == nil {
+		return resp, nil
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot reach %s: %w", c.Account.Server, err), "is the server up? try: fernwerk status")
 }
 
 // refusal makes an error of the JSON that a refusal carries.

@@ -2,10 +2,10 @@ package freespace
 
 import "golang.org/x/sys/unix"
 
-func available(path string) (uint64, error) {
+func disk(path string) (size, available uint64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return s.Bavail * uint64(s.Bsize), nil
+	return s.Blocks * uint64(s.Bsize), s.Bavail * uint64(s.Bsize), nil
 }

@@ -2,14 +2,13 @@ package freespace
 
 import "golang.org/x/sys/windows"
 
-func available(path string) (uint64, error) {
+func disk(path string) (size, available uint64, err error) {
 	p, err := windows.UTF16PtrFromString(path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var n uint64
-	if err := windows.GetDiskFreeSpaceEx(p, &n, nil, nil); err != nil {
-		return 0, err
+	if err := windows.GetDiskFreeSpaceEx(p, &available, &size, nil); err != nil {
+		return 0, 0, err
 	}
-	return n, nil
+	return size, available, nil
 }

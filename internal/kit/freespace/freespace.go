@@ -11,9 +11,14 @@ import "fmt"
 // Of returns the bytes that this user may write to the file system that holds
 // the path. The path must exist.
 func Of(path string) (uint64, error) {
-	n, err := available(path)
-	if err != nil {
-		return 0, fmt.Errorf("cannot tell free space of %s: %w", path, err)
+	_, n, err := Disk(path)
+	return n, err
+}
+
+// Disk returns the size of that file system too.
+func Disk(path string) (size, available uint64, err error) {
+	if size, available, err = disk(path); err != nil {
+		return 0, 0, fmt.Errorf("cannot tell free space of %s: %w", path, err)
 	}
-	return n, nil
+	return size, available, nil
 }

@@ -51,6 +51,10 @@ const (
 	newHostKey = "X-Opsi-New-Host-Key"
 )
 
+// noContact is set by a depot server that asks for whom it may answer: it is not
+// the host's own address that the question comes from.
+const noContact = "X-Fernwerk-No-Contact"
+
 // Access authenticates requests.
 type Access struct {
 	store    *store.Store
@@ -94,7 +98,7 @@ func (a *Access) Authenticate(w http.ResponseWriter, r *http.Request) (methods.A
 		a.setCookie(w, a.sessions.begin(p, sha256.Sum256([]byte(header)), a.now(), lifeOf(r)), lifeOf(r))
 	}
 	p.actor.Address = address(r)
-	if p.actor.Role == methods.Host {
+	if p.actor.Role == methods.Host && r.Header.Get(noContact) == "" {
 		a.seen.note(p.actor.ID, p.actor.Address, a.now())
 	}
 	return p.actor, nil

@@ -3,6 +3,7 @@ package ca
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,16 +30,19 @@ const (
 // ServerCertificate is what the server shows. It is made anew when less than a
 // third of its life is left, or when it lacks one of the names.
 type ServerCertificate struct {
-	authority *Authority
-	names     []string
-	log       *slog.Logger
-	current   atomic.Pointer[tls.Certificate]
+	names   []string
+	log     *slog.Logger
+	now     func() time.Time
+	make    func() (*tls.Certificate, error)
+	hint    string // what to do when make fails
+	current atomic.Pointer[tls.Certificate]
 }
 
 // ServerCertificate reads the server's certificate or makes one. names are the
 // DNS names and IP addresses under which clients reach the server.
 func (a *Authority) ServerCertificate(names []string, log *slog.Logger) (*ServerCertificate, error) {
-	s := &ServerCertificate{authority: a, names: names, log: log}
+	s := &ServerCertificate{names: names, log: log, now: a.now, make: func() (*tls.Certificate, error) { return a.makeServer(names) },
+		hint: a.path("ca.key") + " must hold the authority's key for this"}
 	cert, err := a.readServer()
 	if err == nil {
 		s.current.Store(cert)
@@ -83,10 +87,9 @@ func (s *ServerCertificate) renew() error {
 	if cert := s.current.Load(); cert != nil && !s.due(cert.Leaf) {
 		return nil
 	}
-	cert, err := s.authority.makeServer(s.names)
+	cert, err := s.make()
 	if err != nil {
-		return fleet.WithHint(fmt.Errorf("cannot make the server's certificate: %w", err),
-			"%s must hold the authority's key for this", s.authority.path("ca.key"))
+		return fleet.WithHint(fmt.Errorf("cannot make the server's certificate: %w", err), "%s", s.hint)
 	}
 	s.current.Store(cert)
 	s.log.Info("Server certificate made", "names", s.names, "until", cert.Leaf.NotAfter.Format(time.DateOnly))
@@ -94,7 +97,7 @@ func (s *ServerCertificate) renew() error {
 }
 
 func (s *ServerCertificate) due(cert *x509.Certificate) bool {
-	left := cert.NotAfter.Sub(s.authority.now())
+	left := cert.NotAfter.Sub(s.now())
 	if left < cert.NotAfter.Sub(cert.NotBefore)/3 {
 		return true
 	}
@@ -105,7 +108,11 @@ func (s *ServerCertificate) due(cert *x509.Certificate) bool {
 // is shown along with it: a client that knows only the root's fingerprint, from
 // a join token, finds it there.
 func (a *Authority) readServer() (*tls.Certificate, error) {
-	data, err := os.ReadFile(a.path("server.pem"))
+	return readServer(a.path("server.pem"), a.cert)
+}
+
+func readServer(path string, root *x509.Certificate) (*tls.Certificate, error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -113,19 +120,31 @@ func (a *Authority) readServer() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cert.Leaf.CheckSignatureFrom(a.cert); err != nil {
+	if err := cert.Leaf.CheckSignatureFrom(root); err != nil {
 		return nil, err
 	}
-	cert.Certificate = append(cert.Certificate, a.cert.Raw)
+	cert.Certificate = append(cert.Certificate, root.Raw)
 	return &cert, nil
 }
 
 func (a *Authority) makeServer(names []string) (*tls.Certificate, error) {
-	issuer, err := a.key()
+	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	key, err := newKey()
+	der, err := a.signServer(key.Public(), names)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeServer(a.path("server.pem"), key, der); err != nil {
+		return nil, err
+	}
+	return a.readServer()
+}
+
+// signServer makes the certificate of a server with the names.
+func (a *Authority) signServer(key crypto.PublicKey, names []string) (der []byte, err error) {
+	issuer, err := a.key()
 	if err != nil {
 		return nil, err
 	}
@@ -146,19 +165,16 @@ func (a *Authority) makeServer(names []string) (*tls.Certificate, error) {
 			template.DNSNames = append(template.DNSNames, n)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), issuer)
-	if err != nil {
-		return nil, err
-	}
+	return x509.CreateCertificate(rand.Reader, template, a.cert, key, issuer)
+}
+
+func writeServer(path string, key crypto.Signer, der []byte) error {
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	both := bytes.Join([][]byte{encodePEM("PRIVATE KEY", keyDER), encodePEM("CERTIFICATE", der)}, nil)
-	if err := atomicfile.WriteFile(a.path("server.pem"), both, 0o600); err != nil {
-		return nil, err
-	}
-	return a.readServer()
+	return atomicfile.WriteFile(path, both, 0o600)
 }
 
 func earlier(a, b time.Time) time.Time {

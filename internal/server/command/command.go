@@ -1,4 +1,4 @@
-// Package command is fernwerkd's command line: serve, check-config, passwd,
+// Package command is fernwerkd's command line: serve, check-config, passwd, depot,
 // version.
 package command
 
@@ -32,7 +32,7 @@ func Run(ctx context.Context, version string) error {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serve(version), checkConfig(), passwd(), &cobra.Command{
+	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})

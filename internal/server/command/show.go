@@ -34,6 +34,11 @@ func show(w io.Writer, cfg config.Config) error {
 	if u, err := url.Parse(cfg.Database); err == nil && cfg.Database != "" {
 		fmt.Fprintf(w, "database = %q\n", u.Redacted())
 	}
+	for _, kv := range [][2]string{{"config_server", cfg.ConfigServer}, {"host_key_file", cfg.HostKeyFile}, {"ca_fingerprint", cfg.CAFingerprint}} {
+		if kv[1] != "" {
+			fmt.Fprintf(w, "%s = %q\n", kv[0], kv[1])
+		}
+	}
 	fmt.Fprintf(w, "log_level = %q\n", strings.ToLower(cfg.LogLevel.String()))
 	return nil
 }

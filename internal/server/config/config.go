@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/kit/strictconf"
 )
 
@@ -44,6 +45,14 @@ type Config struct {
 	ID string `toml:"id"`
 	// Database is a postgres:// URL; empty is a SQLite file in Data.
 	Database string `toml:"database"`
+	// ConfigServer is the https address of the config server whose depot server
+	// this is; empty: it is a config server itself.
+	ConfigServer string `toml:"config_server"`
+	// HostKeyFile holds the depot server's host key (mode 0600); empty is
+	// host.key in Data.
+	HostKeyFile string `toml:"host_key_file"`
+	// CAFingerprint is the SHA-256 of the config server's authority.
+	CAFingerprint string `toml:"ca_fingerprint"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel slog.Level `toml:"log_level"`
 	// HostControl says how hosts are reached that are not on the message bus.
@@ -104,7 +113,34 @@ func (c *Config) Check() error {
 			wrong = append(wrong, errors.New("database: it is not a postgres://... URL (leave it out for SQLite)"))
 		}
 	}
-	return errors.Join(append(wrong, c.HostControl.check()...)...)
+	wrong = append(wrong, c.HostControl.check()...)
+	wrong = append(wrong, c.checkDepot()...)
+	return errors.Join(wrong...)
+}
+
+// checkDepot checks what makes a server a depot server.
+func (c *Config) checkDepot() (wrong []error) {
+	if c.ConfigServer == "" {
+		for key, value := range map[string]string{"host_key_file": c.HostKeyFile, "ca_fingerprint": c.CAFingerprint} {
+			if value != "" {
+				wrong = append(wrong, fmt.Errorf("%s: it is for a depot server: config_server is missing", key))
+			}
+		}
+		return wrong
+	}
+	if u, err := url.Parse(c.ConfigServer); err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
+		wrong = append(wrong, fmt.Errorf("config_server: %q is not https://HOST:PORT", c.ConfigServer))
+	}
+	if c.ID == "" {
+		wrong = append(wrong, errors.New("id: a depot server needs the host id by which its config server knows it"))
+	}
+	if _, err := pin.Config("", nil, c.CAFingerprint); err != nil || c.CAFingerprint == "" {
+		wrong = append(wrong, errors.New("ca_fingerprint: a depot server needs the SHA-256 of its config server's authority, in hexadecimal"))
+	}
+	if c.Database != "" {
+		wrong = append(wrong, errors.New("database: a depot server has none, its rows are at the config server"))
+	}
+	return wrong
 }
 
 func splitPort(hostPort string) (host string, err error) {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 )
@@ -47,14 +46,14 @@ func child(job []string) error {
 		return err
 	}
 	if verb == "remove" {
-		_, err = p.Remove(context.Background(), store.Origin{}, "editor", false)
+		_, err = p.Remove(context.Background(), tester, "editor", false)
 		return err
 	}
 	data, err := os.ReadFile(filepath.Join(dir, verb))
 	if err != nil {
 		return err
 	}
-	_, err = p.Install(context.Background(), store.Origin{}, verb, bytes.NewReader(data), int64(len(data)), Options{})
+	_, err = p.Install(context.Background(), tester, verb, bytes.NewReader(data), int64(len(data)), Options{})
 	return err
 }
 
@@ -221,7 +220,7 @@ func TestUndo(t *testing.T) {
 				}
 			}
 			data := editor("2.0-1", pkg{"OPSI/postinst": "#!/bin/sh\nexit 0\n"}).build(t)
-			_, err := p.Install(ctx, store.Origin{}, "editor_2.0-1.opsi", bytes.NewReader(data), int64(len(data)), Options{})
+			_, err := p.Install(ctx, tester, "editor_2.0-1.opsi", bytes.NewReader(data), int64(len(data)), Options{})
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%v", err)
 			}

@@ -22,17 +22,13 @@
 //
 //	received   the package is in staging; nothing of it is believed yet
 //	unpacked   its layers are, and its content is the manifest that it carries
-//	locked     one transaction: a depotInstall row (the intent), the product's
-//	           rows on this depot locked; two installations of a product exclude
-//	           each other by the intent
+//	locked     the intent is written and the product locked (package depots)
 //	preinst    has run
 //	postinst   has run, on the staged tree: if it fails, nothing was published
 //	indexed    manifest and `.files` are made from the tree as it is now
 //	durable    staging is flushed; the intent says "publishing" and which tree
 //	swapped    the staged tree and the published one have changed places
-//	committed  one transaction: product, properties, dependencies, the new row
-//	           on the depot instead of the old ones, the depot's property states,
-//	           the tree's digest, and the intent is gone
+//	committed  all rows are changed and the intent is gone, in one transaction
 //	cleaned    staging is removed, and the old tree with it
 //
 // The commit decides. Where the intent still stands, at start or after an error,
@@ -71,11 +67,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 	"github.com/fernwerk/fernwerk/internal/kit/freespace"
+	"github.com/fernwerk/fernwerk/internal/kit/retry"
 	"github.com/fernwerk/fernwerk/internal/server/depot/chunkstore"
 	"github.com/fernwerk/fernwerk/internal/server/depot/dav"
 )
@@ -87,16 +85,16 @@ const (
 	lockFile     = ".lock"
 )
 
-// Config is what a depot needs. All fields but Origin must be set.
+// Config is what a depot needs. All fields but Actor must be set.
 type Config struct {
-	Dir     string // the depot's folder; made when missing
-	Cache   string // of package chunkstore; may be deleted while the server is down
-	DepotID string // the host id of this depot
-	Store   *store.Store
-	Log     *slog.Logger
-	Now     func() time.Time
-	// Origin says for the journal who sent a request; nil names nobody.
-	Origin func(*http.Request) store.Origin
+	Dir   string // the depot's folder; made when missing
+	Cache string // of package chunkstore; may be deleted while the server is down
+	depots.Ledger
+	Log *slog.Logger
+	Now func() time.Time
+	// Actor says who sends a request; nil is the depot itself.
+	Actor func(*http.Request) methods.Actor
+	Peer  Peer // nil: products are copied from nowhere
 }
 
 // Depot is one depot folder with its rows. It must be made by [New], and
@@ -104,7 +102,6 @@ type Config struct {
 // an earlier process left.
 type Depot struct {
 	Config
-	id     fleet.HostID
 	chunks *chunkstore.Store
 	added  chan string // products whose chunk index Serve makes
 
@@ -112,9 +109,10 @@ type Depot struct {
 	recover sync.Mutex
 
 	// swap is held for writing from a tree's swap to its commit.
-	swap  sync.RWMutex
-	trees map[string]tree // installed products; guarded by swap
-	etags etags
+	swap      sync.RWMutex
+	trees     map[string]tree // installed products; guarded by swap
+	unsettled []unsettled     // guarded by swap
+	etags     etags
 
 	// What tests replace: the end of the process at a step, a file system
 	// that cannot swap names, a full disk.
@@ -128,11 +126,11 @@ func New(c Config) (*Depot, error) {
 	if err := fleet.ValidHostID(c.DepotID); err != nil {
 		return nil, fmt.Errorf("cannot open the depot: %w", err)
 	}
-	if c.Origin == nil {
-		c.Origin = func(*http.Request) store.Origin { return store.Origin{} }
+	if c.Actor == nil {
+		c.Actor = func(*http.Request) methods.Actor { return methods.Actor{Role: methods.Depot, ID: c.DepotID} }
 	}
 	d := &Depot{
-		Config: c, id: fleet.HostID(c.DepotID), added: make(chan string, 64), ready: make(chan struct{}), trees: map[string]tree{},
+		Config: c, added: make(chan string, 64), ready: make(chan struct{}), trees: map[string]tree{},
 		reached: func(string) {}, exchange: atomicfile.Exchange, free: freespace.Of,
 	}
 	for _, dir := range []string{c.Dir, d.path(stagingDir), d.path(manifestsDir)} {
@@ -155,7 +153,18 @@ func (d *Depot) Serve(ctx context.Context) error {
 		return fmt.Errorf("cannot serve the depot %s: %w", d.Dir, err)
 	}
 	defer lock.Release()
-	if err := d.Recover(ctx); err != nil {
+	// A depot server may start while its config server is away.
+	err = retry.Do(ctx, retry.Policy{}, func(ctx context.Context) error {
+		err := d.Recover(ctx)
+		if err == nil || fleet.CodeOf(err) == fleet.Unavailable {
+			return err
+		}
+		return retry.Permanent(err)
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	var wg sync.WaitGroup
@@ -166,11 +175,18 @@ func (d *Depot) Serve(ctx context.Context) error {
 	return d.chunks.Serve(ctx)
 }
 
+// mendEvery is how often changes are settled that could not be.
+const mendEvery = 15 * time.Second
+
 // index makes the chunk index of trees as they are installed. A tree that it
 // misses is indexed when the first client asks for it.
 func (d *Depot) index(ctx context.Context) {
+	mend := time.NewTicker(mendEvery)
+	defer mend.Stop()
 	for {
 		select {
+		case <-mend.C:
+			d.mend(ctx)
 		case product := <-d.added:
 			if err := d.indexOne(ctx, product); err != nil && ctx.Err() == nil {
 				d.Log.Warn("cannot index product ahead", "product", product, "err", err)
@@ -221,6 +237,16 @@ func (d *Depot) open(ctx context.Context, product string) (root *os.Root, digest
 			"install the package again")
 	}
 	return root, t.digest, err
+}
+
+// Healthy is nil when the depot is in order and can be asked.
+func (d *Depot) Healthy(context.Context) error {
+	select {
+	case <-d.ready:
+		return nil
+	default:
+		return fleet.Errorf(fleet.Unavailable, "the depot is not in order yet")
+	}
 }
 
 // await waits until the depot is in order.

@@ -19,6 +19,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fernwerk/fernwerk/internal/backend/catalog"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
@@ -30,6 +33,8 @@ const (
 	otherID  = "depot2.example.org"
 	clientID = "pc1.example.org"
 )
+
+var tester = methods.Actor{Role: methods.Administrator, ID: "test"}
 
 // place is a depot with its database, as a process has it.
 type place struct {
@@ -44,13 +49,13 @@ func openPlace(dir string) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(context.Background(), db, time.Now, Classes()...)
+	s, err := store.Open(context.Background(), db, time.Now, catalog.Classes()...)
 	if err != nil {
 		return nil, err
 	}
 	d, err := New(Config{
-		Dir: filepath.Join(dir, "depot"), Cache: filepath.Join(dir, "chunks"), DepotID: depotID,
-		Store: s, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Dir: filepath.Join(dir, "depot"), Cache: filepath.Join(dir, "chunks"), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Ledger: depots.Ledger{Backend: catalog.New(s, methods.Ports{}), DepotID: depotID},
 	})
 	return &place{d, s, func() { db.Close() }}, err
 }
@@ -174,7 +179,7 @@ func (p *place) install(t testing.TB, version string, more pkg) *Report {
 func (p *place) try(t testing.TB, version string, more pkg, opts Options) (*Report, error) {
 	t.Helper()
 	data := editor(version, more).build(t)
-	return p.Install(t.Context(), store.Origin{Actor: "administrator test"}, "editor_"+version+".opsi", bytes.NewReader(data), int64(len(data)), opts)
+	return p.Install(t.Context(), tester, "editor_"+version+".opsi", bytes.NewReader(data), int64(len(data)), opts)
 }
 
 // state is all that an installation changes, in comparable form.
@@ -208,7 +213,7 @@ func (p *place) state(t testing.TB) map[string]string {
 	}
 	delete(out, "file "+lockFile)
 	err = p.store.View(context.Background(), func(tx *store.Tx) error {
-		for _, c := range append(Classes(), fleet.Products, fleet.ProductProperties, fleet.ProductDependencies, fleet.ProductsOnDepots, fleet.ProductPropertyStates) {
+		for _, c := range append(depots.Group().Classes, fleet.Products, fleet.ProductProperties, fleet.ProductDependencies, fleet.ProductsOnDepots, fleet.ProductPropertyStates) {
 			rows, err := tx.Select(c, nil)
 			if err != nil {
 				return err
@@ -390,7 +395,7 @@ func TestRemove(t *testing.T) {
 	p := newPlace(t)
 	before := p.state(t)
 	p.install(t, "1.0-1", nil)
-	gone, err := p.Remove(t.Context(), store.Origin{}, "editor", false)
+	gone, err := p.Remove(t.Context(), tester, "editor", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,7 +405,7 @@ func TestRemove(t *testing.T) {
 	if diff := cmp.Diff(before, p.state(t)); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := p.Remove(t.Context(), store.Origin{}, "editor", false); fleet.CodeOf(err) != fleet.NotFound {
+	if _, err := p.Remove(t.Context(), tester, "editor", false); fleet.CodeOf(err) != fleet.NotFound {
 		t.Errorf("removed twice: %v", err)
 	}
 }
@@ -413,7 +418,7 @@ func TestLocked(t *testing.T) {
 	if _, err := p.try(t, "2.0-1", nil, Options{}); fleet.CodeOf(err) != fleet.Locked {
 		t.Errorf("installed over a lock: %v", err)
 	}
-	if _, err := p.Remove(t.Context(), store.Origin{}, "editor", false); fleet.CodeOf(err) != fleet.Locked {
+	if _, err := p.Remove(t.Context(), tester, "editor", false); fleet.CodeOf(err) != fleet.Locked {
 		t.Errorf("removed over a lock: %v", err)
 	}
 	// Forced and failing: the lock is there again.

@@ -32,7 +32,7 @@ func TestInstall_DiskFull(t *testing.T) {
 	}
 	p.free = func(string) (uint64, error) { return 1 << 40, nil }
 	_, err := p.try(t, "2.0-1", pkg{"CLIENT_DATA/big": strings.Repeat("x", 4<<20)}, Options{})
-	if fleet.CodeOf(err) != fleet.Unavailable || !errors.Is(err, errFull) || !errors.Is(err, syscall.ENOSPC) {
+	if fleet.CodeOf(err) != fleet.Unavailable || !errors.Is(err, ErrFull) || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {

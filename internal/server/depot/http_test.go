@@ -15,13 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// PackagesHandler is package packages, which stands above this one.
+var PackagesHandler func(*Depot) http.Handler
+
 // serve mounts the handlers as the server does.
 func serve(t *testing.T, p *place) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.Handle("/depot/", p.WebDAV())
 	mux.Handle("/v1/depot/", p.Chunks())
-	mux.Handle("/v1/packages", p.Packages())
-	mux.Handle("/v1/packages/", p.Packages())
+	mux.Handle("/v1/packages", PackagesHandler(p.Depot))
+	mux.Handle("/v1/packages/", PackagesHandler(p.Depot))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s

@@ -5,14 +5,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"io"
 	"os"
 	"path/filepath"
 
-	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
+	"github.com/fernwerk/fernwerk/internal/fleet/control"
 	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/server/depot/chunkstore"
@@ -26,6 +27,8 @@ type Options struct {
 	// PackageDefaults sets the depot's property values to the package's
 	// defaults. Else those that the depot has stay, if they are still allowed.
 	PackageDefaults bool
+	// Values are property values for the depot, by property.
+	Values map[string][]any
 }
 
 // Report says what was installed.
@@ -55,13 +58,13 @@ const maxDifferences = 1000
 // installation is one package on its way.
 type installation struct {
 	*Depot
-	origin  store.Origin
+	book    depots.Book
 	opts    Options
 	name    archive.Name
-	intent  intentRow
+	intent  depots.Intent
 	control *control.Control
 	carried *manifest.Manifest // of CLIENT_DATA as it was packed
-	row     treeRow            // for the commit
+	row     depots.Tree        // for the commit
 	scripts map[string]bool
 	output  output
 }
@@ -79,7 +82,7 @@ type published struct {
 // depot is as it was before. The errors carry a fleet.Code: Invalid for what is
 // wrong with the package, Locked, Conflict for missing requirements, Unavailable
 // for a full disk.
-func (d *Depot) Install(ctx context.Context, origin store.Origin, filename string, body io.Reader, size int64, opts Options) (*Report, error) {
+func (d *Depot) Install(ctx context.Context, actor methods.Actor, filename string, body io.Reader, size int64, opts Options) (*Report, error) {
 	if err := d.await(ctx); err != nil {
 		return nil, err
 	}
@@ -91,15 +94,15 @@ func (d *Depot) Install(ctx context.Context, origin store.Origin, filename strin
 	if err != nil {
 		return nil, fmt.Errorf("cannot install %s: %w", filename, full(err))
 	}
-	in := &installation{Depot: d, origin: origin, opts: opts, name: name, scripts: map[string]bool{}}
-	in.intent = intentRow{DepotID: d.DepotID, Product: string(name.ProductID), Staging: filepath.Base(staging)}
+	in := &installation{Depot: d, book: d.Ledger.As(actor), opts: opts, name: name, scripts: map[string]bool{}}
+	in.intent = depots.Intent{DepotID: d.DepotID, Product: string(name.ProductID), Staging: filepath.Base(staging)}
 	before := in.digest(in.intent.Product)
 	var t *published
 	var replaced string
 	if t, err = in.prepare(ctx, body, size); in.intent.Since != "" {
 		err = in.conclude(ctx, &in.intent, err,
 			func(ctx context.Context) (err error) { replaced, err = in.finish(ctx, t); return err },
-			func() { in.trees[in.intent.Product] = tree{treeRow: in.row, digest: t.digest} })
+			func() { in.trees[in.intent.Product] = tree{Tree: in.row, digest: t.digest} })
 	}
 	in.tidy(&in.intent, before, err)
 	if err != nil {
@@ -112,14 +115,14 @@ func (d *Depot) Install(ctx context.Context, origin store.Origin, filename strin
 	r := in.report(t)
 	r.Replaced = replaced
 	in.Log.Info("product installed", "product", r.Product, "version", in.control.Version(), "files", r.Files, "bytes", r.Bytes,
-		"differing", r.Differing, "actor", origin.Actor)
+		"differing", r.Differing, "actor", actor.ID)
 	return r, nil
 }
 
 // prepare takes the steps of the package comment that leave the published tree
 // alone. From the lock on, intent.Since is set.
 func (in *installation) prepare(ctx context.Context, body io.Reader, size int64) (*published, error) {
-	if err := in.Store.View(ctx, func(tx *store.Tx) error { return unlocked(tx, in.DepotID, in.intent.Product) }); err != nil {
+	if err := in.unchanged(ctx, in.intent.Product); err != nil {
 		return nil, err // before an hour's upload, not after
 	}
 	if err := in.receive(body, size); err != nil {
@@ -130,10 +133,7 @@ func (in *installation) prepare(ctx context.Context, body io.Reader, size int64)
 		return nil, err
 	}
 	in.reached("unpacked")
-	if err := in.Store.View(ctx, in.requirements); err != nil {
-		return nil, err
-	}
-	if err := in.lock(ctx, in.origin, &in.intent, in.opts.Force); err != nil {
+	if err := in.begin(ctx, in.book, &in.intent, in.opts.Force, needs(in.control.Depends)); err != nil {
 		return nil, err
 	}
 	in.reached("locked")
@@ -155,6 +155,14 @@ func (in *installation) prepare(ctx context.Context, body io.Reader, size int64)
 	}
 	in.reached("durable")
 	return t, nil
+}
+
+func needs(list []control.Depend) []depots.Need {
+	out := make([]depots.Need, len(list))
+	for i, d := range list {
+		out[i] = depots.Need(d)
+	}
+	return out
 }
 
 // index makes the manifest and `.files` from the staged tree as it is now.
@@ -219,7 +227,7 @@ func (in *installation) makeDurable(ctx context.Context, t *published) error {
 		return err
 	}
 	in.intent.HadTree = had
-	return in.publishing(ctx, in.origin, &in.intent)
+	return in.book.Announce(ctx, &in.intent)
 }
 
 // finish swaps the trees and commits.
@@ -228,15 +236,9 @@ func (in *installation) finish(ctx context.Context, t *published) (replaced stri
 		return "", fmt.Errorf("cannot put the tree in place: %w", err)
 	}
 	in.reached("swapped")
-	err = in.Store.Update(ctx, in.origin, func(tx *store.Tx) (err error) {
-		if replaced, err = in.putProduct(tx); err != nil {
-			return err
-		}
-		if err := tx.Put(depotTrees, depotTrees.Encode(in.row)); err != nil {
-			return err
-		}
-		return tx.Remove(depotInstall, depotInstall.Encode(in.intent))
-	})
+	replaced, err = in.book.Commit(ctx, in.intent, depots.Change{
+		Tree: in.row, Product: in.control.Product, Properties: in.control.Properties, Dependencies: in.control.Dependencies,
+		PackageDefaults: in.opts.PackageDefaults, Values: in.opts.Values})
 	in.reached("committed")
 	return replaced, err
 }

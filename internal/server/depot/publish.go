@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
+	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/server/depot/chunkstore"
 )
@@ -25,7 +27,7 @@ const (
 // publish puts the staged tree in place of the published one. For a reader there
 // is always one or the other, but for a moment where the file system cannot
 // swap two names.
-func (d *Depot) publish(in *intentRow) error {
+func (d *Depot) publish(in *depots.Intent) error {
 	staged, place := d.path(stagingDir, in.Staging, treeDir), d.path(in.Product)
 	if in.HadTree {
 		err := d.exchange(staged, place)
@@ -40,7 +42,7 @@ func (d *Depot) publish(in *intentRow) error {
 }
 
 // withdraw takes the published tree away.
-func (d *Depot) withdraw(in *intentRow) error {
+func (d *Depot) withdraw(in *depots.Intent) error {
 	err := move(d.path(in.Product), d.path(stagingDir, in.Staging, oldDir))
 	d.reached("withdrawn")
 	return err
@@ -49,7 +51,7 @@ func (d *Depot) withdraw(in *intentRow) error {
 // restore makes the published tree the one that was there before, from whatever
 // point publish or withdraw had reached; it may be repeated. What is left lies in
 // staging.
-func (d *Depot) restore(ctx context.Context, in *intentRow) error {
+func (d *Depot) restore(ctx context.Context, in *depots.Intent) error {
 	if !in.Publishing {
 		return nil
 	}
@@ -92,7 +94,7 @@ func (d *Depot) restore(ctx context.Context, in *intentRow) error {
 }
 
 // holds tells whether a folder is the tree that the intent wants to publish.
-func (d *Depot) holds(ctx context.Context, dir string, in *intentRow) (bool, error) {
+func (d *Depot) holds(ctx context.Context, dir string, in *depots.Intent) (bool, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return false, err
@@ -108,9 +110,10 @@ func (d *Depot) holds(ctx context.Context, dir string, in *intentRow) (bool, err
 
 // conclude carries out the change that an intent announced, or undoes it when
 // err is not nil or finish fails. Readers of chunks are held off meanwhile.
-// Nobody's patience ends it: without a restart nobody else would repair. done
-// runs once the change is committed.
-func (d *Depot) conclude(ctx context.Context, in *intentRow, err error, finish func(context.Context) error, done func()) error {
+// Nobody's patience ends it: nobody else would repair. done runs once the change
+// is committed. What cannot be settled now, because the config server is away in
+// the middle, [Depot.Serve] tries again.
+func (d *Depot) conclude(ctx context.Context, in *depots.Intent, err error, finish func(context.Context) error, done func()) error {
 	ctx = context.WithoutCancel(ctx)
 	d.swap.Lock()
 	defer d.swap.Unlock()
@@ -120,7 +123,8 @@ func (d *Depot) conclude(ctx context.Context, in *intentRow, err error, finish f
 	if err != nil {
 		committed, settleErr := d.settle(ctx, in)
 		if settleErr != nil {
-			d.Log.Error("a change could not be undone; it will be at the next start", "product", in.Product, "err", settleErr)
+			d.Log.Error("a change could not be ended; it will be when the database answers, or at the next start", "product", in.Product, "err", settleErr)
+			d.unsettled = append(d.unsettled, unsettled{*in, done})
 			return &unsettledError{errors.Join(err, settleErr)}
 		}
 		if !committed {
@@ -132,6 +136,47 @@ func (d *Depot) conclude(ctx context.Context, in *intentRow, err error, finish f
 	return nil
 }
 
+// unsettled is a change of which nobody knows whether it was committed.
+type unsettled struct {
+	intent depots.Intent
+	done   func() // nil where it cannot have been
+}
+
+// begin locks the product. Where nobody knows whether that has arrived, it is
+// undone later.
+func (d *Depot) begin(ctx context.Context, book depots.Book, in *depots.Intent, force bool, needs []depots.Need) error {
+	err := book.Begin(ctx, in, force, needs)
+	switch fleet.CodeOf(err) {
+	case fleet.Unavailable, fleet.Internal:
+		if err != nil {
+			d.swap.Lock()
+			defer d.swap.Unlock()
+			d.unsettled = append(d.unsettled, unsettled{intent: *in})
+		}
+	}
+	return err
+}
+
+// mend settles what could not be settled.
+func (d *Depot) mend(ctx context.Context) {
+	d.swap.Lock()
+	defer d.swap.Unlock()
+	left := d.unsettled[:0]
+	for _, u := range d.unsettled {
+		committed, err := d.settle(ctx, &u.intent)
+		switch {
+		case err != nil:
+			left = append(left, u)
+			continue
+		case committed && u.done != nil:
+			u.done()
+		}
+		d.Log.Info("a change has come to its end", "product", u.intent.Product, "committed", committed)
+		d.clear(u.intent.Staging)
+	}
+	d.unsettled = left
+}
+
 // unsettledError says that the intent may still stand: its staging folder, which
 // may hold the only good tree, must stay.
 type unsettledError struct{ error }
@@ -140,7 +185,7 @@ func (e *unsettledError) Unwrap() error { return e.error }
 
 // tidy removes what a change leaves behind once it has ended, err being how: its
 // staging folder and the manifests of trees that are gone.
-func (d *Depot) tidy(in *intentRow, before string, err error) {
+func (d *Depot) tidy(in *depots.Intent, before string, err error) {
 	if _, unsettled := errors.AsType[*unsettledError](err); unsettled {
 		return // Recover does it
 	}
@@ -152,8 +197,8 @@ func (d *Depot) tidy(in *intentRow, before string, err error) {
 
 // settle brings an intent to its end: if it still stands, everything becomes as
 // it was. It tells whether the change had been committed.
-func (d *Depot) settle(ctx context.Context, in *intentRow) (committed bool, err error) {
-	stands, err := d.stands(ctx, in)
+func (d *Depot) settle(ctx context.Context, in *depots.Intent) (committed bool, err error) {
+	stands, err := d.Ledger.Self().Stands(ctx, *in)
 	if err != nil {
 		return false, err
 	}
@@ -161,7 +206,7 @@ func (d *Depot) settle(ctx context.Context, in *intentRow) (committed bool, err 
 		if err := d.restore(ctx, in); err != nil {
 			return false, fmt.Errorf("cannot put back the tree of %q: %w", in.Product, err)
 		}
-		if err := d.unlock(ctx, in); err != nil {
+		if err := d.Ledger.Self().Undo(ctx, *in); err != nil {
 			return false, err
 		}
 	}

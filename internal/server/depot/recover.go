@@ -6,8 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/fernwerk/fernwerk/internal/backend/store"
-	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 )
 
 // Recover ends what an earlier process had begun: see the package comment. Serve
@@ -28,11 +27,8 @@ func (d *Depot) Recover(ctx context.Context) error {
 }
 
 func (d *Depot) putInOrder(ctx context.Context) error {
-	var intents []intentRow
-	if err := d.Store.View(ctx, func(tx *store.Tx) (err error) {
-		intents, err = store.All[intentRow](tx, depotInstall, fleet.Filter{"depotId": d.DepotID})
-		return err
-	}); err != nil {
+	trees, intents, err := d.Ledger.Self().States(ctx)
+	if err != nil {
 		return err
 	}
 	for _, in := range intents {
@@ -41,7 +37,7 @@ func (d *Depot) putInOrder(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.load(ctx); err != nil {
+	if err := d.load(trees); err != nil {
 		return err
 	}
 	left, err := os.ReadDir(d.path(stagingDir))
@@ -54,15 +50,8 @@ func (d *Depot) putInOrder(ctx context.Context) error {
 	return d.dropManifests()
 }
 
-// load reads which trees there are.
-func (d *Depot) load(ctx context.Context) error {
-	var rows []treeRow
-	if err := d.Store.View(ctx, func(tx *store.Tx) (err error) {
-		rows, err = store.All[treeRow](tx, depotTrees, fleet.Filter{"depotId": d.DepotID})
-		return err
-	}); err != nil {
-		return err
-	}
+// load takes over which trees there are.
+func (d *Depot) load(rows []depots.Tree) error {
 	d.swap.Lock()
 	defer d.swap.Unlock()
 	for _, r := range rows {

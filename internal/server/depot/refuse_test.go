@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -55,7 +54,7 @@ func raw(t testing.TB, opsi, data []entry) []byte {
 func TestInstall_OpsiPackage(t *testing.T) {
 	p := newPlace(t)
 	data := raw(t, []entry{{name: "control", text: fmt.Sprintf(controlText, "1.0", "1", "")}}, []entry{{name: "./a/b/c", text: "x"}})
-	r, err := p.Install(t.Context(), store.Origin{}, "editor_1.0-1.opsi", bytes.NewReader(data), -1, Options{})
+	r, err := p.Install(t.Context(), tester, "editor_1.0-1.opsi", bytes.NewReader(data), -1, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +120,7 @@ func TestInstall_Refuses(t *testing.T) {
 			p.install(t, "1.0-1", nil)
 			before := p.state(t)
 			data := test.data(t)
-			r, err := p.Install(t.Context(), store.Origin{}, test.file, bytes.NewReader(data), int64(len(data)), Options{})
+			r, err := p.Install(t.Context(), tester, test.file, bytes.NewReader(data), int64(len(data)), Options{})
 			if fleet.CodeOf(err) != test.code || !strings.Contains(fmt.Sprint(err), test.says) {
 				t.Errorf("%+v, error with code %q: %v", r, fleet.CodeOf(err), err)
 			}
@@ -140,7 +139,7 @@ func TestInstall_SenderGone(t *testing.T) {
 	before := p.state(t)
 	data := editor("1.0-1", nil).build(t)
 	body := io.MultiReader(bytes.NewReader(data[:len(data)-10]), iotest.ErrReader(errors.New("connection reset")))
-	_, err := p.Install(t.Context(), store.Origin{}, "editor_1.0-1.opsi", body, int64(len(data)), Options{})
+	_, err := p.Install(t.Context(), tester, "editor_1.0-1.opsi", body, int64(len(data)), Options{})
 	if fleet.CodeOf(err) != fleet.Invalid || !strings.Contains(err.Error(), "connection reset") {
 		t.Errorf("%v", err)
 	}
@@ -165,8 +164,8 @@ func TestInstall_NoRoom(t *testing.T) {
 	}
 	for left0 := range 4 {
 		left = left0
-		_, err := p.Install(t.Context(), store.Origin{}, "editor_2.0-1.opsi", bytes.NewReader(data), int64(len(data)), Options{})
-		if fleet.CodeOf(err) != fleet.Unavailable || !errors.Is(err, errFull) || fleet.HintOf(err) == "" {
+		_, err := p.Install(t.Context(), tester, "editor_2.0-1.opsi", bytes.NewReader(data), int64(len(data)), Options{})
+		if fleet.CodeOf(err) != fleet.Unavailable || !errors.Is(err, ErrFull) || fleet.HintOf(err) == "" {
 			t.Errorf("full after %d questions: %v", left0, err)
 		}
 		if diff := cmp.Diff(before, p.state(t)); diff != "" {

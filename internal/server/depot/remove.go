@@ -6,7 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -20,7 +21,7 @@ type Removed struct {
 // Remove takes a product from the depot: its tree, its rows on the depot, the
 // depot's property values, and the product itself if no other depot has it. What
 // clients have installed stays known. With force also if somebody locked it.
-func (d *Depot) Remove(ctx context.Context, origin store.Origin, product string, force bool) (*Removed, error) {
+func (d *Depot) Remove(ctx context.Context, actor methods.Actor, product string, force bool) (*Removed, error) {
 	if err := d.await(ctx); err != nil {
 		return nil, err
 	}
@@ -32,36 +33,35 @@ func (d *Depot) Remove(ctx context.Context, origin store.Origin, product string,
 		return nil, fmt.Errorf("cannot remove %q: %w", product, err)
 	}
 	before := d.digest(product)
-	in := &intentRow{DepotID: d.DepotID, Product: product, Staging: filepath.Base(staging)}
-	gone, err := d.prepareRemoval(ctx, origin, in, force)
+	book := d.Ledger.As(actor)
+	in := &depots.Intent{DepotID: d.DepotID, Product: product, Staging: filepath.Base(staging)}
+	gone, err := d.prepareRemoval(ctx, book, in, force)
 	if in.Since != "" {
 		err = d.conclude(ctx, in, err,
-			func(ctx context.Context) error { return d.finishRemoval(ctx, origin, in) },
+			func(ctx context.Context) error { return d.finishRemoval(ctx, book, in) },
 			func() { delete(d.trees, product) })
 	}
 	d.tidy(in, before, err)
 	if err != nil {
 		return nil, fmt.Errorf("cannot remove %q: %w", product, err)
 	}
-	d.Log.Info("product removed", "product", product, "actor", origin.Actor)
+	d.Log.Info("product removed", "product", product, "actor", actor.ID)
 	return gone, nil
 }
 
-func (d *Depot) prepareRemoval(ctx context.Context, origin store.Origin, in *intentRow, force bool) (*Removed, error) {
+func (d *Depot) prepareRemoval(ctx context.Context, book depots.Book, in *depots.Intent, force bool) (*Removed, error) {
 	gone := &Removed{Product: in.Product}
-	if err := d.Store.View(ctx, func(tx *store.Tx) error {
-		rows, err := d.onDepot(tx, in.Product)
-		if err == nil && len(rows) == 0 {
-			err = fleet.Errorf(fleet.NotFound, "depot %s does not have it", d.DepotID)
-		}
-		for _, r := range rows {
-			gone.ProductVersion, gone.PackageVersion = r.ProductVersion, r.PackageVersion
-		}
-		return err
-	}); err != nil {
+	rows, err := depots.Rows[fleet.ProductOnDepot](ctx, book, fleet.ProductsOnDepots, fleet.Filter{"productId": in.Product, "depotId": d.DepotID})
+	if err == nil && len(rows) == 0 {
+		err = fleet.Errorf(fleet.NotFound, "depot %s does not have it", d.DepotID)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := d.lock(ctx, origin, in, force); err != nil {
+	for _, r := range rows {
+		gone.ProductVersion, gone.PackageVersion = r.ProductVersion, r.PackageVersion
+	}
+	if err := d.begin(ctx, book, in, force, nil); err != nil {
 		return nil, err
 	}
 	d.reached("locked")
@@ -70,37 +70,18 @@ func (d *Depot) prepareRemoval(ctx context.Context, origin store.Origin, in *int
 		return nil, err
 	}
 	in.HadTree = had
-	err = d.publishing(ctx, origin, in)
+	err = book.Announce(ctx, in)
 	d.reached("durable")
 	return gone, err
 }
 
-func (d *Depot) finishRemoval(ctx context.Context, origin store.Origin, in *intentRow) error {
+func (d *Depot) finishRemoval(ctx context.Context, book depots.Book, in *depots.Intent) error {
 	if in.HadTree {
 		if err := d.withdraw(in); err != nil {
 			return err
 		}
 	}
-	err := d.Store.Update(ctx, origin, func(tx *store.Tx) error { return d.dropProduct(tx, in) })
+	err := book.Drop(ctx, *in)
 	d.reached("committed")
 	return err
-}
-
-func (d *Depot) dropProduct(tx *store.Tx, in *intentRow) error {
-	rows, err := d.onDepot(tx, in.Product)
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if err := dropVersion(tx, r); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.Delete(fleet.ProductPropertyStates, fleet.Filter{"productId": in.Product, "objectId": d.DepotID}); err != nil {
-		return err
-	}
-	if err := tx.Remove(depotTrees, fleet.Row{"depotId": d.DepotID, "product": in.Product}); err != nil {
-		return err
-	}
-	return tx.Remove(depotInstall, depotInstall.Encode(*in))
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
 )
 
@@ -31,7 +30,7 @@ func BenchmarkInstall(b *testing.B) {
 	b.Logf("%d files, %d bytes, package %d bytes", built.Manifest.Files(), built.Manifest.Size(), pack.Len())
 	p := newPlace(b)
 	for b.Loop() {
-		if _, err := p.Install(b.Context(), store.Origin{}, "editor_1.0-1.opsi", bytes.NewReader(pack.Bytes()), int64(pack.Len()), Options{}); err != nil {
+		if _, err := p.Install(b.Context(), tester, "editor_1.0-1.opsi", bytes.NewReader(pack.Bytes()), int64(pack.Len()), Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}

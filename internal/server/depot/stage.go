@@ -23,13 +23,13 @@ const (
 	probeEvery = 16 << 20
 )
 
-// errFull says that the depot's disk has no room.
-var errFull = errors.New("the disk is full")
+// ErrFull says that the depot's disk has no room.
+var ErrFull = errors.New("the disk is full")
 
 // full gives the disk's own word for it our code.
 func full(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return noRoom(fmt.Errorf("%w: %w", errFull, err))
+		return noRoom(fmt.Errorf("%w: %w", ErrFull, err))
 	}
 	return err
 }
@@ -45,7 +45,7 @@ func (in *installation) room(need int64) error {
 		return err
 	}
 	if need = max(need, 0); free < uint64(need)+reserve {
-		return noRoom(fmt.Errorf("%w: %d MiB are free, at least %d are needed", errFull, free>>20, (need+reserve)>>20))
+		return noRoom(fmt.Errorf("%w: %d MiB are free, at least %d are needed", ErrFull, free>>20, (need+reserve)>>20))
 	}
 	return nil
 }

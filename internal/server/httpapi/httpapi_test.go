@@ -41,7 +41,10 @@ func everything(log io.Writer) *Server {
 	return &Server{
 		Version: "1.2.3", Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Parts: Parts{
-			RPC: echo, Chunks: echo, Packages: echo, WebDAV: echo, Bus: echo, Authority: []byte("-----BEGIN"),
+			RPC: echo, Chunks: echo, Packages: echo, WebDAV: echo,
+			Bus:        echo,
+			Repository: echo, Workbench: echo,
+			Authority: []byte("-----BEGIN"),
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()
 				switch {

@@ -52,9 +52,19 @@ func (s *Server) routes() []route {
 		{pattern: "/v1/depot/", access: known, body: maxChunks, handler: p.Chunks},
 		{pattern: "GET /v1/packages", access: known, body: none, handler: p.Packages},
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
-		{pattern: "/depot", access: known, body: maxFind, handler: p.WebDAV},
-		{pattern: "/depot/", access: known, body: maxFind, handler: p.WebDAV},
 		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},
+		{pattern: "/depot", access: administrators, body: maxFind, handler: p.WebDAV}, // refuses to write; a host is told that it may not
+		{pattern: "/depot/", access: administrators, body: maxFind, handler: p.WebDAV},
+		{pattern: "GET /depot", access: known, body: none, handler: p.WebDAV},
+		{pattern: "GET /depot/", access: known, body: none, handler: p.WebDAV},
+		{pattern: "OPTIONS /depot", access: known, body: none, handler: p.WebDAV},
+		{pattern: "OPTIONS /depot/", access: known, body: none, handler: p.WebDAV},
+		{pattern: "PROPFIND /depot", access: known, body: maxFind, handler: p.WebDAV},
+		{pattern: "PROPFIND /depot/", access: known, body: maxFind, handler: p.WebDAV},
+		{pattern: "/repository", access: administrators, body: unlimited, handler: p.Repository},
+		{pattern: "/repository/", access: administrators, body: unlimited, handler: p.Repository},
+		{pattern: "/workbench", access: administrators, body: unlimited, handler: p.Workbench},
+		{pattern: "/workbench/", access: administrators, body: unlimited, handler: p.Workbench},
 		{pattern: "/", access: public, body: none, handler: http.HandlerFunc(notFound)},
 	}
 }

@@ -11,6 +11,7 @@ package setup
 import (
 	"context"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,7 +24,7 @@ import (
 type Self struct {
 	ID    string // for the first start
 	Reach string // HOST:PORT by which clients reach it
-	Depot string // the depot's folder
+	Data  string // the data folder, with the depot in it
 }
 
 // Server makes sure that the store knows its own server, and returns its id.
@@ -38,7 +39,7 @@ func Server(ctx context.Context, s *store.Store, self Self) (id string, err erro
 			return first(tx, self)
 		}
 		id = string(rows[0].ID)
-		return move(tx, rows[0], self.Reach)
+		return move(tx, rows[0], self)
 	})
 	return id, err
 }
@@ -54,11 +55,14 @@ func first(tx *store.Tx, self Self) error {
 		ID:             fleet.HostID(self.ID),
 		Description:    "Fernwerk server",
 		HostKey:        methods.NewHostKey(),
-		DepotLocalURL:  "file://" + self.Depot,
+		DepotLocalURL:  "file://" + filepath.Join(self.Data, "depot"),
 		DepotRemoteURL: "smb://" + host + "/opsi_depot",
 		DepotWebdavURL: webdav(self.Reach),
 		IsMasterDepot:  true,
 	}))
+	if err == nil {
+		err = tx.Patch(fleet.Hosts, packages(self))
+	}
 	if err != nil {
 		return err
 	}
@@ -79,9 +83,18 @@ func first(tx *store.Tx, self Self) error {
 
 // move notes a new place of the server. The parameter follows only if it named
 // the old place.
-func move(tx *store.Tx, own fleet.Host, reach string) error {
+func move(tx *store.Tx, own fleet.Host, self Self) error {
+	reach := self.Reach
+	if own.RepositoryLocalURL == "" { // of a server that had no such folder
+		if err := tx.Patch(fleet.Hosts, packages(Self{ID: string(own.ID), Reach: reach, Data: self.Data})); err != nil {
+			return err
+		}
+	}
 	if own.DepotWebdavURL == webdav(reach) {
 		return nil
+	}
+	if err := tx.Patch(fleet.Hosts, packages(Self{ID: string(own.ID), Reach: reach, Data: self.Data})); err != nil {
+		return err
 	}
 	err := tx.Patch(fleet.Hosts, fleet.Row{"type": fleet.OpsiConfigserver, "id": string(own.ID), "depotWebdavUrl": webdav(reach)})
 	if err != nil {
@@ -98,6 +111,25 @@ func move(tx *store.Tx, own fleet.Host, reach string) error {
 	return tx.Patch(fleet.Configs, fleet.Row{
 		"type": configs[0].Type, "id": serverURL, "defaultValues": one(rpc(reach)), "possibleValues": one(rpc(reach)),
 	})
+}
+
+// packages are the columns that say where packages are uploaded.
+func packages(self Self) fleet.Row {
+	return fleet.Row{
+		"type": fleet.OpsiConfigserver, "id": self.ID,
+		"repositoryLocalUrl": "file://" + filepath.Join(self.Data, "repository"), "repositoryRemoteUrl": "webdavs://" + self.Reach + "/repository",
+		"workbenchLocalUrl": "file://" + filepath.Join(self.Data, "workbench"), "workbenchRemoteUrl": "webdavs://" + self.Reach + "/workbench",
+	}
+}
+
+// Credentials are those by which a server is known to other servers.
+func Credentials(ctx context.Context, s *store.Store, id string) (user, password string, err error) {
+	err = s.View(ctx, func(tx *store.Tx) error {
+		row, err := tx.Get(fleet.Hosts, fleet.Row{"id": id})
+		password = row.Str("opsiHostKey")
+		return err
+	})
+	return id, password, err
 }
 
 func rpc(reach string) string    { return "https://" + reach + "/rpc" }

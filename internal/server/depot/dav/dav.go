@@ -1,5 +1,6 @@
-// Package dav serves a folder of products by WebDAV, to be read only: the way
-// that opsi clients and every ordinary machine can take.
+// Package dav serves the depot's folders by WebDAV: the way that opsi clients
+// and every ordinary machine can take. Products are to be read only; the folders
+// of packages can be written to ([Writable]).
 //
 // GET and HEAD with ranges, OPTIONS, and PROPFIND of one folder at a time (RFC
 // 4918, 9.1.1: without a Depth the whole tree is meant, which is refused).
@@ -32,8 +33,13 @@ const Prefix = "/depot"
 type Tag func(name string, info fs.FileInfo) string
 
 // Handler serves a folder.
-func Handler(dir string, tag Tag) http.Handler {
-	inner := &webdav.Handler{Prefix: Prefix, FileSystem: readOnly{dir, tag}, LockSystem: webdav.NewMemLS()}
+func Handler(dir string, tag Tag) http.Handler { return reading(Prefix, dir, tag, methodsHere) }
+
+// methodsHere goes into Allow.
+const methodsHere = "GET, HEAD, OPTIONS, PROPFIND"
+
+func reading(prefix, dir string, tag Tag, allow string) http.Handler {
+	inner := &webdav.Handler{Prefix: prefix, FileSystem: readOnly{dir, tag}, LockSystem: webdav.NewMemLS()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:
@@ -49,20 +55,17 @@ func Handler(dir string, tag Tag) http.Handler {
 		case http.MethodOptions:
 			w.Header().Set("DAV", "1")
 			w.Header().Set("MS-Author-Via", "DAV")
-			w.Header().Set("Allow", methodsHere)
+			w.Header().Set("Allow", allow)
 			w.WriteHeader(http.StatusOK)
 			return
 		default:
-			w.Header().Set("Allow", methodsHere)
-			http.Error(w, "the depot is read only here", http.StatusMethodNotAllowed)
+			w.Header().Set("Allow", allow)
+			http.Error(w, r.Method+" is not done here", http.StatusMethodNotAllowed)
 			return
 		}
 		inner.ServeHTTP(w, r)
 	})
 }
-
-// methodsHere goes into Allow.
-const methodsHere = "GET, HEAD, OPTIONS, PROPFIND"
 
 // readOnly is the depot's folder without what is nobody's product. Each access
 // opens the folder anew: it may be replaced, and os.Root keeps links inside.
@@ -173,8 +176,10 @@ type tagged struct {
 }
 
 func (t tagged) ETag(context.Context) (string, error) {
-	if tag := t.tag(t.name, t.FileInfo); tag != "" {
-		return tag, nil
+	if t.tag != nil {
+		if tag := t.tag(t.name, t.FileInfo); tag != "" {
+			return tag, nil
+		}
 	}
 	return "", webdav.ErrNotImplemented
 }

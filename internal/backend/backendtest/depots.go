@@ -1,0 +1,187 @@
+package backendtest
+
+import (
+	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+var depotCases = map[string]func(*bench){
+	"configState_getClientToDepotserver": clientToDepot,
+	"accessControl_getCaller": func(b *bench) {
+		who := b.call("accessControl_getCaller").(map[string]any)
+		if who["id"] == "" || who["role"] != "administrator" {
+			b.Errorf("the caller is %v", who)
+		}
+	},
+	"getDepotSelectionAlgorithm": func(b *bench) {
+		text := func() string { return b.call("getDepotSelectionAlgorithm").(string) }
+		if t := text(); !strings.HasPrefix(t, "MODE = \"network_address\"\n") || !strings.Contains(t, "def selectDepot(clientConfig, masterDepot, alternativeDepots=[]):") {
+			b.Errorf("without the parameter: %.200s", t)
+		}
+		b.call("config_createUnicode", "clientconfig.depot.selection_mode", "", []any{}, []any{"latency"})
+		b.same("the mode is the parameter's", true, strings.HasPrefix(text(), "MODE = \"latency\"\n"))
+		b.call("config_updateObjects", []fleet.Row{{"type": "UnicodeConfig", "id": "clientconfig.depot.selection_mode", "defaultValues": []any{"x\"; import os"}}})
+		b.same("and no text of anybody's", true, strings.HasPrefix(text(), "MODE = \"network_address\"\n"))
+	},
+	"depotTree_getStates": installCase,
+	"depotTree_begin":     installCase,
+	"depotTree_announce":  installCase,
+	"depotTree_commit":    installCase,
+	"depotTree_drop":      installCase,
+	"depotTree_undo":      installCase,
+
+	"depot_getCertificate": func(b *bench) {
+		b.servers()
+		_, err := b.try("depot_getCertificate", methods.Pos("depot1.example.org", "no request"))
+		if code := fleet.CodeOf(err); code != fleet.Invalid && code != fleet.NotHere { // an agent is no authority
+			b.Errorf("%v", err)
+		}
+		if fleet.CodeOf(err) == fleet.NotHere {
+			return
+		}
+		b.refused(fleet.NotFound, "depot_getCertificate", "depot9.example.org", "no request")
+		b.refused(fleet.NotFound, "depot_getCertificate", "server.example.org", "no request")
+		b.call("host_updateObjects", []fleet.Row{{"type": "OpsiDepotserver", "id": "depot1.example.org", "depotWebdavUrl": "webdavs://server.example.org:4447/depot"}})
+		b.refused(fleet.Denied, "depot_getCertificate", "depot1.example.org", "no request")
+	},
+
+	// What is in a depot's folders is not the business of the rows: see
+	// server/depot/repository, whose tests call these over the same table.
+	"depot_installPackage":           depotServerCase("depot_installPackage", "none_1-1.opsi"),
+	"depot_uninstallPackage":         depotServerCase("depot_uninstallPackage", "none"),
+	"depot_createPackageContentFile": depotServerCase("depot_createPackageContentFile", "none"),
+	"depot_getMD5Sum":                depotServerCase("depot_getMD5Sum", "none_1-1.opsi"),
+	"depot_createMd5SumFile":         depotServerCase("depot_createMd5SumFile", "none_1-1.opsi", "none_1-1.opsi.md5"),
+	"depot_getDiskSpaceUsage":        depotServerCase("depot_getDiskSpaceUsage", "/nowhere"),
+}
+
+// depotServerCase asks for what no depot has: where there is a depot it is not
+// found, elsewhere the method is not here.
+func depotServerCase(method string, args ...any) func(*bench) {
+	return func(b *bench) {
+		_, err := b.try(method, methods.Pos(args...))
+		if code := fleet.CodeOf(err); code != fleet.NotFound && code != fleet.NotHere {
+			b.Errorf("%v", err)
+		}
+	}
+}
+
+func clientToDepot(b *bench) {
+	b.servers()
+	ask := func(args ...any) any { return b.call("configState_getClientToDepotserver", args...) }
+	here := func(depot string, alternatives ...any) any {
+		if alternatives == nil {
+			alternatives = []any{}
+		}
+		return []any{map[string]any{"clientId": "pc1.example.org", "depotId": depot, "alternativeDepotIds": alternatives}}
+	}
+	const depot1, server = "depot1.example.org", "server.example.org"
+	b.same("no parameter: the config server", here(server), ask())
+	b.call("config_createUnicode", "clientconfig.depot.id", "", []any{}, []any{depot1})
+	b.same("the default", here(depot1), ask([]any{}, []any{"pc1.example.org"}))
+	b.call("configState_create", "clientconfig.depot.id", "pc1.example.org", server)
+	b.same("its own", here(server), ask())
+	b.same("another depot's clients", []any{}, ask([]any{depot1}))
+
+	b.call("host_createObjects", []fleet.Row{{"type": "OpsiDepotserver", "id": "depot2.example.org", "isMasterDepot": false}})
+	on := func(product, version, depot string) {
+		b.call("productOnDepot_createObjects", []fleet.Row{{"productId": product, "productType": "LocalbootProduct", "productVersion": version, "packageVersion": "1", "depotId": depot}})
+	}
+	for _, depot := range []string{server, depot1, "depot2.example.org"} {
+		on("firefox", "115.0", depot)
+	}
+	on("runtime", "3", server)
+	on("runtime", "3", depot1)
+	on("runtime", "4", "depot2.example.org")
+	b.same("all products", here(server, depot1), ask())
+	b.same("the named ones", here(server, depot1, "depot2.example.org"), ask(nil, nil, false, []any{"firefox"}))
+	b.same("another version", here(server, depot1), ask(nil, nil, false, []any{"firefox", "runtime"}))
+	b.same("what the depot itself has not", here(server), ask(nil, nil, false, []any{"firefox", "nothing"}))
+	b.same("master depots", here(server, depot1), ask(nil, nil, true, []any{"firefox"}))
+	b.call("productOnDepot_updateObjects", []fleet.Row{{"productId": "firefox", "productType": "LocalbootProduct", "productVersion": "115.0", "packageVersion": "1", "depotId": depot1, "locked": true}})
+	b.same("not one that is being changed", here(server, "depot2.example.org"), ask(nil, nil, false, []any{"firefox"}))
+}
+
+// installCase takes a product through the changes of a depot.
+func installCase(b *bench) {
+	b.servers()
+	const depot = "depot1.example.org"
+	intent := map[string]any{"depotId": depot, "product": "editor", "staging": "editor-1", "digest": strings.Repeat("ab", 32)}
+	states := func() (trees, intents int) {
+		m := b.call("depotTree_getStates", depot).(map[string]any)
+		return count(m["trees"]), count(m["intents"])
+	}
+	is := func(what string, trees, intents int) {
+		b.Helper()
+		gotTrees, gotIntents := states()
+		b.same(what, []int{trees, intents}, []int{gotTrees, gotIntents})
+	}
+	locked := func() (list []any) {
+		for _, r := range b.rows("productOnDepot_getObjects", methods.Params{}) {
+			m := r.(map[string]any)
+			list = append(list, m["productVersion"], m["locked"])
+		}
+		return list
+	}
+	change := func(version string) map[string]any {
+		of := func(more fleet.Row) fleet.Row {
+			r := fleet.Row{"productId": "editor", "productVersion": version, "packageVersion": "1"}
+			for k, v := range more {
+				r[k] = v
+			}
+			return r
+		}
+		return map[string]any{
+			"tree":       map[string]any{"depotId": depot, "product": "editor", "productVersion": version, "packageVersion": "1", "digest": strings.Repeat("ab", 32), "files": int64(3), "bytes": int64(1) << 40},
+			"product":    fleet.Row{"type": "LocalbootProduct", "id": "editor", "productVersion": version, "packageVersion": "1", "name": "Editor"},
+			"properties": []any{of(fleet.Row{"type": "UnicodeProductProperty", "propertyId": "language", "possibleValues": []any{"de", "en"}, "defaultValues": []any{"de"}})},
+			"values":     map[string]any{"language": []any{"en"}},
+		}
+	}
+	is("nothing yet", 0, 0)
+	b.refused(fleet.Conflict, "depotTree_begin", intent, false, []any{[]any{"runtime", ">=", "3"}})
+	b.refused(fleet.Conflict, "depotTree_commit", intent, change("1.0"))
+	begun := b.call("depotTree_begin", intent)
+	is("begun", 0, 1)
+	b.refused(fleet.Locked, "depotTree_begin", intent, true)
+	b.call("depotTree_announce", begun)
+	b.refused(fleet.Conflict, "depotTree_announce", map[string]any{"depotId": depot, "product": "editor", "staging": "another"})
+	wrong := change("1.0")
+	wrong["product"].(fleet.Row)["id"] = "other"
+	b.refused(fleet.Invalid, "depotTree_commit", begun, wrong)
+	b.same("replaces nothing", "", b.call("depotTree_commit", begun, change("1.0")))
+	is("committed", 1, 0)
+	b.same("on the depot", []any{"1.0", false}, locked())
+	b.same("the depot's value", []any{"en"}, b.rows("productPropertyState_getObjects", methods.Params{})[0].(map[string]any)["values"])
+	b.refused(fleet.Conflict, "depotTree_undo", begun)
+
+	begun = b.call("depotTree_begin", intent)
+	b.same("locked meanwhile", []any{"1.0", true}, locked())
+	b.call("depotTree_undo", begun)
+	b.same("as it was", []any{"1.0", false}, locked())
+	is("undone", 1, 0)
+	begun = b.call("depotTree_begin", intent)
+	b.same("replaced", "1.0-1", b.call("depotTree_commit", begun, change("2.0")))
+	b.same("one version", []any{"2.0", false}, locked())
+	b.same("and one product", 1, len(b.rows("product_getObjects", methods.Params{})))
+
+	b.call("productOnDepot_updateObjects", []fleet.Row{{"productId": "editor", "productType": "LocalbootProduct", "productVersion": "2.0", "packageVersion": "1", "depotId": depot, "locked": true}})
+	b.refused(fleet.Locked, "depotTree_begin", intent)
+	begun = b.call("depotTree_begin", intent, true)
+	b.call("depotTree_drop", begun)
+	is("dropped", 0, 0)
+	b.same("not on the depot", 0, len(locked()))
+	b.same("no value is left", 0, len(b.rows("productPropertyState_getObjects", methods.Params{})))
+}
+
+func count(v any) int {
+	switch v := v.(type) {
+	case []any:
+		return len(v)
+	case []fleet.Row:
+		return len(v)
+	}
+	return 0
+}
