@@ -22,6 +22,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
@@ -137,7 +138,7 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 
 func (a *Agent) plan(ctx context.Context) (p sequence.Plan, err error) {
 	verr := a.store.View(ctx, func(tx *store.Tx) error {
-		p, err = methods.Plan(tx, a.id.HostID)
+		p, err = products.Plan(tx, a.id.HostID)
 		return nil
 	})
 	return p, errors.Join(verr, err)

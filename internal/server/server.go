@@ -127,8 +127,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	backend := catalog.New(st, methods.Ports{
-		Logs: hostLogs,
-		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Logs:      hostLogs,
+		Info:      map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Authority: authority.PEM(),
 	})
 	api := &httpapi.Server{
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,

@@ -24,7 +24,7 @@ import (
 // backend's fleet is emptied of the samples' classes.
 func Run(t *testing.T, b methods.Backend) {
 	used := map[string]bool{}
-	hand := all(handCases, auditCases, licensingCases, licenseCases, wanCases, slotCases, dependencyCases, hostCases, selectionCases)
+	hand := all(handCases, serviceCases, paramCases, sequenceCases, untypedCases, auditCases, licensingCases, licenseCases, wanCases, slotCases, dependencyCases, hostCases, selectionCases)
 	for _, class := range fleet.Classes() {
 		if len(samples[class.Name]) < 2 {
 			t.Errorf("class %s has fewer than two samples", class.Name)
@@ -50,7 +50,7 @@ func Run(t *testing.T, b methods.Backend) {
 			t.Errorf("method %s has no case", m.Name)
 		}
 	}
-	for name, c := range all(ruleCases, auditRules, licenseRules, wanRules, hostRules) {
+	for name, c := range all(ruleCases, completeRules, auditRules, licenseRules, wanRules, hostRules) {
 		t.Run(name, func(t *testing.T) { c(newBench(t, b)) })
 	}
 }
@@ -87,6 +87,16 @@ func creatorOf(t *testing.T, class *fleet.Class, typ string) *methods.Method {
 		}
 	}
 	t.Fatalf("class %s has no create method for %q", class.Name, typ)
+	return nil
+}
+
+func methodNamed(t *testing.T, name string) *methods.Method {
+	for _, m := range catalog.Table() {
+		if m.Name == name {
+			return m
+		}
+	}
+	t.Fatalf("no method %s", name)
 	return nil
 }
 
@@ -159,6 +169,11 @@ func (b *bench) same(what string, want, got any) {
 	if d := cmp.Diff(plain(want), plain(got)); d != "" {
 		b.Errorf("%s (-want +got):\n%s", what, d)
 	}
+}
+
+// params are attributes and a filter, as clients send them.
+func params(attributes []any, filter map[string]any) methods.Params {
+	return methods.Params{Positional: []any{attributes}, Named: filter}
 }
 
 // plain reduces results to what the wire can tell apart.

@@ -5,16 +5,21 @@ package catalog
 
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/about"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 func groups() []methods.Group {
-	return []methods.Group{hosts.Group(), inventory.Group(), licence.Group(), workingcopy.Group()}
+	return []methods.Group{
+		about.Group(), params.Group(), products.Group(), hosts.Group(), inventory.Group(), licence.Group(), workingcopy.Group(),
+	}
 }
 
 // New makes a service with all methods over a store that was opened with

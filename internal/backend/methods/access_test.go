@@ -106,7 +106,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t, s, catalog.New(s, methods.Ports{Logs: &logs{}, Info: map[string]any{"version": "test"}})}
+	b := &bench{t, s, catalog.New(s, methods.Ports{Logs: &logs{}, Info: map[string]any{"version": "test"}, Authority: []byte("PEM")})}
 	b.fill()
 	return b
 }
@@ -124,7 +124,9 @@ func (b *bench) fill() {
 				}
 			}
 		}
-		return nil
+		// So that the clients' depot has what they are asked to install.
+		return tx.Put(fleet.ProductsOnDepots, fleet.Row{"productId": "firefox", "productType": fleet.LocalbootProduct,
+			"productVersion": "115.0", "packageVersion": "1", "depotId": "server.example.org"})
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -133,6 +135,10 @@ func (b *bench) fill() {
 
 // logs keeps logs in memory.
 type logs struct{ kept sync.Map }
+
+func (*logs) Limits() methods.LogLimits {
+	return methods.LogLimits{Size: 10, Types: []string{"instlog"}}
+}
 
 func (l *logs) Write(typ, object string, data []byte, _ bool) error {
 	l.kept.Store(typ+object, data)
@@ -147,13 +153,25 @@ func (l *logs) Read(typ, object string, _ int64) ([]byte, error) {
 
 // handArguments are for the methods that are written by hand.
 var handArguments = map[string]func(host string) []any{
-	"backend_getInterface":                    func(string) []any { return nil },
-	"backend_info":                            func(string) []any { return nil },
-	"backend_exit":                            func(string) []any { return nil },
-	"backend_getLicensingInfo":                func(string) []any { return nil },
-	"accessControl_authenticated":             func(string) []any { return nil },
-	"accessControl_userIsAdmin":               func(string) []any { return nil },
-	"getServiceTime":                          func(string) []any { return nil },
+	"backend_getInterface":             func(string) []any { return nil },
+	"backend_info":                     func(string) []any { return nil },
+	"backend_exit":                     func(string) []any { return nil },
+	"backend_getLicensingInfo":         func(string) []any { return nil },
+	"accessControl_authenticated":      func(string) []any { return nil },
+	"accessControl_userIsAdmin":        func(string) []any { return nil },
+	"accessControl_userIsReadOnlyUser": func(string) []any { return nil },
+	"accessControl_getUserGroups":      func(string) []any { return nil },
+	"userIsReadOnlyUser":               func(string) []any { return nil },
+	"getServiceTime":                   func(string) []any { return nil },
+	"getDomain":                        func(string) []any { return nil },
+	"getOpsiCACert":                    func(string) []any { return nil },
+	"getDepotId":                       func(h string) []any { return []any{h} },
+	"getProductOrdering":               func(string) []any { return []any{"depot1.example.org"} },
+	"backend_getSystemConfiguration":   func(string) []any { return nil },
+	"productOnClient_getActionGroups":  func(h string) []any { return []any{h} },
+	"productOnClient_updateObjectsWithDependencies": func(h string) []any {
+		return []any{[]any{sample(fleet.ProductsOnClients, "", h)}}
+	},
 	"log_write":                               func(h string) []any { return []any{"instlog", "text", h} },
 	"log_read":                                func(h string) []any { return []any{"instlog", h} },
 	"journal_getEntries":                      func(h string) []any { return []any{h} },
@@ -204,11 +222,11 @@ func arguments(t *testing.T, m *methods.Method, host string) methods.Params {
 		}
 		return methods.Params{Named: f}
 	case "delete":
-		var ident []any
+		named := map[string]any{}
 		for _, col := range c.Ident() {
-			ident = append(ident, r[col.Name])
+			named[col.Name] = r[col.Name]
 		}
-		return methods.Pos(ident...)
+		return methods.Params{Named: named}
 	}
 	if c == fleet.Hosts { // nothing that raises anybody; see TestHost_DoesNotRaiseItself
 		delete(r, "opsiHostKey")

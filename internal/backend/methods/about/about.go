@@ -1,195 +1,122 @@
-package methods
+// Package about is about the service itself: what can be called and by whom,
+// what time it is, and the logs and the history that it keeps. It also knows
+// the methods of opsi that are not here, and why.
+package about
 
 import (
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-// serviceMethods are about the service itself, and the logs it keeps.
-func serviceMethods() []*Method {
-	return []*Method{
+// Group is the package's part of the method table.
+func Group() methods.Group {
+	return methods.Group{Methods: slices.Concat(serviceMethods(), accessMethods(), logMethods(), historyMethods()), Absent: Absent()}
+}
+
+func serviceMethods() []*methods.Method {
+	return []*methods.Method{
 		{
-			Name: "backend_getInterface", Roles: Everyone, Do: getInterface,
+			Name: "backend_getInterface", Roles: methods.Everyone, Do: getInterface,
 			Doc: "What can be called, as opsi describes it.",
 		},
 		{
-			Name: "backend_info", Roles: Everyone, Do: backendInfo,
+			Name: "backend_info", Roles: methods.Everyone, Do: backendInfo,
 			Doc: "Version and kind of the service that answers.",
 		},
 		{
-			Name: "backend_exit", Roles: Everyone, Do: func(*Call) (any, error) { return nil, nil },
+			Name: "backend_exit", Roles: methods.Everyone, Do: func(*methods.Call) (any, error) { return nil, nil },
 			Doc: "Ends a conversation; the session is ended by /session/logout.",
 		},
 		{
-			Name: "accessControl_authenticated", Roles: Everyone, Do: func(*Call) (any, error) { return true, nil },
-			Doc: "True for whoever gets this far.",
+			Name: "getServiceTime", Roles: methods.Everyone, Do: serviceTime, Deprecated: true,
+			Doc: "The service's clock, in local time or in UTC.", Params: []methods.Param{{Name: "utctime", Optional: true, Default: false}},
 		},
 		{
-			Name: "accessControl_userIsAdmin", Roles: Everyone, Do: func(c *Call) (any, error) { return c.Actor.Role == Administrator, nil },
-			Doc: "Whether the caller is an administrator.",
+			Name: "getDomain", Roles: methods.Everyone, Do: domain,
+			Doc: "The domain of the config server: what follows its name's first dot.",
 		},
 		{
-			Name: "getServiceTime", Roles: Everyone, Do: serviceTime,
-			Doc: "The service's clock, in local time or in UTC.", Params: []Param{{Name: "utctime", Optional: true}},
-		},
-		{
-			Name: "journal_getEntries", Roles: []Role{Operator, Reader, Depot}, Do: journalEntries,
-			Doc:    "Who changed what, the newest first: of one object, or of all. Secrets are left out.",
-			Params: []Param{{Name: "objectId", Optional: true}, {Name: "limit", Optional: true}},
-		},
-		{
-			Name: "log_write", Roles: []Role{Operator, Depot, Host}, Do: logWrite, Writes: true,
-			Doc:    "Keeps a log of an object; append adds to it.",
-			Params: []Param{{Name: "logType"}, {Name: "data"}, {Name: "objectId", Optional: true}, {Name: "append", Optional: true}},
-		},
-		{
-			Name: "log_read", Roles: Everyone, Do: logRead,
-			Doc:    "The newest part of a log, at most maxSize bytes.",
-			Params: []Param{{Name: "logType"}, {Name: "objectId", Optional: true}, {Name: "maxSize", Optional: true}},
+			Name: "getOpsiCACert", Roles: methods.Everyone, Do: authority,
+			Doc: "The certificate of the authority that signed the server's, as PEM.",
 		},
 	}
 }
 
-func getInterface(c *Call) (any, error) {
+func getInterface(c *methods.Call) (any, error) {
 	var out []any
-	for _, name := range c.s.names {
-		m := c.s.table[name]
-		var params, args []any
-		args = append(args, "self")
-		var defaults []any
-		var keywords any
-		for _, p := range m.Params {
-			params = append(params, p.String())
-			if p.Rest {
-				keywords = p.Name
-				continue
-			}
-			args = append(args, p.Name)
-			if p.Optional {
-				defaults = append(defaults, nil)
-			}
-		}
-		out = append(out, map[string]any{
-			"name": m.Name, "params": orEmpty(params), "args": args, "varargs": nil, "keywords": keywords,
-			"defaults": defaults, "deprecated": false, "alternative_method": nil, "doc": m.Doc, "annotations": map[string]any{},
-		})
+	for _, m := range c.Table() {
+		out = append(out, describe(m))
 	}
 	return out, nil
 }
 
-func orEmpty(l []any) []any {
-	if l == nil {
-		return []any{}
+// describe is a method as opsi's clients read it: the arguments begin with the
+// object that has the method, and defaults belong to the last of them.
+func describe(m *methods.Method) map[string]any {
+	params, args, defaults := []any{}, []any{"self"}, []any{}
+	var keywords, instead any
+	for _, p := range m.Params {
+		params = append(params, p.String())
+		if p.Rest {
+			keywords = p.Name
+			continue
+		}
+		args = append(args, p.Name)
+		if p.Optional {
+			defaults = append(defaults, p.Default)
+		}
 	}
-	return l
+	if m.Instead != "" {
+		instead = m.Instead
+	}
+	return map[string]any{
+		"name": m.Name, "params": params, "args": args, "varargs": nil, "keywords": keywords,
+		"defaults": defaults, "deprecated": m.Deprecated, "alternative_method": instead, "doc": m.Doc, "annotations": map[string]any{},
+	}
 }
 
-func backendInfo(c *Call) (any, error) {
-	out := map[string]any{"realmodules": []any{}}
-	for k, v := range c.s.ports.Info {
+func backendInfo(c *methods.Call) (any, error) {
+	out := map[string]any{"realmodules": map[string]any{}, "modules": map[string]any{"valid": true}}
+	for k, v := range c.Ports().Info {
 		out[k] = v
 	}
 	return out, nil
 }
 
-func serviceTime(c *Call) (any, error) {
+// serviceTime is precise to the microsecond: opsi's clients set their clocks by
+// it and read no shorter form.
+func serviceTime(c *methods.Call) (any, error) {
 	var now time.Time
 	err := c.View(func(tx *store.Tx) error { now = tx.Now(); return nil })
 	if !c.Flag("utctime", false) {
 		now = now.Local()
 	}
-	return now.Format(time.DateTime), err
+	return now.Format("2006-01-02 15:04:05.000000"), err
 }
 
-func (c *Call) logOf() (logType, object string, err error) {
-	if c.s.ports.Logs == nil {
-		return "", "", fleet.Errorf(fleet.NotHere, "cannot call %s: this service keeps no logs", c.Method.Name)
-	}
-	if logType, err = c.Text("logType"); err != nil {
-		return "", "", err
-	}
-	if object, err = c.Text("objectId"); err != nil {
-		return "", "", err
-	}
-	if object == "" && c.Actor.Role == Host {
-		object = c.Actor.ID
-	}
-	if c.Actor.Role == Host && object != c.Actor.ID {
-		return "", "", fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own logs only", c.Method.Name, object, c.Actor.ID)
-	}
-	if object == "" {
-		return "", "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter objectId is missing", c.Method.Name)
-	}
-	return logType, object, nil
-}
-
-func logWrite(c *Call) (any, error) {
-	logType, object, err := c.logOf()
-	if err != nil {
-		return nil, err
-	}
-	data, err := c.Text("data")
-	if err != nil {
-		return nil, err
-	}
-	return nil, c.s.ports.Logs.Write(logType, object, []byte(data), c.Flag("append", false))
-}
-
-func logRead(c *Call) (any, error) {
-	logType, object, err := c.logOf()
-	if err != nil {
-		return nil, err
-	}
-	size, _ := c.Args["maxSize"].(int64)
-	data, err := c.s.ports.Logs.Read(logType, object, size)
-	return string(data), err
-}
-
-// Limits of one look at the journal.
-const (
-	someEntries = 100
-	mostEntries = 10_000
-)
-
-func journalEntries(c *Call) (any, error) {
-	object, err := c.Text("objectId")
-	if err != nil {
-		return nil, err
-	}
-	limit, ok := c.Args["limit"].(int64)
-	if !ok || limit <= 0 {
-		limit = someEntries
-	}
-	var changes []store.Change
-	err = c.View(func(tx *store.Tx) error {
-		changes, err = tx.History(object, int(min(limit, mostEntries)))
+func domain(c *methods.Call) (any, error) {
+	name := ""
+	err := c.View(func(tx *store.Tx) error {
+		servers, err := tx.Select(fleet.Hosts, fleet.Filter{"type": fleet.OpsiConfigserver})
+		if err == nil && len(servers) == 0 {
+			err = fleet.Errorf(fleet.NotFound, "cannot call %s: there is no config server", c.Method.Name)
+		}
+		if err == nil {
+			_, name, _ = strings.Cut(servers[0].Str("id"), ".")
+		}
 		return err
 	})
-	out := make([]any, len(changes))
-	for i, ch := range changes {
-		class := c.s.store.Class(ch.Class)
-		out[i] = map[string]any{
-			"revision": ch.Revision, "at": ch.At.Format(time.DateTime), "actor": ch.Actor, "address": ch.Address, "request": ch.Request,
-			"class": ch.Class, "object": ch.Key, "operation": ch.Op,
-			"before": unsecret(class, ch.Before), "after": unsecret(class, ch.After),
-		}
-	}
-	return out, err
+	return name, err
 }
 
-// unsecret shows that a secret changed, and not what it is. Of a class that is
-// no longer known nothing is shown.
-func unsecret(class *fleet.Class, r fleet.Row) any {
-	if r == nil || class == nil {
-		return nil
+func authority(c *methods.Call) (any, error) {
+	if len(c.Ports().Authority) == 0 {
+		return nil, fleet.Errorf(fleet.NotHere, "cannot call %s: this service has no certificate authority", c.Method.Name)
 	}
-	r = r.Clone()
-	for _, col := range class.Columns {
-		if v, there := r[col.Name]; there && v != nil && v != "" && col.Secret {
-			r[col.Name] = "***"
-		}
-	}
-	return r
+	return string(c.Ports().Authority), nil
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -141,11 +141,11 @@ func licensedRequests(tx *store.Tx, client string) ([]string, error) {
 	if err != nil || len(licensed) == 0 {
 		return nil, err
 	}
-	use, err := methods.ParametersOf(tx, client, useLicenses)
+	use, err := params.Of(tx, client, useLicenses)
 	if err != nil || !slices.Equal(use[useLicenses], []any{true}) {
 		return nil, err
 	}
-	depot, err := methods.DepotOf(tx, client)
+	depot, err := params.DepotOf(tx, client)
 	if err != nil {
 		return nil, err
 	}
