@@ -6,6 +6,8 @@ package catalog
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/about"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/fleetwide"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
@@ -18,7 +20,8 @@ import (
 
 func groups() []methods.Group {
 	return []methods.Group{
-		about.Group(), params.Group(), products.Group(), hosts.Group(), inventory.Group(), licence.Group(), workingcopy.Group(),
+		about.Group(), credential.Group(), params.Group(), products.Group(), fleetwide.Group(),
+		hosts.Group(), inventory.Group(), licence.Group(), workingcopy.Group(),
 	}
 }
 

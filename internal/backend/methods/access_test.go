@@ -49,7 +49,7 @@ var actors = []struct {
 var secrets = map[string][]string{
 	own:    {"0123456789abcdef0123456789abcdef", "one-time-own", "KEY-OWN", "audit-key-own"},
 	others: {"abcdef0123456789abcdef0123456789", "one-time-other", "KEY-OTHER", "audit-key-other"},
-	"":     {"1123456789abcdef0123456789abcdef", "2123456789abcdef0123456789abcdef", "POOL-KEY", "otp-secret"},
+	"":     {"1123456789abcdef0123456789abcdef", "2123456789abcdef0123456789abcdef", "POOL-KEY", "otp-secret", "share-password"},
 }
 
 // sample is one object of a class and type that belongs to the host, where
@@ -114,6 +114,10 @@ func newBench(t *testing.T) *bench {
 // fill makes the fleet what it was: every class with objects of both hosts.
 func (b *bench) fill() {
 	b.t.Helper()
+	admin := methods.Actor{Role: methods.Administrator, ID: "anna"}
+	if _, err := b.b.Call(b.t.Context(), admin, "user_setCredentials", methods.Pos("pcpatch", "share-password")); err != nil {
+		b.t.Fatal(err)
+	}
 	err := b.s.Update(context.Background(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
 		for _, c := range fleet.Classes() {
 			for _, host := range []string{own, others} {
@@ -153,22 +157,45 @@ func (l *logs) Read(typ, object string, _ int64) ([]byte, error) {
 
 // handArguments are for the methods that are written by hand.
 var handArguments = map[string]func(host string) []any{
-	"backend_getInterface":             func(string) []any { return nil },
-	"backend_info":                     func(string) []any { return nil },
-	"backend_exit":                     func(string) []any { return nil },
-	"backend_getLicensingInfo":         func(string) []any { return nil },
-	"accessControl_authenticated":      func(string) []any { return nil },
-	"accessControl_userIsAdmin":        func(string) []any { return nil },
-	"accessControl_userIsReadOnlyUser": func(string) []any { return nil },
-	"accessControl_getUserGroups":      func(string) []any { return nil },
-	"userIsReadOnlyUser":               func(string) []any { return nil },
-	"getServiceTime":                   func(string) []any { return nil },
-	"getDomain":                        func(string) []any { return nil },
-	"getOpsiCACert":                    func(string) []any { return nil },
-	"getDepotId":                       func(h string) []any { return []any{h} },
-	"getProductOrdering":               func(string) []any { return []any{"depot1.example.org"} },
-	"backend_getSystemConfiguration":   func(string) []any { return nil },
-	"productOnClient_getActionGroups":  func(h string) []any { return []any{h} },
+	"backend_getInterface":                          func(string) []any { return nil },
+	"backend_info":                                  func(string) []any { return nil },
+	"backend_exit":                                  func(string) []any { return nil },
+	"backend_getLicensingInfo":                      func(string) []any { return nil },
+	"accessControl_authenticated":                   func(string) []any { return nil },
+	"accessControl_userIsAdmin":                     func(string) []any { return nil },
+	"accessControl_userIsReadOnlyUser":              func(string) []any { return nil },
+	"accessControl_getUserGroups":                   func(string) []any { return nil },
+	"userIsReadOnlyUser":                            func(string) []any { return nil },
+	"getServiceTime":                                func(string) []any { return nil },
+	"user_getCredentials":                           func(h string) []any { return []any{"pcpatch", h} },
+	"user_setCredentials":                           func(string) []any { return []any{"pcpatch", "share-password"} },
+	"getClientIDs":                                  func(string) []any { return nil },
+	"getClientsOnDepot":                             func(string) []any { return []any{"server.example.org"} },
+	"getClientsWithProducts":                        func(string) []any { return []any{"firefox"} },
+	"getClientsWithActionRequest":                   func(string) []any { return []any{"setup"} },
+	"getClientsWithOutdatedProduct":                 func(string) []any { return []any{"firefox"} },
+	"getSoftwareAuditDataCount":                     func(string) []any { return nil },
+	"getHardwareAuditDataCount":                     func(string) []any { return nil },
+	"setProductActionRequest":                       func(h string) []any { return []any{"firefox", h, "setup"} },
+	"setupWhereInstalled":                           func(string) []any { return []any{"firefox"} },
+	"setupWhereNotInstalled":                        func(string) []any { return []any{"firefox"} },
+	"setupWhereFailed":                              func(string) []any { return []any{"firefox"} },
+	"updateWhereInstalled":                          func(string) []any { return []any{"firefox"} },
+	"uninstallWhereInstalled":                       func(string) []any { return []any{"firefox"} },
+	"setActionRequestWhereOutdated":                 func(string) []any { return []any{"setup", "firefox"} },
+	"setActionRequestWhereOutdatedWithDependencies": func(string) []any { return []any{"setup", "firefox"} },
+	"setProductActionRequestForHostGroup":           func(string) []any { return []any{"Office", "firefox", "none"} },
+	"setProductActionRequestForProductGroup":        func(string) []any { return []any{"Office", "basics", "none"} },
+	"setProductPropertyForHostGroup":                func(string) []any { return []any{"firefox", "language", "en", "Office"} },
+	"groupname_exists":                              func(string) []any { return []any{"Office"} },
+	"group_rename":                                  func(string) []any { return []any{"Office", fmt.Sprintf("g%d", time.Now().UnixNano())} },
+	"getKioskProductInfosForClient":                 func(h string) []any { return []any{h} },
+	"getDomain":                                     func(string) []any { return nil },
+	"getOpsiCACert":                                 func(string) []any { return nil },
+	"getDepotId":                                    func(h string) []any { return []any{h} },
+	"getProductOrdering":                            func(string) []any { return []any{"depot1.example.org"} },
+	"backend_getSystemConfiguration":                func(string) []any { return nil },
+	"productOnClient_getActionGroups":               func(h string) []any { return []any{h} },
 	"productOnClient_updateObjectsWithDependencies": func(h string) []any {
 		return []any{[]any{sample(fleet.ProductsOnClients, "", h)}}
 	},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
@@ -19,7 +20,7 @@ func newStore(t *testing.T) *store.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	s, err := store.Open(t.Context(), db, time.Now)
+	s, err := store.Open(t.Context(), db, time.Now, credential.Passwords)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +67,25 @@ func TestIdentityStays(t *testing.T) {
 	}
 	if d := cmp.Diff(own, read[fleet.Host](t, s, fleet.Hosts, nil)); d != "" {
 		t.Errorf("the row changed:\n%s", d)
+	}
+}
+
+// A database of a former version gets one too.
+func TestFileShareHasAPassword(t *testing.T) {
+	s := newStore(t)
+	server(t, s, self)
+	first := read[credential.Password](t, s, credential.Passwords, nil)
+	if len(first) != 1 || first[0].User != "pcpatch" || len(first[0].Password) != 32 {
+		t.Fatalf("%v", first)
+	}
+	server(t, s, self)
+	if d := cmp.Diff(first, read[credential.Password](t, s, credential.Passwords, nil)); d != "" {
+		t.Errorf("the next start changed it:\n%s", d)
+	}
+	write(t, s, func(tx *store.Tx) error { _, err := tx.Delete(credential.Passwords, nil); return err })
+	server(t, s, self)
+	if got := read[credential.Password](t, s, credential.Passwords, nil); len(got) != 1 {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -34,10 +34,16 @@ func requestAction(c *methods.Call) (any, error) {
 	if err := c.MayWrite(fleet.ProductsOnClients, row); err != nil {
 		return nil, err
 	}
-	var out []fleet.Row
+	out := []fleet.Row{}
 	err = c.Update(func(tx *store.Tx) error {
-		if err := hasScript(tx, product, client, fleet.Action(action)); err != nil {
+		netboot, err := hasScript(tx, product, client, fleet.Action(action))
+		if err != nil {
 			return err
+		}
+		if netboot { // it has no dependencies
+			row["productType"] = fleet.NetbootProduct
+			out = append(out, row)
+			return request(tx, row)
 		}
 		if err := request(tx, row); err != nil {
 			return err
@@ -70,36 +76,37 @@ func request(tx *store.Tx, r fleet.Row) error {
 	return err
 }
 
-// hasScript refuses a request that could never run.
-func hasScript(tx *store.Tx, product, client string, action fleet.Action) error {
+// hasScript refuses a request that could never run, and tells whether it is one
+// of a netboot product.
+func hasScript(tx *store.Tx, product, client string, action fleet.Action) (netboot bool, err error) {
 	if action == fleet.None {
-		return nil
+		return false, nil
 	}
 	if _, err := tx.Get(fleet.Hosts, fleet.Row{"id": client, "type": fleet.OpsiClient}); err != nil {
-		return fleet.WithHint(err, "see: fernwerk host list")
+		return false, fleet.WithHint(err, "see: fernwerk host list")
 	}
 	depot, err := params.DepotOf(tx, client)
 	if err != nil {
-		return err
+		return false, err
 	}
 	onDepot, err := store.All[fleet.ProductOnDepot](tx, fleet.ProductsOnDepots, fleet.Filter{"productId": product, "depotId": depot})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(onDepot) == 0 {
-		return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot request %s of %s: depot %s does not have the product", action, product, depot),
+		return false, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot request %s of %s: depot %s does not have the product", action, product, depot),
 			"install it with: fernwerk package install FILE; see: fernwerk product list")
 	}
 	for _, p := range onDepot {
 		versions, err := store.All[fleet.Product](tx, fleet.Products, fleet.Filter{"id": product, "productVersion": p.ProductVersion, "packageVersion": p.PackageVersion})
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, v := range versions {
 			if v.Script(action) != "" {
-				return nil
+				return p.ProductType == fleet.NetbootProduct, nil
 			}
 		}
 	}
-	return fleet.Errorf(fleet.Invalid, "cannot request %s of %s: the product has no script for it", action, product)
+	return false, fleet.Errorf(fleet.Invalid, "cannot request %s of %s: the product has no script for it", action, product)
 }
