@@ -165,7 +165,9 @@ var fleetwideCases = map[string]func(*bench){
 	},
 	"getKioskProductInfosForClient": func(b *bench) {
 		b.grouped()
-		ask := func(n int, args ...any) any { return b.call("getKioskProductInfosForClient", append([]any{client(n)}, args...)...) }
+		ask := func(n int, args ...any) any {
+			return b.call("getKioskProductInfosForClient", append([]any{client(n)}, args...)...)
+		}
 		b.same("no group is offered", []any{}, ask(4))
 		b.call("config_createUnicode", "software-on-demand.product-group-ids", "", nil, "other, basics")
 		offers := ask(4).([]any)

@@ -24,7 +24,7 @@ import (
 // backend's fleet is emptied of the samples' classes.
 func Run(t *testing.T, b methods.Backend) {
 	used := map[string]bool{}
-	hand := all(handCases, serviceCases, paramCases, sequenceCases, untypedCases, fleetwideCases, credentialCases, auditCases, licensingCases, licenseCases, wanCases, slotCases, dependencyCases, hostCases, selectionCases)
+	hand := all(handCases, serviceCases, paramCases, sequenceCases, untypedCases, fleetwideCases, credentialCases, leaseCases, auditCases, licensingCases, licenseCases, wanCases, slotCases, dependencyCases, hostCases, selectionCases)
 	for _, class := range fleet.Classes() {
 		if len(samples[class.Name]) < 2 {
 			t.Errorf("class %s has fewer than two samples", class.Name)
