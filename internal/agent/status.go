@@ -10,7 +10,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
-	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 )
 
@@ -79,7 +78,7 @@ func (a *Agent) addCache(tx *store.Tx, st *control.Status) error {
 	if err != nil {
 		return err
 	}
-	p, _ := products.Plan(tx, a.id.HostID) // what waits in a circle is no product to cache
+	p, _ := a.planIn(tx, "") // what waits in a circle is no product to cache
 	progress := a.products.Progress()
 	a.mu.Lock()
 	st.Cache.Depot = a.depot

@@ -22,7 +22,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
-	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
@@ -91,7 +90,7 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 		return engine.Outcome{}, err
 	}
 	a.limit.SetRate(rate)
-	p, err := a.plan(ctx)
+	p, err := a.plan(ctx, t)
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
 	}
@@ -136,14 +135,6 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 	return out, nil
 }
 
-func (a *Agent) plan(ctx context.Context) (p sequence.Plan, err error) {
-	verr := a.store.View(ctx, func(tx *store.Tx) error {
-		p, err = products.Plan(tx, a.id.HostID)
-		return nil
-	})
-	return p, errors.Join(verr, err)
-}
-
 // wanted are the products of a plan.
 func wanted(p sequence.Plan) []string {
 	ids := make([]string, len(p.Steps))
@@ -157,7 +148,7 @@ func wanted(p sequence.Plan) []string {
 // is something to do: the follow-up is as durable as the marks. The action
 // "always" alone does not count (seed A): it would ask for a reboot every time.
 func (a *Agent) completed(ctx context.Context, t engine.Task) (engine.Outcome, error) {
-	p, err := a.plan(ctx)
+	p, err := a.plan(ctx, t)
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
 	}

@@ -26,7 +26,17 @@ func Plan(tx *store.Tx, client string) (sequence.Plan, error) {
 	if err != nil {
 		return sequence.Plan{}, err
 	}
-	return p.planOf(client)
+	return p.planOf(client, nil)
+}
+
+// PlanOf is Plan for the requests of some products only. What they depend on
+// has its part in the order, whether or not it is one of them.
+func PlanOf(tx *store.Tx, client string, some func(fleet.ProductID) bool) (sequence.Plan, error) {
+	p, err := newPlanner(tx, []string{client})
+	if err != nil {
+		return sequence.Plan{}, err
+	}
+	return p.planOf(client, some)
 }
 
 // planner makes the plans of several clients; what a depot has it reads once.
@@ -41,11 +51,17 @@ func newPlanner(tx *store.Tx, clients []string) (*planner, error) {
 	return &planner{tx: tx, depotOf: depotOf, inputs: map[string]sequence.Input{}}, err
 }
 
-// planOf is the plan for the requests in the store.
-func (p *planner) planOf(client string) (sequence.Plan, error) {
+// planOf is the plan for the requests in the store, if some is not nil only
+// for those of the products that it accepts.
+func (p *planner) planOf(client string, some func(fleet.ProductID) bool) (sequence.Plan, error) {
 	onClient, err := store.All[fleet.ProductOnClient](p.tx, fleet.ProductsOnClients, fleet.Filter{"clientId": client})
 	if err != nil {
 		return sequence.Plan{}, err
+	}
+	for i := range onClient {
+		if some != nil && !some(onClient[i].ProductID) {
+			onClient[i].ActionRequest = fleet.None
+		}
 	}
 	return p.plan(client, onClient)
 }

@@ -55,7 +55,7 @@ func objectsWithSequence(c *methods.Call) (any, error) {
 			return err
 		}
 		for _, id := range clients {
-			plan, err := plans.planOf(id)
+			plan, err := plans.planOf(id, nil)
 			if err != nil {
 				return fleet.Errorf(fleet.Conflict, "cannot order the actions of %s: %w", id, err)
 			}
