@@ -109,6 +109,23 @@ func TestParametersAreMadeOnce(t *testing.T) {
 	}
 }
 
+// Seed A's four switches, with its defaults: nobody is in WAN mode.
+func TestEventSwitches(t *testing.T) {
+	s := newStore(t)
+	server(t, s, self)
+	for id, want := range map[string]bool{
+		"opsiclientd.event_gui_startup.active":                 true,
+		"opsiclientd.event_gui_startup{user_logged_in}.active": true,
+		"opsiclientd.event_net_connection.active":              false,
+		"opsiclientd.event_timer.active":                       false,
+	} {
+		got := read[fleet.Config](t, s, fleet.Configs, fleet.Filter{"id": id})
+		if len(got) != 1 || got[0].Type != fleet.BoolConfig || !cmp.Equal(got[0].DefaultValues, []any{want}) || !cmp.Equal(got[0].PossibleValues, []any{true, false}) {
+			t.Errorf("%s: %+v, want %v", id, got, want)
+		}
+	}
+}
+
 func TestAddressFollowsTheConfiguration(t *testing.T) {
 	for name, tt := range map[string]struct {
 		set  []any // by an administrator, between the starts
