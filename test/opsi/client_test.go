@@ -1,9 +1,3 @@
-// Package opsi plays what opsi's own programs say to a server, byte for byte as
-// they say it, against a real one: over TLS, in JSON and in MessagePack.
-//
-// The calls and their order are those that were recorded from opsi's client
-// agent at work; none of its code is here. A test says what it sends, and which
-// shape the answer must have for that program to go on.
 package opsi
 
 import (
@@ -42,6 +36,11 @@ var codecs = []codec{
 	{"JSON", "application/json", json.Marshal, json.Unmarshal},
 	{"MessagePack", "application/msgpack", msgpack.Marshal, msgpack.Unmarshal},
 }
+
+// The calls in this file's neighbours and their order are those that were
+// recorded from opsi's client agent at work. A test says what it sends, byte for
+// byte as that program does, and which shape the answer must have for it to go
+// on.
 
 // service is a connection as opsi's service client has one: one session, found
 // by its cookie.
