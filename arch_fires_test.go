@@ -77,6 +77,7 @@ func TestEachRuleFires(t *testing.T) {
 
 		{"sizes", "file", holding("internal/kit/p/p.go", long(501)), "p.go has 501 lines"},
 		{"sizes", "package", holding("internal/kit/p/a.go", long(500), long(500), long(500), long(500), long(2)), "internal/kit/p has 2002"},
+		{"sizes", "a package of cases", holding("internal/kit/ptest/a.go", long(500), long(500), long(500), long(500), long(2)), ""},
 		{"sizes", "main", holding("cmd/p/p.go", long(61)), "cmd/p has 61 lines"},
 		{"sizes", "at the limit", holding("internal/kit/p/p.go", long(500)), ""},
 		{"sizes", "a long test", holding("internal/kit/p/p_test.go", long(900)), ""},

@@ -37,7 +37,7 @@ func (a *Agent) actions(ctx context.Context, t engine.Task) (engine.Outcome, err
 	if err := a.synchronised(ctx); err != nil {
 		return engine.Outcome{}, err
 	}
-	p, err := a.plan(ctx)
+	p, err := a.plan(ctx, t)
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
 	}

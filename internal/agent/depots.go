@@ -8,7 +8,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/depotclient"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -21,13 +21,13 @@ func (a *Agent) wish(ctx context.Context, protocol string, products []string) (w
 		if err != nil {
 			return err
 		}
-		params, err := methods.ParametersOf(tx, a.id.HostID, "clientconfig.*")
+		values, err := params.Of(tx, a.id.HostID, "clientconfig.*")
 		if err != nil {
 			return err
 		}
 		param := func(id string) string {
-			if values := params[fleet.ConfigID(id)]; len(values) > 0 {
-				text, _ := values[0].(string)
+			if v := values[fleet.ConfigID(id)]; len(v) > 0 {
+				text, _ := v[0].(string)
 				return text
 			}
 			return ""
@@ -40,11 +40,11 @@ func (a *Agent) wish(ctx context.Context, protocol string, products []string) (w
 			Domain: param("clientconfig.windows.domain"), User: first(key("username"), param("clientconfig.depot.user"), "pcpatch"), Password: key("password"),
 			Products: products,
 		}
-		if values := params["clientconfig.depot.dynamic"]; len(values) > 0 {
-			w.Dynamic, _ = values[0].(bool)
+		if v := values["clientconfig.depot.dynamic"]; len(v) > 0 {
+			w.Dynamic, _ = v[0].(bool)
 		}
 		if w.Master == "" {
-			if w.Master, err = methods.DepotOf(tx, a.id.HostID); err != nil {
+			if w.Master, err = params.DepotOf(tx, a.id.HostID); err != nil {
 				return err
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 )
@@ -46,7 +46,7 @@ func LoadConf(dataDir string) (*conf.File, error) {
 // settings are the configuration file's, under the host parameters that the
 // cache has now.
 func (a *Agent) settings(tx *store.Tx) (*conf.Settings, error) {
-	params, err := methods.ParametersOf(tx, a.id.HostID, "opsiclientd.*")
+	params, err := params.Of(tx, a.id.HostID, "opsiclientd.*")
 	if err != nil {
 		return nil, err
 	}

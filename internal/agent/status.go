@@ -12,7 +12,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 )
 
@@ -84,7 +83,7 @@ func (a *Agent) addCache(tx *store.Tx, st *control.Status) error {
 	if err != nil {
 		return err
 	}
-	p, _ := methods.Plan(tx, a.id.HostID) // what waits in a circle is no product to cache
+	p, _ := a.planIn(tx, "") // what waits in a circle is no product to cache
 	progress := a.products.Progress()
 	a.mu.Lock()
 	st.Cache.Depot = a.depot

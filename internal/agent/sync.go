@@ -22,6 +22,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
@@ -92,7 +93,7 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 		return engine.Outcome{}, err
 	}
 	a.limit.SetRate(rate)
-	p, err := a.plan(ctx)
+	p, err := a.plan(ctx, t)
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
 	}
@@ -147,7 +148,7 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 func (a *Agent) unlocked(ctx context.Context, product fleet.ProductID) error {
 	var locked fleet.ProductOnDepot
 	err := a.store.View(ctx, func(tx *store.Tx) error {
-		depot, err := methods.DepotOf(tx, a.id.HostID)
+		depot, err := params.DepotOf(tx, a.id.HostID)
 		if err != nil {
 			return err
 		}
@@ -166,14 +167,6 @@ func (a *Agent) unlocked(ctx context.Context, product fleet.ProductID) error {
 		"it is being installed there, or somebody locked it: fernwerk depot unlock %s %s", locked.DepotID, product)
 }
 
-func (a *Agent) plan(ctx context.Context) (p sequence.Plan, err error) {
-	verr := a.store.View(ctx, func(tx *store.Tx) error {
-		p, err = methods.Plan(tx, a.id.HostID)
-		return nil
-	})
-	return p, errors.Join(verr, err)
-}
-
 // wanted are the products of a plan.
 func wanted(p sequence.Plan) []string {
 	ids := make([]string, len(p.Steps))
@@ -187,7 +180,7 @@ func wanted(p sequence.Plan) []string {
 // is something to do: the follow-up is as durable as the marks. The action
 // "always" alone does not count (seed A): it would ask for a reboot every time.
 func (a *Agent) completed(ctx context.Context, t engine.Task) (engine.Outcome, error) {
-	p, err := a.plan(ctx)
+	p, err := a.plan(ctx, t)
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/dev"
 	"github.com/fernwerk/fernwerk/internal/ctl/groups"
 	"github.com/fernwerk/fernwerk/internal/ctl/hosts"
+	"github.com/fernwerk/fernwerk/internal/ctl/licences"
 	"github.com/fernwerk/fernwerk/internal/ctl/login"
 	"github.com/fernwerk/fernwerk/internal/ctl/params"
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
@@ -80,6 +81,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(hosts.Commands(t)...)
 	root.AddCommand(groups.Commands(t)...)
 	root.AddCommand(params.Commands(t)...)
+	root.AddCommand(licences.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(depots.Commands(t)...)
 	root.AddCommand(dev.Command(t), docsCommand(t))

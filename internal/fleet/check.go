@@ -98,7 +98,7 @@ func (col *Column) canonical(v any) (any, error) {
 	case Bool:
 		return toBool(v)
 	case Int:
-		return toInt(v)
+		return col.whole(v)
 	case List:
 		return col.list(v)
 	}
@@ -121,6 +121,21 @@ func (col *Column) canonical(v any) (any, error) {
 		}
 	}
 	return s, nil
+}
+
+// whole brings a number into the column's range, or refuses it where there is
+// only a lower bound.
+func (col *Column) whole(v any) (any, error) {
+	n, err := Number(v)
+	switch {
+	case err != nil:
+		return nil, err
+	case col.Within != nil:
+		n = min(max(n, col.Within[0]), col.Within[1])
+	case col.Least != nil && n < *col.Least:
+		return nil, fmt.Errorf("%d is less than %d", n, *col.Least)
+	}
+	return n, nil
 }
 
 func (col *Column) list(v any) (any, error) {
@@ -183,6 +198,24 @@ func toText(v any) (string, error) {
 		return "", fmt.Errorf("holds a NUL byte, which PostgreSQL cannot store")
 	}
 	return strings.ToValidUTF8(s, "\uFFFD"), nil
+}
+
+// Truth reads a truth value in the loose forms that clients send.
+func Truth(v any) (bool, error) {
+	b, err := toBool(v)
+	if err != nil {
+		return false, err
+	}
+	return b.(bool), nil
+}
+
+// Number reads a whole number in the loose forms that clients send.
+func Number(v any) (int64, error) {
+	n, err := toInt(v)
+	if err != nil {
+		return 0, err
+	}
+	return n.(int64), nil
 }
 
 func toBool(v any) (any, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -41,10 +42,12 @@ const (
 type Column struct {
 	Name     string
 	Kind     Kind
-	Ident    bool     // part of the identity
-	Lower    bool     // kept in lower case
-	Allowed  []string // the only values, when not empty
-	Default  any      // value at creation when none is given
+	Ident    bool      // part of the identity
+	Lower    bool      // kept in lower case
+	Allowed  []string  // the only values, when not empty
+	Default  any       // value at creation when none is given
+	Least    *int64    // the smallest number; a smaller one is refused
+	Within   *[2]int64 // the smallest and the largest number, which others become (as opsi does)
 	Merge    Merge
 	Volatile bool     // never a conflict, never a new revision (lastSeen, actionProgress)
 	Secret   bool     // only administrators, depots and the host itself may read it
@@ -109,8 +112,8 @@ func (col *Column) Has(typ string) bool {
 //	col:"name,option,..."
 //
 // with the options ident, lower, time, volatile, secret, private, stamp=write,
-// stamp=create, merge=client|unchanged|version, default=V, in=A|B,
-// types=A|B, valid=SYNTAX, owner=CLASS.COLUMN. It panics on a tag that it does
+// stamp=create, merge=client|unchanged|version, default=V, in=A|B, least=N,
+// within=N|M, types=A|B, valid=SYNTAX, owner=CLASS.COLUMN. It panics on a tag that it does
 // not understand: classes are made at program start from constants.
 func NewClass[T any](name string, types ...string) *Class {
 	t := reflect.TypeFor[T]()
@@ -180,6 +183,8 @@ func parseColumn(c *Class, f reflect.StructField, tag string) *Column {
 			col.Merge = Merge(val)
 		case "in":
 			col.Allowed = strings.Split(val, "|")
+		case "least", "within":
+			col.bound(c, key, val)
 		case "types":
 			col.Types = strings.Split(val, "|")
 		case "valid":
@@ -200,6 +205,25 @@ func parseColumn(c *Class, f reflect.StructField, tag string) *Column {
 		}
 	}
 	return col
+}
+
+func (col *Column) bound(c *Class, key, val string) {
+	var bounds []int64
+	for part := range strings.SplitSeq(val, "|") {
+		n, err := strconv.ParseInt(part, 10, 64)
+		if err != nil {
+			panic(fmt.Sprintf("class %s: column %s: %s=%s: %v", c.Name, col.Name, key, val, err))
+		}
+		bounds = append(bounds, n)
+	}
+	switch {
+	case key == "least" && len(bounds) == 1:
+		col.Least = &bounds[0]
+	case key == "within" && len(bounds) == 2:
+		col.Within = &[2]int64{bounds[0], bounds[1]}
+	default:
+		panic(fmt.Sprintf("class %s: column %s: %s=%s", c.Name, col.Name, key, val))
+	}
 }
 
 func defaultLiteral(k Kind, text string) any {

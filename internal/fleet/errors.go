@@ -30,7 +30,10 @@ type Error struct {
 	Code Code
 	Text string // "cannot <do> <object>: <cause>"
 	Next string // what to do now; may be empty
-	Err  error  // the cause, for errors.Is; never sent over the wire
+	// Class is opsi's name for the error, where its clients tell it from others
+	// with the same code; empty for the code's usual one.
+	Class string
+	Err   error // the cause, for errors.Is; never sent over the wire
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -53,7 +56,7 @@ func (e *Error) ExitCode() int {
 // Errorf makes an error with a code; %w keeps the cause.
 func Errorf(code Code, format string, args ...any) error {
 	wrapped := fmt.Errorf(format, args...)
-	return &Error{Code: code, Text: wrapped.Error(), Err: errors.Unwrap(wrapped), Next: HintOf(wrapped)}
+	return &Error{Code: code, Text: wrapped.Error(), Err: errors.Unwrap(wrapped), Next: HintOf(wrapped), Class: ClassOf(wrapped)}
 }
 
 // WithHint adds the next step to err and keeps its code and text.
@@ -61,7 +64,23 @@ func WithHint(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Code: CodeOf(err), Text: err.Error(), Next: fmt.Sprintf(format, args...), Err: err}
+	return &Error{Code: CodeOf(err), Text: err.Error(), Next: fmt.Sprintf(format, args...), Err: err, Class: ClassOf(err)}
+}
+
+// WithClass gives err opsi's name for it and keeps its code, text and hint.
+func WithClass(err error, class string) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Code: CodeOf(err), Text: err.Error(), Next: HintOf(err), Err: err, Class: class}
+}
+
+// ClassOf is opsi's name for the outermost coded error in err's chain, or "".
+func ClassOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Class
+	}
+	return ""
 }
 
 // CodeOf is the code of the outermost coded error in err's chain, "" for nil.

@@ -21,7 +21,7 @@ type SoftwareLicense struct {
 	ID                string `col:"id,ident,valid=license"`
 	LicenseContractID string `col:"licenseContractId,ident,valid=license,owner=licenseContract.id"`
 	// MaxInstallations at one time; 0 is unlimited.
-	MaxInstallations int64  `col:"maxInstallations,default=1"`
+	MaxInstallations int64  `col:"maxInstallations,default=1,least=0"`
 	BoundToHost      HostID `col:"boundToHost,lower,valid=host"`
 	ExpirationDate   string `col:"expirationDate,time"`
 }

@@ -17,7 +17,7 @@ type Product struct {
 	UserLoginScript   string    `col:"userLoginScript,valid=scriptname,default=,types=LocalbootProduct"`
 	PXEConfigTemplate string    `col:"pxeConfigTemplate,default=,types=NetbootProduct"`
 	// Priority from -100 to 100; higher goes first.
-	Priority           int64    `col:"priority,default=0"`
+	Priority           int64    `col:"priority,default=0,within=-100|100"`
 	Description        string   `col:"description,default="`
 	Advice             string   `col:"advice,default="`
 	Changelog          string   `col:"changelog,default="`

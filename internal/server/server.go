@@ -146,9 +146,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	ports := methods.Ports{
-		Logs:  hostLogs,
-		Info:  map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
-		Depot: files, Certificates: authority,
+		Logs:      hostLogs,
+		Info:      map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Authority: authority.PEM(),
+		Depot:     files, Certificates: authority,
 	}
 	messages := bus.New(bus.Config{Store: st, Alone: s.cfg.Database == "", Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.PEM())

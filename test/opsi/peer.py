@@ -356,7 +356,7 @@ def null_and_update():
 def ordinary_event():
     s = Service(session())
     s.s.head(URL + "/rpc")
-    assert abs(time.mktime(time.strptime(s.call("getServiceTime", False), "%Y-%m-%d %H:%M:%S")) - time.time()) < 24 * 3600
+    assert abs(time.mktime(time.strptime(s.call("getServiceTime", False), "%Y-%m-%d %H:%M:%S.%f")) - time.time()) < 24 * 3600
     to = s.call("configState_getClientToDepotserver", [], [HOST])
     assert to == [{"clientId": HOST, "depotId": DEPOT, "alternativeDepotIds": []}], to
     s.call("configState_getValues", ["clientconfig.configserver.url", "clientconfig.depot.drive", "clientconfig.depot.id", "clientconfig.depot.user",

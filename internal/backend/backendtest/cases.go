@@ -2,7 +2,6 @@ package backendtest
 
 import (
 	"strings"
-	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -10,61 +9,6 @@ import (
 
 // handCases show the methods that are written by hand.
 var handCases = map[string]func(*bench){
-	"configState_getValues": func(b *bench) {
-		b.servers()
-		b.call("config_createBool", "opsiclientd.event_timer.active", "timer", false)
-		b.call("config_createUnicode", "clientconfig.depot.protocol", "", []any{"cifs", "webdav"}, []any{"cifs"})
-		ask := func(defaults bool) any {
-			return b.call("configState_getValues", []any{"opsiclientd.*", "clientconfig.depot.protocol"}, []any{"pc1.example.org"}, defaults)
-		}
-		b.same("defaults", map[string]any{"pc1.example.org": map[string]any{
-			"opsiclientd.event_timer.active": []any{false}, "clientconfig.depot.protocol": []any{"cifs"}}}, ask(true))
-		b.same("without defaults", map[string]any{"pc1.example.org": map[string]any{}}, ask(false))
-		b.call("configState_create", "clientconfig.depot.protocol", "server.example.org", []any{"webdav"})
-		b.same("the depot's value", map[string]any{"pc1.example.org": map[string]any{"clientconfig.depot.protocol": []any{"webdav"}}}, ask(false))
-		b.call("configState_create", "clientconfig.depot.protocol", "pc1.example.org", "cifs")
-		b.call("configState_create", "opsiclientd.event_timer.active", "pc1.example.org", true)
-		b.same("the client's value", map[string]any{"pc1.example.org": map[string]any{
-			"opsiclientd.event_timer.active": []any{true}, "clientconfig.depot.protocol": []any{"cifs"}}}, ask(true))
-	},
-	"productPropertyState_getValues": func(b *bench) {
-		b.servers()
-		b.product("firefox", "115.0", "1")
-		b.call("productProperty_createUnicode", "firefox", "115.0", "1", "language", "", []any{"de", "en", "fr"}, []any{"de"})
-		ask := func() any {
-			return b.call("productPropertyState_getValues", []any{"firefox"}, nil, []any{"pc1.example.org"})
-		}
-		is := func(v string) any {
-			return map[string]any{"pc1.example.org": map[string]any{"firefox": map[string]any{"language": []any{v}}}}
-		}
-		b.same("default", is("de"), ask())
-		b.call("productPropertyState_create", "firefox", "language", "server.example.org", "en")
-		b.same("the depot's", is("en"), ask())
-		b.call("productPropertyState_create", "firefox", "language", "pc1.example.org", "fr")
-		b.same("the client's", is("fr"), ask())
-	},
-	"backend_getInterface": func(b *bench) {
-		for _, m := range b.rows("backend_getInterface", methods.Params{}) {
-			if m := m.(map[string]any); m["name"] == "host_getObjects" {
-				b.same("params", []any{"*attributes", "**filter"}, m["params"])
-				return
-			}
-		}
-		b.Error("host_getObjects is not listed")
-	},
-	"backend_info": func(b *bench) {
-		if v := b.call("backend_info").(map[string]any); v["version"] == "" {
-			b.Errorf("no version: %v", v)
-		}
-	},
-	"backend_exit":                func(b *bench) { b.same("backend_exit", nil, b.call("backend_exit")) },
-	"accessControl_authenticated": func(b *bench) { b.same("", true, b.call("accessControl_authenticated")) },
-	"accessControl_userIsAdmin":   func(b *bench) { b.same("", true, b.call("accessControl_userIsAdmin")) },
-	"getServiceTime": func(b *bench) {
-		if _, err := time.Parse(time.DateTime, b.call("getServiceTime", true).(string)); err != nil {
-			b.Error(err)
-		}
-	},
 	"replica_pull": func(b *bench) {
 		b.clientWithAction()
 		ask := func(req map[string]any) map[string]any {
@@ -104,15 +48,6 @@ var handCases = map[string]func(*bench){
 		now = b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
 		b.same("a request set since is not lost to a repeated push", "setup", now["actionRequest"])
 	},
-	"productOnClient_getObjectsWithSequence": func(b *bench) {
-		b.clientWithAction()
-		var got []any
-		for _, r := range b.rows("productOnClient_getObjectsWithSequence", methods.Params{Named: map[string]any{"clientId": "pc1.example.org"}}) {
-			r := r.(map[string]any)
-			got = append(got, r["productId"], r["actionRequest"], r["actionSequence"])
-		}
-		b.same("order", []any{"runtime", "setup", int64(0), "firefox", "setup", int64(1)}, got)
-	},
 	"setProductActionRequestWithDependencies": func(b *bench) {
 		b.clientWithAction()
 		b.call("productOnClient_deleteObjects", b.find(fleet.ProductsOnClients, nil))
@@ -126,34 +61,6 @@ var handCases = map[string]func(*bench){
 		b.refused(fleet.NotFound, "setProductActionRequestWithDependencies", "firefox", "pc2.example.org", "setup")
 		b.refused(fleet.Invalid, "setProductActionRequestWithDependencies", "firefox", "pc1.example.org", "uninstall")
 	},
-	"journal_getEntries": func(b *bench) {
-		b.servers()
-		b.call("host_updateObject", fleet.Row{"type": "OpsiClient", "id": "pc1.example.org", "notes": "seen", "oneTimePassword": "another"})
-		last := b.rows("journal_getEntries", methods.Pos("pc1.example.org", int64(1)))
-		if len(last) != 1 {
-			b.Fatalf("%d entries, want the last", len(last))
-		}
-		e := last[0].(map[string]any)
-		b.same("entry", []any{"host", "pc1.example.org", "update"}, []any{e["class"], e["object"], e["operation"]})
-		b.same("after", map[string]any{"notes": "seen", "oneTimePassword": "***"}, e["after"])
-	},
-	"log_write": logCase,
-	"log_read":  logCase,
-}
-
-func logCase(b *bench) {
-	b.servers()
-	if _, err := b.try("log_write", methods.Pos("instlog", "one\n", "pc1.example.org")); fleet.CodeOf(err) == fleet.NotHere {
-		b.refused(fleet.NotHere, "log_read", "instlog", "pc1.example.org")
-		return // an agent's cache keeps no logs of others
-	}
-	b.call("log_write", "instlog", "two\n", "pc1.example.org", true)
-	b.same("appended", "one\ntwo\n", b.call("log_read", "instlog", "pc1.example.org"))
-	b.same("its end", "two\n", b.call("log_read", "instlog", "pc1.example.org", 5))
-	b.call("log_write", "instlog", "three\n", "pc1.example.org", false)
-	b.same("replaced", "three\n", b.call("log_read", "instlog", "pc1.example.org"))
-	b.refused(fleet.Invalid, "log_write", "../passwd", "x", "pc1.example.org")
-	b.refused(fleet.Invalid, "log_write", "instlog", "x", "../../etc")
 }
 
 // servers makes a config server, a depot and a client.
@@ -172,7 +79,7 @@ func (b *bench) clientWithAction() {
 	b.call("productDependency_createObjects", Sample(fleet.ProductDependencies)[:1])
 	b.call("productProperty_createObjects", Sample(fleet.ProductProperties))
 	b.call("productPropertyState_createObjects", Sample(fleet.ProductPropertyStates))
-	b.call("productOnClient_create", "firefox", "LocalbootProduct", "pc1.example.org", nil, "not_installed", "setup")
+	b.call("productOnClient_create", "firefox", "LocalbootProduct", "pc1.example.org", "not_installed", "setup")
 }
 
 // product puts a product on the config server's depot.

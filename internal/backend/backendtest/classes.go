@@ -95,12 +95,16 @@ var classCases = []struct {
 	{"delete", func(b *bench, c *fleet.Class) {
 		put := b.putAll(c)
 		var args []any
-		for _, col := range c.Ident() {
-			args = append(args, put[0][col.Name])
+		for _, p := range methodNamed(b.T, c.Name+"_delete").Params {
+			if v := put[0][p.Name]; v != nil && !p.Rest {
+				args = append(args, v)
+			}
 		}
 		b.call(c.Name+"_delete", args...)
 		b.holds(c, put[1:])
 		b.refused(fleet.Invalid, c.Name+"_delete")
+		b.refused(fleet.Invalid, c.Name+"_delete", []any{}) // would mean all
+		b.holds(c, put[1:])
 	}},
 }
 

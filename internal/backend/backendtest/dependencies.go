@@ -19,10 +19,23 @@ var dependencyCases = map[string]func(*bench){
 		added := func() any { return b.sequence("productOnClient_addDependencies", "actionRequest", firefox) }
 		b.same("added", []any{"runtime", "setup", "firefox", "setup"}, added())
 		b.same("nothing is written", int64(1), int64(len(b.find(fleet.ProductsOnClients, nil))))
-		b.call("productOnClient_create", "runtime", "LocalbootProduct", client(1), nil, "installed", "none")
+		b.call("productOnClient_create", "runtime", "LocalbootProduct", client(1), "installed", "none")
 		b.same("it is there", []any{"firefox", "setup"}, added())
-		b.call("productOnClient_create", "unrelated", "LocalbootProduct", client(1), nil, "not_installed", "setup")
+		b.call("productOnClient_create", "unrelated", "LocalbootProduct", client(1), "not_installed", "setup")
 		b.same("a request that was not given has no part", []any{"firefox", "setup"}, added())
+	},
+	"productOnClient_updateObjectsWithDependencies": func(b *bench) {
+		b.clientWithAction()
+		b.call("productOnClient_deleteObjects", b.find(fleet.ProductsOnClients, nil))
+		b.call("productOnClient_create", "firefox", "LocalbootProduct", client(1), "installed", "none", nil, nil, nil, "114.0", "1")
+		b.same("answered", []any{"runtime", "setup", "firefox", "setup"},
+			b.sequence("productOnClient_updateObjectsWithDependencies", "actionRequest", []fleet.Row{given("firefox", "setup")}))
+		var got []any
+		for _, r := range b.find(fleet.ProductsOnClients, nil) {
+			r := r.(map[string]any)
+			got = append(got, r["productId"], r["actionRequest"], r["installationStatus"], r["productVersion"])
+		}
+		b.same("written", []any{"firefox", "setup", "installed", "114.0", "runtime", "setup", "not_installed", nil}, got)
 	},
 }
 

@@ -8,7 +8,6 @@ import (
 )
 
 var depotCases = map[string]func(*bench){
-	"configState_getClientToDepotserver": clientToDepot,
 	"accessControl_getCaller": func(b *bench) {
 		who := b.call("accessControl_getCaller").(map[string]any)
 		if who["id"] == "" || who["role"] != "administrator" {
@@ -66,42 +65,6 @@ func depotServerCase(method string, args ...any) func(*bench) {
 			b.Errorf("%v", err)
 		}
 	}
-}
-
-func clientToDepot(b *bench) {
-	b.servers()
-	ask := func(args ...any) any { return b.call("configState_getClientToDepotserver", args...) }
-	here := func(depot string, alternatives ...any) any {
-		if alternatives == nil {
-			alternatives = []any{}
-		}
-		return []any{map[string]any{"clientId": "pc1.example.org", "depotId": depot, "alternativeDepotIds": alternatives}}
-	}
-	const depot1, server = "depot1.example.org", "server.example.org"
-	b.same("no parameter: the config server", here(server), ask())
-	b.call("config_createUnicode", "clientconfig.depot.id", "", []any{}, []any{depot1})
-	b.same("the default", here(depot1), ask([]any{}, []any{"pc1.example.org"}))
-	b.call("configState_create", "clientconfig.depot.id", "pc1.example.org", server)
-	b.same("its own", here(server), ask())
-	b.same("another depot's clients", []any{}, ask([]any{depot1}))
-
-	b.call("host_createObjects", []fleet.Row{{"type": "OpsiDepotserver", "id": "depot2.example.org", "isMasterDepot": false}})
-	on := func(product, version, depot string) {
-		b.call("productOnDepot_createObjects", []fleet.Row{{"productId": product, "productType": "LocalbootProduct", "productVersion": version, "packageVersion": "1", "depotId": depot}})
-	}
-	for _, depot := range []string{server, depot1, "depot2.example.org"} {
-		on("firefox", "115.0", depot)
-	}
-	on("runtime", "3", server)
-	on("runtime", "3", depot1)
-	on("runtime", "4", "depot2.example.org")
-	b.same("all products", here(server, depot1), ask())
-	b.same("the named ones", here(server, depot1, "depot2.example.org"), ask(nil, nil, false, []any{"firefox"}))
-	b.same("another version", here(server, depot1), ask(nil, nil, false, []any{"firefox", "runtime"}))
-	b.same("what the depot itself has not", here(server), ask(nil, nil, false, []any{"firefox", "nothing"}))
-	b.same("master depots", here(server, depot1), ask(nil, nil, true, []any{"firefox"}))
-	b.call("productOnDepot_updateObjects", []fleet.Row{{"productId": "firefox", "productType": "LocalbootProduct", "productVersion": "115.0", "packageVersion": "1", "depotId": depot1, "locked": true}})
-	b.same("not one that is being changed", here(server, "depot2.example.org"), ask(nil, nil, false, []any{"firefox"}))
 }
 
 // installCase takes a product through the changes of a depot.

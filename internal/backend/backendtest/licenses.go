@@ -163,7 +163,7 @@ func (b *bench) licensed() {
 	b.call("product_createLocalboot", "writer", "1", "1", "Writer", true, "setup.sh")
 	b.call("productOnDepot_create", "writer", "LocalbootProduct", "1", "1", "server.example.org")
 	for n := range 2 {
-		b.call("productOnClient_create", "writer", "LocalbootProduct", client(n+1), nil, "not_installed", "setup")
+		b.call("productOnClient_create", "writer", "LocalbootProduct", client(n+1), "not_installed", "setup")
 	}
 }
 

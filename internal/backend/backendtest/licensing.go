@@ -12,7 +12,7 @@ var licensingCases = map[string]func(*bench){
 		numbers := func(of map[string]any) any { return of["client_numbers"] }
 		b.same("nobody", map[string]any{"all": int64(0), "windows": int64(0), "linux": int64(0), "macos": int64(0)}, numbers(before))
 		b.servers()
-		b.call("productOnClient_create", "opsi-linux-client-agent", "LocalbootProduct", "pc1.example.org", nil, "installed")
+		b.call("productOnClient_create", "opsi-linux-client-agent", "LocalbootProduct", "pc1.example.org", "installed")
 		info := b.licensing()
 		b.same("one client", map[string]any{"all": int64(1), "windows": int64(0), "linux": int64(1), "macos": int64(0)}, numbers(info))
 		available := info["available_modules"].([]any)

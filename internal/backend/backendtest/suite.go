@@ -25,7 +25,8 @@ import (
 func Run(t *testing.T, b methods.Backend) {
 	used := map[string]bool{}
 	hand := all(
-		handCases, auditCases, licensingCases, licenseCases, wanCases, slotCases,
+		handCases, serviceCases, paramCases, sequenceCases, untypedCases, fleetwideCases, credentialCases,
+		auditCases, licensingCases, licenseCases, leaseCases, wanCases, slotCases,
 		dependencyCases, hostCases, selectionCases,
 		hostControlCases,
 		depotCases,
@@ -55,7 +56,7 @@ func Run(t *testing.T, b methods.Backend) {
 			t.Errorf("method %s has no case", m.Name)
 		}
 	}
-	for name, c := range all(ruleCases, auditRules, licenseRules, wanRules, hostRules) {
+	for name, c := range all(ruleCases, completeRules, auditRules, licenseRules, wanRules, hostRules) {
 		t.Run(name, func(t *testing.T) { c(newBench(t, b)) })
 	}
 }
@@ -92,6 +93,16 @@ func creatorOf(t *testing.T, class *fleet.Class, typ string) *methods.Method {
 		}
 	}
 	t.Fatalf("class %s has no create method for %q", class.Name, typ)
+	return nil
+}
+
+func methodNamed(t *testing.T, name string) *methods.Method {
+	for _, m := range catalog.Table() {
+		if m.Name == name {
+			return m
+		}
+	}
+	t.Fatalf("no method %s", name)
 	return nil
 }
 
@@ -164,6 +175,11 @@ func (b *bench) same(what string, want, got any) {
 	if d := cmp.Diff(plain(want), plain(got)); d != "" {
 		b.Errorf("%s (-want +got):\n%s", what, d)
 	}
+}
+
+// params are attributes and a filter, as clients send them.
+func params(attributes []any, filter map[string]any) methods.Params {
+	return methods.Params{Positional: []any{attributes}, Named: filter}
 }
 
 // plain reduces results to what the wire can tell apart.

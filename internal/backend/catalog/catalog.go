@@ -5,11 +5,16 @@ package catalog
 
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/about"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/fleetwide"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hostcontrol"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -17,11 +22,16 @@ import (
 
 func groups() []methods.Group {
 	return []methods.Group{
+		about.Group(),
+		credential.Group(),
 		depots.Group(),
+		fleetwide.Group(),
 		hostcontrol.Group(),
 		hosts.Group(),
 		inventory.Group(),
 		licence.Group(),
+		params.Group(),
+		products.Group(),
 		workingcopy.Group(),
 	}
 }

@@ -50,7 +50,7 @@ var actors = []struct {
 var secrets = map[string][]string{
 	own:    {"0123456789abcdef0123456789abcdef", "one-time-own", "KEY-OWN", "audit-key-own"},
 	others: {"abcdef0123456789abcdef0123456789", "one-time-other", "KEY-OTHER", "audit-key-other"},
-	"":     {"1123456789abcdef0123456789abcdef", "2123456789abcdef0123456789abcdef", "POOL-KEY", "otp-secret"},
+	"":     {"1123456789abcdef0123456789abcdef", "2123456789abcdef0123456789abcdef", "POOL-KEY", "otp-secret", "share-password"},
 }
 
 // sample is one object of a class and type that belongs to the host, where
@@ -111,7 +111,8 @@ func newBench(t *testing.T) *bench {
 		Logs:  &logs{},
 		Reach: away{},
 		Depot: depot{}, Certificates: depot{},
-		Info: map[string]any{"version": "test"},
+		Authority: []byte("PEM"),
+		Info:      map[string]any{"version": "test"},
 	}
 	b := &bench{t, s, catalog.New(s, ports)}
 	b.fill()
@@ -121,6 +122,10 @@ func newBench(t *testing.T) *bench {
 // fill makes the fleet what it was: every class with objects of both hosts.
 func (b *bench) fill() {
 	b.t.Helper()
+	admin := methods.Actor{Role: methods.Administrator, ID: "anna"}
+	if _, err := b.b.Call(b.t.Context(), admin, "user_setCredentials", methods.Pos("pcpatch", "share-password")); err != nil {
+		b.t.Fatal(err)
+	}
 	err := b.s.Update(context.Background(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
 		for _, c := range fleet.Classes() {
 			for _, host := range []string{own, others} {
@@ -134,7 +139,12 @@ func (b *bench) fill() {
 		if _, err := tx.Delete(depots.Intents, nil); err != nil {
 			return err
 		}
-		return tx.Put(depots.Intents, intent("firefox"))
+		if err := tx.Put(depots.Intents, intent("firefox")); err != nil {
+			return err
+		}
+		// So that the clients' depot has what they are asked to install.
+		return tx.Put(fleet.ProductsOnDepots, fleet.Row{"productId": "firefox", "productType": fleet.LocalbootProduct,
+			"productVersion": "115.0", "packageVersion": "1", "depotId": "server.example.org"})
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -143,6 +153,10 @@ func (b *bench) fill() {
 
 // logs keeps logs in memory.
 type logs struct{ kept sync.Map }
+
+func (*logs) Limits() methods.LogLimits {
+	return methods.LogLimits{Size: 10, Types: []string{"instlog"}}
+}
 
 func (l *logs) Write(typ, object string, data []byte, _ bool) error {
 	l.kept.Store(typ+object, data)
@@ -157,13 +171,48 @@ func (l *logs) Read(typ, object string, _ int64) ([]byte, error) {
 
 // handArguments are for the methods that are written by hand.
 var handArguments = map[string]func(host string) []any{
-	"backend_getInterface":                    func(string) []any { return nil },
-	"backend_info":                            func(string) []any { return nil },
-	"backend_exit":                            func(string) []any { return nil },
-	"backend_getLicensingInfo":                func(string) []any { return nil },
-	"accessControl_authenticated":             func(string) []any { return nil },
-	"accessControl_userIsAdmin":               func(string) []any { return nil },
-	"getServiceTime":                          func(string) []any { return nil },
+	"backend_getInterface":                          func(string) []any { return nil },
+	"backend_info":                                  func(string) []any { return nil },
+	"backend_exit":                                  func(string) []any { return nil },
+	"backend_getLicensingInfo":                      func(string) []any { return nil },
+	"accessControl_authenticated":                   func(string) []any { return nil },
+	"accessControl_userIsAdmin":                     func(string) []any { return nil },
+	"accessControl_userIsReadOnlyUser":              func(string) []any { return nil },
+	"accessControl_getUserGroups":                   func(string) []any { return nil },
+	"userIsReadOnlyUser":                            func(string) []any { return nil },
+	"getServiceTime":                                func(string) []any { return nil },
+	"user_getCredentials":                           func(h string) []any { return []any{"pcpatch", h} },
+	"user_setCredentials":                           func(string) []any { return []any{"pcpatch", "share-password"} },
+	"getClientIDs":                                  func(string) []any { return nil },
+	"getClientsOnDepot":                             func(string) []any { return []any{"server.example.org"} },
+	"getClientsWithProducts":                        func(string) []any { return []any{"firefox"} },
+	"getClientsWithActionRequest":                   func(string) []any { return []any{"setup"} },
+	"getClientsWithOutdatedProduct":                 func(string) []any { return []any{"firefox"} },
+	"getSoftwareAuditDataCount":                     func(string) []any { return nil },
+	"getHardwareAuditDataCount":                     func(string) []any { return nil },
+	"setProductActionRequest":                       func(h string) []any { return []any{"firefox", h, "setup"} },
+	"setupWhereInstalled":                           func(string) []any { return []any{"firefox"} },
+	"setupWhereNotInstalled":                        func(string) []any { return []any{"firefox"} },
+	"setupWhereFailed":                              func(string) []any { return []any{"firefox"} },
+	"updateWhereInstalled":                          func(string) []any { return []any{"firefox"} },
+	"uninstallWhereInstalled":                       func(string) []any { return []any{"firefox"} },
+	"setActionRequestWhereOutdated":                 func(string) []any { return []any{"setup", "firefox"} },
+	"setActionRequestWhereOutdatedWithDependencies": func(string) []any { return []any{"setup", "firefox"} },
+	"setProductActionRequestForHostGroup":           func(string) []any { return []any{"Office", "firefox", "none"} },
+	"setProductActionRequestForProductGroup":        func(string) []any { return []any{"Office", "basics", "none"} },
+	"setProductPropertyForHostGroup":                func(string) []any { return []any{"firefox", "language", "en", "Office"} },
+	"groupname_exists":                              func(string) []any { return []any{"Office"} },
+	"group_rename":                                  func(string) []any { return []any{"Office", fmt.Sprintf("g%d", time.Now().UnixNano())} },
+	"getKioskProductInfosForClient":                 func(h string) []any { return []any{h} },
+	"getDomain":                                     func(string) []any { return nil },
+	"getOpsiCACert":                                 func(string) []any { return nil },
+	"getDepotId":                                    func(h string) []any { return []any{h} },
+	"getProductOrdering":                            func(string) []any { return []any{"depot1.example.org"} },
+	"backend_getSystemConfiguration":                func(string) []any { return nil },
+	"productOnClient_getActionGroups":               func(h string) []any { return []any{h} },
+	"productOnClient_updateObjectsWithDependencies": func(h string) []any {
+		return []any{[]any{sample(fleet.ProductsOnClients, "", h)}}
+	},
 	"log_write":                               func(h string) []any { return []any{"instlog", "text", h} },
 	"log_read":                                func(h string) []any { return []any{"instlog", h} },
 	"journal_getEntries":                      func(h string) []any { return []any{h} },
@@ -178,6 +227,9 @@ var handArguments = map[string]func(host string) []any{
 	"licenseOnClient_getOrCreateObject":       func(h string) []any { return []any{h, "pool1"} },
 	"host_getWANMode":                         func(host string) []any { return []any{host} },
 	"host_select":                             func(host string) []any { return []any{"id = " + host} },
+	"licenseOnClient_reserve":                 func(h string) []any { return []any{h, "pool1"} },
+	"licenseOnClient_release":                 func(h string) []any { return []any{h, "pool1"} },
+	"licensePool_getUsage":                    func(string) []any { return nil },
 	"changeWANConfig":                         func(h string) []any { return []any{true, h} },
 	"depot_acquireTransferSlot":               func(h string) []any { return []any{"depot1.example.org", h} },
 	"depot_releaseTransferSlot":               func(h string) []any { return []any{"depot1.example.org", h, "none"} },
@@ -275,11 +327,11 @@ func arguments(t *testing.T, m *methods.Method, host string) methods.Params {
 		}
 		return methods.Params{Named: f}
 	case "delete":
-		var ident []any
+		named := map[string]any{}
 		for _, col := range c.Ident() {
-			ident = append(ident, r[col.Name])
+			named[col.Name] = r[col.Name]
 		}
-		return methods.Pos(ident...)
+		return methods.Params{Named: named}
 	}
 	if c == fleet.Hosts { // nothing that raises anybody; see TestHost_DoesNotRaiseItself
 		delete(r, "opsiHostKey")

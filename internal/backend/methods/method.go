@@ -13,6 +13,7 @@ import (
 type Param struct {
 	Name     string
 	Optional bool
+	Default  any  // of an optional parameter that is not given, or null
 	Rest     bool // "**": takes all further named arguments, as filters do
 }
 
@@ -34,7 +35,11 @@ type Method struct {
 	Doc    string
 	Class  *fleet.Class // of the generated methods
 	Writes bool
-	Do     func(*Call) (any, error)
+	// Deprecated methods are opsi's own former ones, which its administrators'
+	// scripts still call; Instead names what replaced it, if one method does.
+	Deprecated bool
+	Instead    string
+	Do         func(*Call) (any, error)
 }
 
 // Allows tells whether a role may call the method at all. What a host may see
@@ -92,7 +97,13 @@ func (m *Method) bind(p Params) (args, rest map[string]any, err error) {
 		}
 	}
 	for _, q := range plain {
-		if v, given := args[q.Name]; !q.Optional && (!given || v == nil) {
+		if args[q.Name] != nil {
+			continue
+		}
+		if q.Default != nil {
+			args[q.Name] = q.Default
+		}
+		if !q.Optional {
 			return nil, nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s is missing (%s)", m.Name, q.Name, m.Signature())
 		}
 	}
@@ -154,9 +165,10 @@ func (c *Call) Texts(name string) ([]string, error) {
 	return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter %s wants a list of texts", c.Method.Name, name)
 }
 
-// Flag is a boolean argument with a default.
+// Flag is a boolean argument with a default, in the forms that opsi's clients
+// send: true, "true", 1.
 func (c *Call) Flag(name string, def bool) bool {
-	if v, ok := c.Args[name].(bool); ok {
+	if v, err := fleet.Truth(c.Args[name]); err == nil {
 		return v
 	}
 	return def
@@ -228,8 +240,20 @@ func (c *Call) UpdateAt(fn func(*store.Tx) error) (store.Position, error) {
 	return c.s.store.UpdateAt(c.Context, c.Origin(), fn)
 }
 
-// Ports are the parts that answer here.
+// Table is what can be called, sorted by name.
+func (c *Call) Table() []*Method {
+	out := make([]*Method, len(c.s.names))
+	for i, name := range c.s.names {
+		out[i] = c.s.table[name]
+	}
+	return out
+}
+
+// Ports are the parts that this service has.
 func (c *Call) Ports() Ports { return c.s.ports }
+
+// Class finds a class that the service keeps rows of; nil if it keeps none.
+func (c *Call) Class(name string) *fleet.Class { return c.s.store.Class(name) }
 
 // Classes are all that the service keeps rows of.
 func (c *Call) Classes() []*fleet.Class {

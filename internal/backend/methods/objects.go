@@ -19,10 +19,32 @@ var creators = map[string]string{
 	"LicenseContract": "create", "LicensePool": "create",
 }
 
-// fixedByType are columns that a type decides; its create method does not take them.
-var fixedByType = map[string]fleet.Row{
-	fleet.BoolConfig:      {"possibleValues": []any{true, false}, "editable": false, "multiValue": false},
-	"BoolProductProperty": {"possibleValues": []any{true, false}, "editable": false, "multiValue": false},
+// firstParams is the order in which opsi's create methods take their
+// parameters, where it is not that of the columns; the others follow.
+var firstParams = map[string]string{
+	"productOnClient":      "productId productType clientId installationStatus actionRequest lastAction actionProgress actionResult productVersion packageVersion modificationTime",
+	fleet.LocalbootProduct: "id productVersion packageVersion name licenseRequired setupScript uninstallScript updateScript alwaysScript onceScript priority description advice changelog productClassIds windowsSoftwareIds",
+	fleet.NetbootProduct:   "id productVersion packageVersion name licenseRequired setupScript uninstallScript updateScript alwaysScript onceScript priority description advice changelog productClassIds windowsSoftwareIds pxeConfigTemplate",
+}
+
+// deleteParams is the same for the delete methods.
+var deleteParams = map[string]string{
+	"productOnClient": "productId clientId productType",
+	"productOnDepot":  "productId depotId productType productVersion packageVersion",
+	"group":           "id type",
+}
+
+// inOrder sorts parameters by a list of names; those not in it stay behind.
+func inOrder(ps []Param, names string) []Param {
+	order := strings.Fields(names)
+	place := func(p Param) int {
+		if i := slices.Index(order, p.Name); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	slices.SortStableFunc(ps, func(a, b Param) int { return place(a) - place(b) })
+	return ps
 }
 
 // classMethods generates a class's methods.
@@ -38,16 +60,28 @@ func classMethods(class *fleet.Class) []*Method {
 	ms := []*Method{
 		row("getObjects", reads, "The objects that match the filter, with the attributes asked for, or all.", getObjects, attributes, filter),
 		row("getHashes", reads, "The same as getObjects.", getObjects, attributes, filter),
-		row("getIdents", reads, "The identities of the objects that match: as str, dict, list or tuple.", getIdents, Param{Name: "returnType", Optional: true}, filter),
+		row("getIdents", reads, "The identities of the objects that match: as str, dict, list or tuple.", getIdents, Param{Name: "returnType", Optional: true, Default: "str"}, filter),
 		row("insertObject", replaces, "Creates the object, or replaces it whole.", writeObjects(replace), Param{Name: class.Name}),
 		row("createObjects", replaces, "Creates the objects, or replaces them whole.", writeObjects(replace), Param{Name: plural(class)}),
 		row("updateObject", changes, "Changes the attributes given of an object that exists.", writeObjects(patch), Param{Name: class.Name}),
 		row("updateObjects", changes, "Changes the attributes given; creates what is missing.", writeObjects(merge), Param{Name: plural(class)}),
 		row("deleteObjects", deletes, "Deletes the objects, with all that belongs to them.", deleteObjects, Param{Name: plural(class)}),
 	}
+	ms[1].Deprecated, ms[1].Instead = true, ms[0].Name
 	var idents []Param
 	for _, col := range class.Ident() {
-		idents = append(idents, Param{Name: col.Name, Optional: len(idents) > 0})
+		idents = append(idents, Param{Name: col.Name})
+	}
+	for i := range inOrder(idents, deleteParams[class.Name]) {
+		idents[i].Optional = i > 0
+	}
+	if class.Open {
+		for _, col := range class.Columns {
+			if !col.Ident {
+				idents = append(idents, Param{Name: col.Name, Optional: true})
+			}
+		}
+		idents = append(idents, Param{Name: "fields", Rest: true})
 	}
 	ms = append(ms, row("delete", deletes, "Deletes by identity; * stands for any text, a list for several.", deleteByIdent, idents...))
 	types := class.Types
@@ -57,7 +91,25 @@ func classMethods(class *fleet.Class) []*Method {
 	for _, typ := range types {
 		ms = append(ms, row(creator(typ), replaces, "Creates the object from its attributes.", createFrom(typ), createParams(class, typ)...))
 	}
+	if class == fleet.Configs || class == fleet.ProductProperties {
+		ms = append(ms, row("create", replaces, "Creates the object from its attributes; its values are text unless a type says otherwise.", createFrom(""),
+			untypedParams(class)...))
+	}
 	return ms
+}
+
+// untypedParams are those of a create method that is told the type, as opsi
+// has one of product properties.
+func untypedParams(class *fleet.Class) []Param {
+	ps := createParams(class, class.Types[0])
+	at := 0
+	for range class.Ident() {
+		at++
+	}
+	if class == fleet.Configs { // it takes the type by name only
+		at = len(ps)
+	}
+	return slices.Insert(ps, at, Param{Name: "type", Optional: true})
 }
 
 func creator(typ string) string {
@@ -70,7 +122,12 @@ func creator(typ string) string {
 	return "create" + typ
 }
 
-func plural(class *fleet.Class) string { return class.Name + "s" }
+func plural(class *fleet.Class) string {
+	if stem, ok := strings.CutSuffix(class.Name, "y"); ok {
+		return stem + "ies"
+	}
+	return class.Name + "s"
+}
 
 // createParams are the columns of the type, identity first, as opsi's
 // constructors take them.
@@ -78,18 +135,21 @@ func createParams(class *fleet.Class, typ string) []Param {
 	var ps []Param
 	for _, ident := range []bool{true, false} {
 		for _, col := range class.Columns {
-			if _, fixed := fixedByType[typ][col.Name]; col.Ident != ident || fixed || !col.Has(typ) || col.Name == "type" {
+			if _, fixed := decided[typ][col.Name]; col.Ident != ident || fixed || !col.Has(typ) || col.Name == "type" {
 				continue
 			}
 			ps = append(ps, Param{Name: col.Name, Optional: !ident || col.Default != nil})
 		}
 	}
+	names := firstParams[typ]
+	if typ == "" {
+		names = firstParams[class.Name]
+	}
+	inOrder(ps, names)
 	// An optional identity column may not stand before a needed one: positions
 	// would shift.
 	for i := len(ps) - 2; i >= 0; i-- {
-		if !ps[i+1].Optional {
-			ps[i].Optional = false
-		}
+		ps[i].Optional = ps[i].Optional && ps[i+1].Optional
 	}
 	if class.Open {
 		ps = append(ps, Param{Name: "fields", Rest: true})
@@ -173,7 +233,7 @@ func getIdents(c *Call) (any, error) {
 }
 
 // writeObjects runs one way of writing over all objects given, in one transaction.
-func writeObjects(write func(*Call, *store.Tx, fleet.Row) error) func(*Call) (any, error) {
+func writeObjects(write func(*Call, *store.Tx, *fleet.Class, fleet.Row) error) func(*Call) (any, error) {
 	return func(c *Call) (any, error) {
 		rows, err := c.Rows(c.Method.Params[0].Name)
 		if err != nil {
@@ -181,11 +241,11 @@ func writeObjects(write func(*Call, *store.Tx, fleet.Row) error) func(*Call) (an
 		}
 		return nil, c.Update(func(tx *store.Tx) error {
 			for _, r := range rows {
-				r = clean(c.Method.Class, r)
+				r = Clean(c.Method.Class, r)
 				if err := c.mayWriteRow(tx, c.Method.Class, r); err != nil {
 					return err
 				}
-				if err := write(c, tx, r); err != nil {
+				if err := write(c, tx, c.Method.Class, r); err != nil {
 					return err
 				}
 			}
@@ -194,8 +254,8 @@ func writeObjects(write func(*Call, *store.Tx, fleet.Row) error) func(*Call) (an
 	}
 }
 
-// clean takes out what the wire adds to an object.
-func clean(class *fleet.Class, r fleet.Row) fleet.Row {
+// Clean takes out what the wire adds to an object.
+func Clean(class *fleet.Class, r fleet.Row) fleet.Row {
 	r = r.Clone()
 	delete(r, "ident")
 	if len(class.Types) == 0 {
@@ -204,9 +264,12 @@ func clean(class *fleet.Class, r fleet.Row) fleet.Row {
 	return r
 }
 
-func replace(c *Call, tx *store.Tx, r fleet.Row) error {
-	r = Fixed(r)
-	if c.Method.Class == fleet.Hosts && r["opsiHostKey"] == nil {
+func replace(c *Call, tx *store.Tx, class *fleet.Class, r fleet.Row) error {
+	r, err := complete(tx, class, nil, r)
+	if err != nil {
+		return err
+	}
+	if class == fleet.Hosts && r["opsiHostKey"] == nil {
 		key, err := hostKeyOf(tx, r)
 		if err != nil {
 			return err
@@ -217,20 +280,11 @@ func replace(c *Call, tx *store.Tx, r fleet.Row) error {
 		if g.Guard == nil {
 			continue
 		}
-		if err := g.Guard(c, tx, c.Method.Class, r); err != nil {
+		if err := g.Guard(c, tx, class, r); err != nil {
 			return err
 		}
 	}
-	return tx.Put(c.Method.Class, r)
-}
-
-// Fixed sets the columns that a row's type decides.
-func Fixed(r fleet.Row) fleet.Row {
-	r = r.Clone()
-	for name, v := range fixedByType[r.Str("type")] {
-		r[name] = v
-	}
-	return r
+	return tx.Put(class, r)
 }
 
 // hostKeyOf keeps the key that a host has, and makes one for a new host: there
@@ -247,21 +301,34 @@ func hostKeyOf(tx *store.Tx, r fleet.Row) (string, error) {
 }
 
 // patch leaves alone what is not given; opsi clients send null for that.
-func patch(c *Call, tx *store.Tx, r fleet.Row) error {
+func patch(c *Call, tx *store.Tx, class *fleet.Class, r fleet.Row) error {
 	for name, v := range r {
 		if v == nil {
 			delete(r, name)
 		}
 	}
-	return tx.Patch(c.Method.Class, r)
+	r, err := patched(tx, class, r)
+	if err != nil {
+		return err
+	}
+	return tx.Patch(class, r)
 }
 
-func merge(c *Call, tx *store.Tx, r fleet.Row) error {
-	err := patch(c, tx, r)
+func merge(c *Call, tx *store.Tx, class *fleet.Class, r fleet.Row) error {
+	err := patch(c, tx, class, r)
 	if fleet.CodeOf(err) == fleet.NotFound {
-		return replace(c, tx, r)
+		return replace(c, tx, class, r)
 	}
 	return err
+}
+
+// MergeRow writes a row as updateObjects does: with the caller's rights,
+// leaving alone what is not given, creating what is missing.
+func (c *Call) MergeRow(tx *store.Tx, class *fleet.Class, r fleet.Row) error {
+	if err := c.mayWriteRow(tx, class, r); err != nil {
+		return err
+	}
+	return merge(c, tx, class, r)
 }
 
 func deleteObjects(c *Call) (any, error) {
@@ -271,7 +338,7 @@ func deleteObjects(c *Call) (any, error) {
 	}
 	return nil, c.Update(func(tx *store.Tx) error {
 		for _, r := range rows {
-			r, err := c.Method.Class.Check(clean(c.Method.Class, r), fleet.Updating)
+			r, err := c.Method.Class.Check(Clean(c.Method.Class, r), fleet.Updating)
 			if err != nil {
 				return err
 			}
@@ -288,9 +355,11 @@ func deleteObjects(c *Call) (any, error) {
 
 func deleteByIdent(c *Call) (any, error) {
 	f := fleet.Filter{}
-	for name, v := range c.Args {
-		if v != nil {
-			f[name] = v
+	for _, from := range []map[string]any{c.Args, c.Rest} {
+		for name, v := range from {
+			if list, isList := v.([]any); v != nil && !(isList && len(list) == 0) { // both mean any
+				f[name] = v
+			}
 		}
 	}
 	if len(f) == 0 {
@@ -343,7 +412,7 @@ func createFrom(typ string) func(*Call) (any, error) {
 			if err := c.mayWriteRow(tx, c.Method.Class, r); err != nil {
 				return err
 			}
-			return replace(c, tx, r)
+			return replace(c, tx, c.Method.Class, r)
 		})
 	}
 }

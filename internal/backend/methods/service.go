@@ -25,12 +25,22 @@ type Ports struct {
 	Depot DepotServer
 	// Certificates signs those of depot servers.
 	Certificates Certificates
+	// Authority is the certificate of the server's certificate authority, PEM.
+	Authority []byte
 }
 
 // Logs keeps one log a type and object.
 type Logs interface {
 	Write(logType, object string, data []byte, appendTo bool) error
 	Read(logType, object string, maxSize int64) ([]byte, error)
+	Limits() LogLimits
+}
+
+// LogLimits are what whoever sends logs has to know.
+type LogLimits struct {
+	Size    int64 // bytes of one log
+	Rotated int   // former logs that are kept
+	Types   []string
 }
 
 // Group is a part of the method table that is written by hand, in a package of
@@ -42,6 +52,8 @@ type Group struct {
 	Guard func(c *Call, tx *store.Tx, class *fleet.Class, r fleet.Row) error
 	// Classes are the group's own bookkeeping, for [store.Open].
 	Classes []*fleet.Class
+	// Absent are methods of opsi that are not here, each with the reason.
+	Absent map[string]string
 }
 
 // Service answers method calls over a store.
@@ -71,7 +83,6 @@ func Table(groups ...Group) []*Method {
 	for _, c := range fleet.Classes() {
 		all = append(all, classMethods(c)...)
 	}
-	all = slices.Concat(all, stateMethods(), productMethods(), dependencyMethods(), serviceMethods())
 	for _, g := range groups {
 		all = append(all, g.Methods...)
 	}
@@ -104,11 +115,7 @@ func Part(ports Ports, table []*Method, answers func(*Method) bool) *Service {
 func (s *Service) Call(ctx context.Context, actor Actor, name string, p Params) (any, error) {
 	m := s.table[name]
 	if m == nil {
-		hint := ""
-		if near, ok := nearest.Suggest(name, s.names); ok {
-			hint = fmt.Sprintf(" (did you mean %q?)", near)
-		}
-		return nil, fleet.Errorf(fleet.NotFound, "cannot call %q: no such method%s", name, hint)
+		return nil, fleet.WithClass(s.unknown(name), "ValueError") // by which opsi's clients know it
 	}
 	if !m.Allows(actor.Role) {
 		return nil, fleet.Errorf(fleet.Denied, "cannot call %s: not allowed for %s %s", name, actor.Role, actor.ID)
@@ -118,6 +125,19 @@ func (s *Service) Call(ctx context.Context, actor Actor, name string, p Params) 
 		return nil, err
 	}
 	return m.Do(&Call{Context: ctx, Actor: actor, s: s, Method: m, Args: args, Rest: rest})
+}
+
+func (s *Service) unknown(name string) error {
+	for _, g := range s.groups {
+		if why := g.Absent[name]; why != "" {
+			return fleet.Errorf(fleet.NotHere, "cannot call %s: not supported: %s", name, why)
+		}
+	}
+	hint := ""
+	if near, ok := nearest.Suggest(name, s.names); ok {
+		hint = fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return fleet.Errorf(fleet.NotFound, "cannot call %q: no such method%s", name, hint)
 }
 
 // NewHostKey makes a host key: 128 random bits in hexadecimal.

@@ -39,6 +39,7 @@ var foreign = map[string]fleet.Code{
 	"KeyError":                   fleet.Invalid,
 	"BackendModuleDisabledError": fleet.NotHere,
 	"LicenseMissingError":        fleet.NotFound,
+	"LicenseConfigurationError":  fleet.Conflict,
 }
 
 func classOf(code fleet.Code) string {
@@ -80,6 +81,7 @@ func codeOf(code, class string) fleet.Code {
 // fault is the error of one answer.
 type fault struct {
 	code    fleet.Code
+	class   string // opsi's name for it, where it is not the code's usual one
 	text    string
 	hint    string
 	details string // for administrators only
@@ -88,7 +90,7 @@ type fault struct {
 // object is the error as JSON-RPC 2.0 or as the older form has it. The number
 // is 0 as opsi sends it: the meaning is in the class and in our code.
 func (f *fault) object(v2 bool) map[string]any {
-	data := map[string]any{"class": classOf(f.code), "details": nil, "code": string(f.code)}
+	data := map[string]any{"class": cmp.Or(f.class, classOf(f.code)), "details": nil, "code": string(f.code)}
 	if f.details != "" {
 		data["details"] = f.details
 	}
@@ -115,11 +117,15 @@ func parseFault(v any) *fleet.Error {
 		data = obj
 	}
 	str := func(m map[string]any, key string) string { s, _ := m[key].(string); return s }
-	return &fleet.Error{
+	e := &fleet.Error{
 		Code: codeOf(str(data, "code"), str(data, "class")),
 		Text: cmp.Or(str(obj, "message"), str(obj, "text"), "server reports an error without a text"),
 		Next: str(data, "hint"),
 	}
+	if class := str(data, "class"); class != classOf(e.Code) {
+		e.Class = class
+	}
+	return e
 }
 
 // A RetryAfter in the chain of an Unavailable error says when to ask again. A

@@ -185,7 +185,7 @@ func (x *exchange) fault(method string, err error) *fault {
 	if err == nil {
 		return nil
 	}
-	f := &fault{code: fleet.CodeOf(err), text: err.Error(), hint: fleet.HintOf(err)}
+	f := &fault{code: fleet.CodeOf(err), class: fleet.ClassOf(err), text: err.Error(), hint: fleet.HintOf(err)}
 	if errors.Is(err, context.Canceled) && x.r.Context().Err() != nil {
 		return f // the caller went away
 	}

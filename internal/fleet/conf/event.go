@@ -52,6 +52,23 @@ type EventConfig struct {
 	CacheDynamicBandwidth    bool
 	ProcessActions           bool
 	Reboot                   bool
+	Groups                   ProductGroups
+}
+
+// ProductGroups are the product groups that a selection names.
+type ProductGroups struct {
+	Include []string // if any: only products of these
+	Exclude []string // no product of these
+}
+
+// CacheGroups select what the caches hold, whatever the event.
+func (s *Settings) CacheGroups() ProductGroups { return s.groups("cache_service") }
+
+func (s *Settings) groups(section string) ProductGroups {
+	return ProductGroups{
+		Include: parseList(s.String(section, "include_product_group_ids")),
+		Exclude: parseList(s.String(section, "exclude_product_group_ids")),
+	}
 }
 
 // Resolve lists the event configurations by id, without templates, each with
@@ -222,6 +239,7 @@ func (s *Settings) fill(e *EventConfig, section string) {
 	e.CacheDynamicBandwidth = s.Bool(section, "cache_dynamic_bandwidth")
 	e.ProcessActions = s.Bool(section, "process_actions")
 	e.Reboot = s.Bool(section, "reboot")
+	e.Groups = s.groups(section)
 }
 
 // flags lists the state flags that a precondition names.

@@ -58,6 +58,8 @@ var keys = []Key{
 
 	{Section: "cache_service", Name: "storage_dir", Kind: String, Default: "%global.base_dir%/cache", Class: Trust, Doc: "folder that holds the caches: depot and config"},
 	{Section: "cache_service", Name: "product_cache_max_size", Kind: Int, Default: "20000000000", Class: Data, Unit: "bytes", Max: math.MaxInt64, Doc: "upper limit of the product cache"},
+	{Section: "cache_service", Name: "include_product_group_ids", Kind: List, Class: Data, Doc: "product groups whose products are cached and installed, with what they depend on; none: all products"},
+	{Section: "cache_service", Name: "exclude_product_group_ids", Kind: List, Class: Data, Doc: "product groups whose products are neither cached nor installed, unless another product depends on them"},
 
 	{Section: "depot_server", Name: "master_depot_id", Kind: String, Class: Data, Doc: "the client's depot; empty: the host parameter clientconfig.depot.id"},
 	{Section: "depot_server", Name: "depot_id", Kind: String, Class: Data, Doc: "the depot to fetch from, whatever would be chosen"},
@@ -85,6 +87,8 @@ var keys = []Key{
 	{Section: "event_*", Name: "depot_protocol", Kind: String, Class: Data, Values: []string{"webdav", "cifs"}, Doc: "how the depot is read; empty: the host parameter clientconfig.depot.protocol"},
 	{Section: "event_*", Name: "cache_max_bandwidth", Kind: Int, Default: "0", Class: Data, Unit: "bytes a second", Doc: "upper limit of caching; 0 or less: unlimited"},
 	{Section: "event_*", Name: "cache_dynamic_bandwidth", Kind: Bool, Default: "false", Class: Data, Doc: "let caching yield to other traffic"},
+	{Section: "event_*", Name: "include_product_group_ids", Kind: List, Class: Data, Doc: "as in cache_service, for this event; both must let a product through"},
+	{Section: "event_*", Name: "exclude_product_group_ids", Kind: List, Class: Data, Doc: "as in cache_service, for this event"},
 	{Section: "event_*", Name: "process_actions", Kind: Bool, Default: "true", Class: Data, Doc: "process the product actions"},
 	{Section: "event_*", Name: "reboot", Kind: Bool, Default: "false", Class: Data, Doc: "request a reboot at the end of the event"},
 

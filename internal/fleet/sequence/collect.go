@@ -200,6 +200,22 @@ func (c *collection) want(id fleet.ProductID) *want {
 	return w
 }
 
+// binding are the dependencies that order the products.
+func (c *collection) binding(products []fleet.ProductID) []fleet.ProductDependency {
+	var out []fleet.ProductDependency
+	for _, id := range products {
+		for _, d := range c.deps[task{id, c.wanted[id].action()}] {
+			if d.RequirementType != "" && c.wanted[d.RequiredProductID] != nil {
+				out = append(out, d)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b fleet.ProductDependency) int {
+		return cmp.Or(cmp.Compare(a.ProductID, b.ProductID), cmp.Compare(a.RequiredProductID, b.RequiredProductID))
+	})
+	return out
+}
+
 func (c *collection) priority(id fleet.ProductID) int64 {
 	if c.wanted[id].action() == fleet.Uninstall {
 		return -c.products[id].Priority

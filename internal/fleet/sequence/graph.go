@@ -24,6 +24,14 @@ type graph struct {
 	next   map[fleet.ProductID][]fleet.ProductID
 	before map[fleet.ProductID]int // how many have to come first
 	own    map[fleet.ProductID]int64
+	group  map[fleet.ProductID]*group
+}
+
+// group is what a before or an after holds together, at any remove.
+type group struct {
+	members  []fleet.ProductID // by id
+	priority int64
+	rank     int // its place among the groups
 }
 
 func newGraph(c *collection) *graph {
@@ -56,7 +64,52 @@ func newGraph(c *collection) *graph {
 	for _, then := range g.next {
 		slices.Sort(then)
 	}
+	g.join()
 	return g
+}
+
+// join puts products that wait for each other into one group and ranks the
+// groups: by priority, the higher first, then by the smallest id.
+func (g *graph) join() {
+	near := map[fleet.ProductID][]fleet.ProductID{}
+	for first, thens := range g.next {
+		for _, then := range thens {
+			near[first], near[then] = append(near[first], then), append(near[then], first)
+		}
+	}
+	g.group = map[fleet.ProductID]*group{}
+	var groups []*group
+	for _, id := range g.nodes {
+		if g.group[id] != nil {
+			continue
+		}
+		one := &group{}
+		for open := []fleet.ProductID{id}; len(open) > 0; {
+			at := open[len(open)-1]
+			open = open[:len(open)-1]
+			if g.group[at] == nil {
+				g.group[at], one.members = one, append(one.members, at)
+				open = append(open, near[at]...)
+			}
+		}
+		slices.Sort(one.members)
+		one.priority = g.together(one.members)
+		groups = append(groups, one)
+	}
+	slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Compare(b.priority, a.priority) })
+	for i, one := range groups {
+		one.rank = i
+	}
+}
+
+// together is the priority of a group: the highest of those above 0, else the
+// lowest.
+func (g *graph) together(members []fleet.ProductID) int64 {
+	var highest, lowest int64
+	for _, id := range members {
+		highest, lowest = max(highest, g.own[id]), min(lowest, g.own[id])
+	}
+	return cmp.Or(highest, lowest)
 }
 
 // sort orders all that can be ordered.
@@ -75,11 +128,11 @@ func (g *graph) sort() ([]fleet.ProductID, error) {
 }
 
 // drain takes, again and again, the first of those that wait for nothing: by
-// priority, by the product's own priority, by id.
+// the group's place, by priority, by the product's own priority, by id.
 func (g *graph) drain(priority func(fleet.ProductID) int64) []fleet.ProductID {
 	waits := maps.Clone(g.before)
 	ready := &queue{less: func(a, b fleet.ProductID) bool {
-		return cmp.Or(cmp.Compare(priority(b), priority(a)), cmp.Compare(g.own[b], g.own[a]), cmp.Compare(a, b)) < 0
+		return cmp.Or(cmp.Compare(g.group[a].rank, g.group[b].rank), cmp.Compare(priority(b), priority(a)), cmp.Compare(g.own[b], g.own[a]), cmp.Compare(a, b)) < 0
 	}}
 	for _, id := range g.nodes {
 		if waits[id] == 0 {

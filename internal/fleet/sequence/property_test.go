@@ -1,11 +1,12 @@
 package sequence_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -112,7 +113,7 @@ func TestOrder_InputOrderDoesNotMatter(t *testing.T) {
 			Dependencies: rapid.Permutation(in.Dependencies).Draw(t, "mixed dependencies"),
 		}
 		got, err := sequence.Order(mixed)
-		if diff := cmp.Diff(want, got); diff != "" || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+		if diff := gocmp.Diff(want, got); diff != "" || fmt.Sprint(err) != fmt.Sprint(wantErr) {
 			t.Fatalf("%v, %v\n%s", wantErr, err, diff)
 		}
 	})
@@ -140,8 +141,61 @@ func TestOrder_Stable(t *testing.T) {
 			}
 		}
 		rest, err := sequence.Order(in)
-		if diff := cmp.Diff(plan.Steps[1:], rest.Steps); diff != "" || err != nil {
+		if diff := gocmp.Diff(plan.Steps[1:], rest.Steps); diff != "" || err != nil {
 			t.Fatalf("%v\n%s", err, diff)
+		}
+	})
+}
+
+// Groups are the plan's steps in their order; what a before or an after holds
+// together is in one, and nothing else; groups go by priority.
+func TestOrder_Groups(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := drawInput(t, false)
+		plan, err := sequence.Order(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var flat []sequence.Step
+		group := map[fleet.ProductID]int{}
+		for n, g := range plan.Groups {
+			flat = append(flat, g.Steps...)
+			var highest, lowest int64
+			for _, s := range g.Steps {
+				group[s.ProductID] = n
+				highest, lowest = max(highest, s.Priority), min(lowest, s.Priority)
+			}
+			if want := cmp.Or(highest, lowest); g.Priority != want {
+				t.Fatalf("group %d has priority %d, want %d", n, g.Priority, want)
+			}
+			if n > 0 && plan.Groups[n-1].Priority < g.Priority {
+				t.Fatalf("group %d of priority %d stands behind one of %d", n, g.Priority, plan.Groups[n-1].Priority)
+			}
+		}
+		if diff := gocmp.Diff(plan.Steps, flat); diff != "" {
+			t.Fatalf("groups are not the steps:\n%s", diff)
+		}
+		// Naively: products are joined until nothing more joins.
+		joined := map[fleet.ProductID]fleet.ProductID{}
+		action := map[fleet.ProductID]fleet.Action{}
+		for _, s := range plan.Steps {
+			joined[s.ProductID], action[s.ProductID] = s.ProductID, s.Action
+		}
+		for range plan.Steps {
+			for _, d := range in.Dependencies {
+				if d.RequirementType == "" || action[d.ProductID] != d.ProductAction || action[d.RequiredProductID] == "" {
+					continue
+				}
+				least := min(joined[d.ProductID], joined[d.RequiredProductID])
+				joined[d.ProductID], joined[d.RequiredProductID] = least, least
+			}
+		}
+		for a := range group {
+			for b := range group {
+				if (group[a] == group[b]) != (joined[a] == joined[b]) {
+					t.Fatalf("%s and %s: in one group %v, held together %v", a, b, group[a] == group[b], joined[a] == joined[b])
+				}
+			}
 		}
 	})
 }

@@ -11,14 +11,17 @@
 //     once, custom, uninstall stands.
 //   - The requirement type before or after orders two products whenever both
 //     have an action; without a type nothing is ordered.
-//   - Products go by priority, 100 first, -100 last; for an uninstall the
-//     priority is negated. Equal ones go by product id.
+//   - Products that a before or an after holds together, at any remove, are an
+//     action group, and follow each other without others between. A group has
+//     the highest priority of its products that is above 0, else the lowest.
+//   - Groups go by priority, 100 first, -100 last, and so do products in a
+//     group; for an uninstall the priority is negated. Equal ones go by
+//     product id.
 //
 // A dependency is stronger than a priority. Where opsi moves entries about in
 // one pass, which leaves long chains wrong, this is a topological sort: every
-// before and after holds, always. A product inherits the priority of whatever
-// has to wait for it, so that a driver with priority 90 is not held up behind
-// the whole list by the library that it needs.
+// before and after holds, always. In its group a product inherits the priority
+// of whatever has to wait for it.
 //
 // Products that wait for each other have no order. They and what waits for them
 // are left out and named in the error; the rest can still be worked on.
@@ -63,10 +66,19 @@ type Note struct {
 	Text      string
 }
 
+// Group is an action group, in its order, and the dependencies that hold it
+// together.
+type Group struct {
+	Priority     int64
+	Steps        []Step
+	Dependencies []fleet.ProductDependency
+}
+
 // Plan is the order, first to last, and what was left out.
 type Plan struct {
-	Steps []Step
-	Notes []Note
+	Steps  []Step
+	Groups []Group // the same steps
+	Notes  []Note
 }
 
 // Order makes the plan. The error is a [*CycleError] for every circle of
@@ -82,7 +94,13 @@ func Order(in Input) (Plan, error) {
 	done := map[fleet.ProductID]bool{}
 	for _, id := range order {
 		done[id] = true
-		plan.Steps = append(plan.Steps, c.step(id))
+		step := c.step(id)
+		plan.Steps = append(plan.Steps, step)
+		if last := len(plan.Groups) - 1; last >= 0 && g.group[plan.Groups[last].Steps[0].ProductID] == g.group[id] {
+			plan.Groups[last].Steps = append(plan.Groups[last].Steps, step)
+		} else {
+			plan.Groups = append(plan.Groups, Group{Priority: g.group[id].priority, Steps: []Step{step}, Dependencies: c.binding(g.group[id].members)})
+		}
 	}
 	for id, w := range c.wanted {
 		if !done[id] {

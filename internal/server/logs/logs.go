@@ -2,9 +2,9 @@
 // clientconnect and so on, one file a type and host.
 //
 // Files are DIR/<type>/<host>.log, as on an opsi server, so that people and
-// their scripts find them. A file that would grow beyond 5 MB becomes
-// <host>.log.1 first; one write of more than 10 MB keeps its newest part,
-// from a line start on. Names come from the network: the type is one of a
+// their scripts find them. A log that is replaced, or would grow beyond 5 MB, is
+// kept as <host>.log.1; one write of more than 10 MB keeps its newest part,
+// from a line start on. A host has so no more than 30 MB of a type. Names come from the network: the type is one of a
 // list, the host is a host id, and the files are opened below an os.Root.
 package logs
 
@@ -23,14 +23,16 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 // Types are the kinds of logs, those of opsi.
 var Types = []string{"bootimage", "clientconnect", "instlog", "opsiconfd", "userlogin", "winpe"}
 
-// Sizes in bytes.
+// Sizes in bytes, and former logs that are kept.
 const (
+	keptBefore  = 1
 	rotateAbove = 5_000_000
 	hardLimit   = 10_000_000
 )
@@ -94,6 +96,9 @@ func (l *Logs) write(file string, data []byte, appendTo bool) error {
 	if !appendTo {
 		err := l.save(file+".new", os.O_TRUNC, data)
 		if err == nil {
+			err = l.keep(file)
+		}
+		if err == nil {
 			err = l.root.Rename(file+".new", file)
 		}
 		if err != nil {
@@ -109,6 +114,19 @@ func (l *Logs) write(file string, data []byte, appendTo bool) error {
 	return l.save(file, os.O_APPEND, data)
 }
 
+// keep gives a log, if there is one, its second name. It has the first until
+// another log takes that.
+func (l *Logs) keep(file string) error {
+	err := l.root.Remove(file + ".1")
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = l.root.Link(file, file+".1")
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 func (l *Logs) save(file string, mode int, data []byte) error {
 	f, err := l.root.OpenFile(file, os.O_WRONLY|os.O_CREATE|mode, 0o600)
 	if err != nil {
@@ -116,6 +134,11 @@ func (l *Logs) save(file string, mode int, data []byte) error {
 	}
 	_, err = f.Write(data)
 	return errors.Join(err, f.Close())
+}
+
+// Limits are what whoever sends logs has to know.
+func (*Logs) Limits() methods.LogLimits {
+	return methods.LogLimits{Size: hardLimit, Rotated: keptBefore, Types: slices.Clone(Types)}
 }
 
 // Read returns the newest part of a log: at most maxSize bytes, or all of it if

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -30,6 +31,9 @@ type Self struct {
 // Server makes sure that the store knows its own server, and returns its id.
 func Server(ctx context.Context, s *store.Store, self Self) (id string, err error) {
 	err = s.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		if err := credential.Ensure(tx); err != nil {
+			return err
+		}
 		rows, err := store.All[fleet.Host](tx, fleet.Hosts, fleet.Filter{"type": fleet.OpsiConfigserver})
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
@@ -19,7 +20,7 @@ func newStore(t *testing.T) *store.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	s, err := store.Open(t.Context(), db, time.Now)
+	s, err := store.Open(t.Context(), db, time.Now, credential.Passwords)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +70,25 @@ func TestIdentityStays(t *testing.T) {
 	}
 }
 
+// A database of a former version gets one too.
+func TestFileShareHasAPassword(t *testing.T) {
+	s := newStore(t)
+	server(t, s, self)
+	first := read[credential.Password](t, s, credential.Passwords, nil)
+	if len(first) != 1 || first[0].User != "pcpatch" || len(first[0].Password) != 32 {
+		t.Fatalf("%v", first)
+	}
+	server(t, s, self)
+	if d := cmp.Diff(first, read[credential.Password](t, s, credential.Passwords, nil)); d != "" {
+		t.Errorf("the next start changed it:\n%s", d)
+	}
+	write(t, s, func(tx *store.Tx) error { _, err := tx.Delete(credential.Passwords, nil); return err })
+	server(t, s, self)
+	if got := read[credential.Password](t, s, credential.Passwords, nil); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestParametersAreMadeOnce(t *testing.T) {
 	s := newStore(t)
 	server(t, s, self)
@@ -86,6 +106,23 @@ func TestParametersAreMadeOnce(t *testing.T) {
 	server(t, s, self)
 	if d := cmp.Diff(changed, read[fleet.Config](t, s, fleet.Configs, nil)); d != "" {
 		t.Errorf("a start undid an administrator's work:\n%s", d)
+	}
+}
+
+// Seed A's four switches, with its defaults: nobody is in WAN mode.
+func TestEventSwitches(t *testing.T) {
+	s := newStore(t)
+	server(t, s, self)
+	for id, want := range map[string]bool{
+		"opsiclientd.event_gui_startup.active":                 true,
+		"opsiclientd.event_gui_startup{user_logged_in}.active": true,
+		"opsiclientd.event_net_connection.active":              false,
+		"opsiclientd.event_timer.active":                       false,
+	} {
+		got := read[fleet.Config](t, s, fleet.Configs, fleet.Filter{"id": id})
+		if len(got) != 1 || got[0].Type != fleet.BoolConfig || !cmp.Equal(got[0].DefaultValues, []any{want}) || !cmp.Equal(got[0].PossibleValues, []any{true, false}) {
+			t.Errorf("%s: %+v, want %v", id, got, want)
+		}
 	}
 }
 

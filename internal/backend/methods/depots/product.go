@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -314,7 +315,7 @@ func (ch *Change) repairStates(tx *store.Tx) error {
 		kept := allowed(prop, s.Values)
 		good := known && len(kept) == len(s.Values)
 		if !good && !ours && len(others) > 0 {
-			if depot, err := methods.DepotOf(tx, string(s.ObjectID)); err != nil {
+			if depot, err := params.DepotOf(tx, string(s.ObjectID)); err != nil {
 				return err
 			} else if depot != ch.Tree.DepotID {
 				continue

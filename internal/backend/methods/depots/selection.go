@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 )
 
@@ -27,7 +28,7 @@ var selection string
 func selectionAlgorithm(c *methods.Call) (any, error) {
 	mode := usualSelection
 	err := c.View(func(tx *store.Tx) error {
-		values, err := methods.ParametersOf(tx, c.Actor.ID, selectionParameter)
+		values, err := params.Of(tx, c.Actor.ID, selectionParameter)
 		if v := values[selectionParameter]; len(v) > 0 {
 			if s, ok := v[0].(string); ok && selections[s] {
 				mode = s

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -145,7 +146,7 @@ func slotsAt(tx *store.Tx, slot fleet.Row) (others int, mine fleet.Row, err erro
 
 // slotsOf is how many slots a depot has.
 func slotsOf(tx *store.Tx, depot string) (int, error) {
-	values, err := methods.ParametersOf(tx, depot, slotParameter)
+	values, err := params.Of(tx, depot, slotParameter)
 	if err != nil {
 		return 0, err
 	}

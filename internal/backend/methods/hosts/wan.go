@@ -60,8 +60,8 @@ func wanMethods() []*methods.Method {
 }
 
 func changeWAN(c *methods.Call) (any, error) {
-	enabled, ok := c.Args["enabled"].(bool)
-	if !ok {
+	enabled, err := fleet.Truth(c.Args["enabled"])
+	if err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: parameter enabled wants true or false", c.Method.Name)
 	}
 	clients, err := c.HostIDs("clientIds")
@@ -97,7 +97,11 @@ func wanModes(c *methods.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.Ask("configState_getValues", wanParameterIDs(), clients)
+	ids, err := c.Ask("host_getIdents", "str", map[string]any{"type": fleet.OpsiClient, "id": clients})
+	if list, _ := ids.([]any); err != nil || len(list) == 0 {
+		return map[string]any{}, err
+	}
+	v, err := c.Ask("configState_getValues", wanParameterIDs(), ids)
 	if err != nil {
 		return nil, err
 	}
@@ -115,13 +119,13 @@ func wanModes(c *methods.Call) (any, error) {
 	return out, nil
 }
 
-// defaultParameter makes a switch that is missing. A value without a default
-// would count for nobody.
+// defaultParameter makes a switch that is missing: a value without a default
+// would leave the others without one.
 func defaultParameter(tx *store.Tx, id, description string, value bool) error {
 	_, err := tx.Get(fleet.Configs, fleet.Row{"id": id})
 	if fleet.CodeOf(err) != fleet.NotFound {
 		return err
 	}
 	r := fleet.Row{"type": fleet.BoolConfig, "id": id, "description": description, "defaultValues": []any{value}}
-	return tx.Put(fleet.Configs, methods.Fixed(r))
+	return tx.Put(fleet.Configs, methods.Typed(r))
 }

@@ -14,19 +14,25 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-// licenseMethods give clients their seats. One transaction looks for a free
-// seat and takes it, and the store runs one writing transaction after the
-// other, also those of several servers on one database: the last seat that two
-// clients ask for at once goes to one of them.
 // Group is the package's part of the method table.
 func Group() methods.Group {
 	return methods.Group{
-		Methods: append(licenseMethods(), licensingMethods()...),
+		Methods: slices.Concat(licenseMethods(), leaseMethods(), usageMethods(), licensingMethods()),
 		Guard:   mayTakeSeat,
 		Classes: []*fleet.Class{seatReservations},
 	}
 }
 
+// opsi's names of errors about licences.
+const (
+	wrongPools = "LicenseConfigurationError"
+	noneFree   = "LicenseMissingError"
+)
+
+// licenseMethods give clients their seats. One transaction looks for a free
+// seat and takes it, and the store runs one writing transaction after the
+// other, also those of several servers on one database: the last seat that two
+// clients ask for at once goes to one of them.
 func licenseMethods() []*methods.Method {
 	return []*methods.Method{
 		{
@@ -39,27 +45,13 @@ func licenseMethods() []*methods.Method {
 }
 
 func licenseOfClient(c *methods.Call) (any, error) {
-	ids, err := c.HostIDs("clientId")
-	if err == nil && len(ids) > 1 {
-		err = fleet.Errorf(fleet.Invalid, "cannot call %s: parameter clientId names %d hosts", c.Method.Name, len(ids))
-	}
+	client, err := clientOf(c)
 	if err != nil {
-		return nil, err
-	}
-	client := ids[0]
-	if err := c.MayWrite(c.Method.Class, fleet.Row{"clientId": client}); err != nil {
 		return nil, err
 	}
 	var out fleet.Row
 	err = c.Update(func(tx *store.Tx) error {
-		if _, err := tx.Get(fleet.Hosts, fleet.Row{"id": client, "type": fleet.OpsiClient}); err != nil {
-			return fleet.WithHint(err, "see: fernwerk host list")
-		}
-		pool, err := poolOf(c, tx)
-		if err != nil {
-			return err
-		}
-		seat, _, err := seatIn(tx, client, pool)
+		seat, _, err := seatFor(c, tx, client)
 		if err != nil {
 			return err
 		}
@@ -67,13 +59,43 @@ func licenseOfClient(c *methods.Call) (any, error) {
 		if err := tx.Remove(seatReservations, seat); err != nil {
 			return err
 		}
-		rows, err := c.Visible(tx, c.Method.Class, []fleet.Row{seat})
-		if err == nil && len(rows) == 1 {
-			out = methods.Project(c.Method.Class, rows[0], nil)
-		}
+		out, err = shown(c, tx, seat)
 		return err
 	})
 	return out, err
+}
+
+// clientOf is the one client that a call is about, which the caller may change.
+func clientOf(c *methods.Call) (string, error) {
+	ids, err := c.HostIDs("clientId")
+	if err == nil && len(ids) > 1 {
+		err = fleet.Errorf(fleet.Invalid, "cannot call %s: parameter clientId names %d hosts", c.Method.Name, len(ids))
+	}
+	if err != nil {
+		return "", err
+	}
+	return ids[0], c.MayWrite(c.Method.Class, fleet.Row{"clientId": ids[0]})
+}
+
+// seatFor is the client's seat in the pool that a call means.
+func seatFor(c *methods.Call, tx *store.Tx, client string) (seat fleet.Row, taken bool, err error) {
+	if _, err := tx.Get(fleet.Hosts, fleet.Row{"id": client, "type": fleet.OpsiClient}); err != nil {
+		return nil, false, fleet.WithHint(err, "see: fernwerk host list")
+	}
+	pool, err := poolOf(c, tx)
+	if err != nil {
+		return nil, false, err
+	}
+	return seatIn(tx, client, pool)
+}
+
+// shown is a seat as the caller may see it.
+func shown(c *methods.Call, tx *store.Tx, seat fleet.Row) (fleet.Row, error) {
+	rows, err := c.Visible(tx, c.Method.Class, []fleet.Row{seat})
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return methods.Project(c.Method.Class, rows[0], nil), nil
 }
 
 // poolOf is the pool that a call means.
@@ -88,7 +110,7 @@ func poolOf(c *methods.Call, tx *store.Tx) (string, error) {
 	switch {
 	case given[0] != "":
 		pool, err := tx.Get(fleet.LicensePools, fleet.Row{"id": given[0]})
-		return pool.Str("id"), err
+		return pool.Str("id"), fleet.WithClass(err, wrongPools)
 	case given[1] != "":
 		return poolOfProduct(tx, strings.ToLower(given[1]))
 	case given[2] != "":
@@ -146,11 +168,12 @@ func onlyPool(ids []string, of string) (string, error) {
 	slices.Sort(ids)
 	switch ids = slices.Compact(ids); len(ids) {
 	case 0:
-		return "", fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find a licence pool for %s", of), "put it into one with licensePool_updateObject")
+		return "", fleet.WithHint(fleet.WithClass(fleet.Errorf(fleet.NotFound, "cannot find a licence pool for %s", of), wrongPools),
+			"put it into one with licensePool_updateObject")
 	case 1:
 		return ids[0], nil
 	}
-	return "", fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot choose a licence pool for %s: it is in %s", of, strings.Join(ids, ", ")),
+	return "", fleet.WithHint(fleet.WithClass(fleet.Errorf(fleet.Conflict, "cannot choose a licence pool for %s: it is in %s", of, strings.Join(ids, ", ")), wrongPools),
 		"leave it in one of them")
 }
 
@@ -179,7 +202,7 @@ func seatIn(tx *store.Tx, client, pool string) (seat fleet.Row, taken bool, err 
 	}
 	if license == "" {
 		return nil, false, fleet.WithHint(
-			fleet.Errorf(fleet.NotFound, "cannot give %s a licence of pool %s: none of %d is free", client, pool, len(inPool)),
+			fleet.WithClass(fleet.Errorf(fleet.NotFound, "cannot give %s a licence of pool %s: none of %d is free", client, pool, len(inPool)), noneFree),
 			"add a licence to the pool, or take a seat back with licenseOnClient_delete")
 	}
 	seat = fleet.Row{"softwareLicenseId": license, "licensePoolId": pool, "clientId": client, "licenseKey": keyIn(inPool, license)}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -34,6 +34,9 @@ type seatReservation struct {
 	ClientID          string `col:"clientId,ident,valid=host,owner=licenseOnClient.clientId"`
 	// Until is empty while a product of the pool is installed: the seat is in use.
 	Until string `col:"until,time"`
+	// Ordered says that somebody asked for the reservation by name: it does not
+	// depend on a request for a product.
+	Ordered bool `col:"ordered"`
 }
 
 var seatReservations = fleet.LocalClass[seatReservation]("seatReservation")
@@ -80,8 +83,9 @@ func Settle(tx *store.Tx, client string) error {
 		case installed:
 			r["until"] = ""
 			err = tx.Put(seatReservations, r)
-		case !pending:
+		case !pending && !(r["ordered"] == true && r.Str("until") >= tx.Stamp()):
 			err = tx.Remove(fleet.LicensesOnClients, r)
+		case !pending: // ordered, and not lapsed
 		case r.Str("until") == "": // removed, and requested again
 			err = reserveSeat(tx, r)
 		}
@@ -108,7 +112,11 @@ func needOf(tx *store.Tx, client, pool string) (pending, installed bool, err err
 }
 
 func reserveSeat(tx *store.Tx, seat fleet.Row) error {
-	r := fleet.Row{"until": tx.Now().Add(reservedFor).Format(time.DateTime)}
+	return reserveUntil(tx, seat, tx.Now().Add(reservedFor), false)
+}
+
+func reserveUntil(tx *store.Tx, seat fleet.Row, until time.Time, ordered bool) error {
+	r := fleet.Row{"until": until.Format(time.DateTime), "ordered": ordered}
 	for _, col := range seatReservations.Ident() {
 		r[col.Name] = seat[col.Name]
 	}
@@ -141,11 +149,11 @@ func licensedRequests(tx *store.Tx, client string) ([]string, error) {
 	if err != nil || len(licensed) == 0 {
 		return nil, err
 	}
-	use, err := methods.ParametersOf(tx, client, useLicenses)
+	use, err := params.Of(tx, client, useLicenses)
 	if err != nil || !slices.Equal(use[useLicenses], []any{true}) {
 		return nil, err
 	}
-	depot, err := methods.DepotOf(tx, client)
+	depot, err := params.DepotOf(tx, client)
 	if err != nil {
 		return nil, err
 	}

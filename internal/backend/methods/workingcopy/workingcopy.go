@@ -8,6 +8,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/replica"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -74,7 +75,7 @@ func pull(c *methods.Call) (any, error) {
 	}
 	var a replica.PullAnswer
 	err = c.View(func(tx *store.Tx) error {
-		depot, err := methods.DepotOf(tx, client)
+		depot, err := params.DepotOf(tx, client)
 		if err == nil {
 			a, err = replica.Pull(tx, c, client, depot, req)
 		}
@@ -94,7 +95,7 @@ func push(c *methods.Call) (any, error) {
 	}
 	var a replica.PushAnswer
 	pos, err := c.UpdateAt(func(tx *store.Tx) error {
-		depot, err := methods.DepotOf(tx, client)
+		depot, err := params.DepotOf(tx, client)
 		if err == nil {
 			a, err = replica.Push(tx, licence.Gate(c, tx), client, depot, req)
 		}

@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/fleet/sequence"
+)
+
+// plan is the order of what this client shall do, of the products that the
+// configuration's product groups let through; and, in a task, those of its
+// event. What a selected product depends on comes along, whatever its groups.
+func (a *Agent) plan(ctx context.Context, t engine.Task) (p sequence.Plan, err error) {
+	verr := a.store.View(ctx, func(tx *store.Tx) error {
+		p, err = a.planIn(tx, t.Change)
+		return nil
+	})
+	return p, errors.Join(verr, err)
+}
+
+// planIn is plan for a change; "" is none.
+func (a *Agent) planIn(tx *store.Tx, change string) (sequence.Plan, error) {
+	settings, err := a.settings(tx)
+	if err != nil {
+		return sequence.Plan{}, err
+	}
+	selections := []conf.ProductGroups{settings.CacheGroups()}
+	if change != "" {
+		c, err := tx.ByKey(engine.Changes, engine.Changes.Key(fleet.Row{"id": change}))
+		if err != nil {
+			return sequence.Plan{}, err
+		}
+		for _, e := range settings.Resolve() {
+			if e.ID == c.Str("event") {
+				selections = append(selections, e.Groups)
+			}
+		}
+	}
+	selections = slices.DeleteFunc(selections, func(g conf.ProductGroups) bool { return len(g.Include)+len(g.Exclude) == 0 })
+	if len(selections) == 0 {
+		return products.Plan(tx, a.id.HostID)
+	}
+	members, err := tx.Select(fleet.Memberships, fleet.Filter{"groupType": fleet.ProductGroup})
+	if err != nil {
+		return sequence.Plan{}, err
+	}
+	groups := map[fleet.ProductID][]string{}
+	for _, m := range members {
+		id := fleet.ProductID(m.Str("objectId"))
+		groups[id] = append(groups[id], m.Str("groupId"))
+	}
+	return products.PlanOf(tx, a.id.HostID, func(id fleet.ProductID) bool {
+		return !slices.ContainsFunc(selections, func(g conf.ProductGroups) bool { return !lets(g, groups[id]) })
+	})
+}
+
+// lets tells whether a selection lets a product of these groups through.
+func lets(g conf.ProductGroups, groups []string) bool {
+	in := func(id string) bool { return slices.Contains(groups, id) }
+	return (len(g.Include) == 0 || slices.ContainsFunc(g.Include, in)) && !slices.ContainsFunc(g.Exclude, in)
+}
