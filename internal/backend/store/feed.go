@@ -70,6 +70,9 @@ func (tx *Tx) Wake(topic string) {
 	tx.write.topics = append(tx.write.topics, topic)
 }
 
+// Shared tells whether other processes may write to the database too.
+func (s *Store) Shared() bool { return s.db.Listen != nil }
+
 // wakeAll wakes everybody; wake those of one topic.
 func (f *feed) wakeAll() { f.each(func(*watcher) bool { return true }) }
 

@@ -51,7 +51,7 @@ type Parts struct {
 	// Authenticate says who sends a request; it may set headers.
 	Authenticate func(http.ResponseWriter, *http.Request) (methods.Actor, error)
 	// Logout ends the session of a request.
-	Logout func(http.ResponseWriter, *http.Request)
+	Logout func(http.ResponseWriter, *http.Request) error
 	// Health is nil while the server can do its work.
 	Health func(context.Context) error
 }
@@ -126,7 +126,10 @@ func (s *Server) authority() http.Handler {
 
 func (s *Server) logout() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.Parts.Logout(w, r)
+		if err := s.Parts.Logout(w, r); err != nil {
+			refuse(w, r, err)
+			return
+		}
 		answer(w, http.StatusOK, map[string]any{})
 	})
 }

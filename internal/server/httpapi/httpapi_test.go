@@ -54,7 +54,7 @@ func everything(log io.Writer) *Server {
 				}
 				return methods.Actor{Role: methods.Role(role), ID: "x"}, nil
 			},
-			Logout: func(http.ResponseWriter, *http.Request) {},
+			Logout: func(http.ResponseWriter, *http.Request) error { return nil },
 			Health: func(context.Context) error { return nil },
 		},
 	}
