@@ -7,6 +7,7 @@
 // starts nothing. [Server.Serve] works until its context ends.
 //
 //	DIR/lock         held while a server uses the folder
+//	DIR/cluster.key  package cluster
 //	DIR/ca/          package ca
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
@@ -25,10 +26,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
+	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -40,12 +43,12 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/postgres"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 	"github.com/fernwerk/fernwerk/internal/server/access"
-	"github.com/fernwerk/fernwerk/internal/server/ca"
+	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
+	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
-	"github.com/fernwerk/fernwerk/internal/server/setup"
 )
 
 // Config is what a server is made from; see [config.Config].
@@ -99,11 +102,13 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	self := setup.Self{ID: s.cfg.HostID(), Reach: s.reach, Depot: s.path("depot")}
-	if s.id, err = setup.Server(ctx, st, self); err != nil {
+	m, err := s.join(ctx, st)
+	if err != nil {
 		return nil, err
 	}
-	authority, err := ca.Open(s.path("ca"), s.id, s.cfg.Now)
+	accounts := access.New(st, s.cfg.Log, s.cfg.Now)
+	accounts.SealWith(m.Derive("sessions"))
+	authority, err := s.first(ctx, st, m, accounts)
 	if err != nil {
 		return nil, err
 	}
@@ -111,17 +116,18 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	accounts := access.New(st, s.cfg.Log, s.cfg.Now)
-	if err := accounts.FirstAdministrator(ctx, s.cfg.AdminPassword, s.cfg.ShowPassword); err != nil {
-		return nil, err
-	}
 	hostLogs, err := logs.Open(s.path("log"))
 	if err != nil {
 		return nil, err
 	}
 	s.add(hostLogs.Close)
+	sharing := m.leases
+	if !st.Shared() {
+		sharing = nil
+	}
 	products, err := depot.New(depot.Config{
-		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), DepotID: s.id, Store: st, Log: s.cfg.Log, Now: s.cfg.Now, Origin: origin,
+		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), DepotID: s.id, Store: st, Log: s.cfg.Log, Now: s.cfg.Now, Origin: origin,
+		Leases: sharing,
 	})
 	if err != nil {
 		return nil, err
@@ -130,26 +136,34 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Logs: hostLogs,
 		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
 	})
+	well, counts := s.watch(st, accounts)
 	api := &httpapi.Server{
+		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
-			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log},
+			RPC:          &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log},
 			Chunks:       products.Chunks(),
 			Packages:     products.Packages(),
 			WebDAV:       products.WebDAV(),
 			Authority:    authority.PEM(),
 			Authenticate: accounts.Authenticate,
 			Logout:       accounts.Logout,
-			Health:       func(ctx context.Context) error { return st.View(ctx, func(*store.Tx) error { return nil }) },
+			Health:       func(ctx context.Context) (any, error) { return well.Check(ctx) },
+			Stopping:     well.Stopping,
+			Metrics:      counts.Handler(),
+			Token:        s.cfg.MetricsToken,
+			Observe:      counts.Request,
 		},
 	}
 	s.group.Log = s.cfg.Log
+	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)
+	s.group.Add("replica", m.serve())
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("depot", products)
 	s.group.Add("http", api) // last: it stops first
-	s.cfg.Log.Info("Server opened", "id", s.id, "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
+	s.cfg.Log.Info("Server opened", "id", s.id, "replica", s.cfg.Name(), "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
 }
 
@@ -197,6 +211,7 @@ func (s *Server) defaults() (err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Log = slog.New(httpapi.Lines(c.Log.Handler()))
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -271,7 +286,8 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	return store.Open(ctx, db, s.cfg.Now, append(append(depot.Classes(), access.Accounts), catalog.Classes()...)...)
+	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, depot.Classes(), catalog.Classes())...)
 }
 
 // origin says for the journal who sent a request.

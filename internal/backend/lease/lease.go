@@ -42,10 +42,13 @@ const renewals = 4
 // Topic wakes those who wait for a lease, see [store.Store.Watch].
 const Topic = "lease"
 
+// ErrLost is in the chain of an error of a holder whom another one has followed.
+var ErrLost = errors.New("the lease is another server's now")
+
 type row struct {
 	Name   string `col:"name,ident"`
 	Holder string `col:"holder"` // "" while nobody holds it
-	Run    string `col:"run"` // the holder's process
+	Run    string `col:"run"`    // the holder's process
 	Number int64  `col:"number"`
 	Until  int64  `col:"until"` // Unix milliseconds
 	Info   string `col:"info"`  // of the holder, for the others
@@ -133,7 +136,7 @@ func (h *Held) Check(tx *store.Tx) error {
 		return err
 	}
 	if r.Number != h.row.Number || r.Holder == "" {
-		return fleet.Errorf(fleet.Conflict, "cannot go on with lease %q number %d: it was lost to number %d of %q", h.Name, h.row.Number, r.Number, r.Holder)
+		return fleet.Errorf(fleet.Conflict, "cannot go on with lease %q: number %d was followed by %d: %w", h.Name, h.row.Number, r.Number, ErrLost)
 	}
 	return nil
 }

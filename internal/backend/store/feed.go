@@ -99,7 +99,7 @@ func (g *groupTx) tell() error {
 	}
 	for topic := range g.topics {
 		if _, err := g.tx.Exec(g.s.db.Dialect.Rebind(`SELECT pg_notify(?, ?)`), channel, g.s.feed.self+" "+topic); err != nil {
-			return fmt.Errorf("cannot write to the database: %w", err)
+			return g.s.failed("write to", err)
 		}
 	}
 	return nil

@@ -135,13 +135,22 @@ answers, it prints one line: ready https://HOST:PORT`,
 			cfg.Version = version
 			cfg.AdminPassword = os.Getenv(adminPassword)
 			os.Unsetenv(adminPassword) // no business of the scripts in packages
-			cfg.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: cfg.LogLevel}))
+			cfg.Log = logger(c.ErrOrStderr(), cfg)
 			return run(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
 	o.define(c)
 	o.defineListen(c)
 	return c
+}
+
+// logger writes lines as the configuration wants them.
+func logger(w io.Writer, cfg config.Config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
 }
 
 func run(ctx context.Context, cfg config.Config, out io.Writer) error {

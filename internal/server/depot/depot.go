@@ -56,7 +56,9 @@
 //
 // Who may do what is decided by the caller: reading is for every authenticated
 // host and user, packages are for administrators. SERVER_DATA layers are refused.
-// One process owns the folder.
+//
+// One process owns the folder, or several servers of one fleet share it and
+// write it in turns (package turn): then what they serve follows the rows.
 package depot
 
 import (
@@ -71,13 +73,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
-	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 	"github.com/fernwerk/fernwerk/internal/kit/freespace"
 	"github.com/fernwerk/fernwerk/internal/server/depot/chunkstore"
 	"github.com/fernwerk/fernwerk/internal/server/depot/dav"
+	"github.com/fernwerk/fernwerk/internal/server/depot/turn"
 )
 
 // Names in the depot's folder that are nobody's product.
@@ -97,6 +100,8 @@ type Config struct {
 	Now     func() time.Time
 	// Origin says for the journal who sent a request; nil names nobody.
 	Origin func(*http.Request) store.Origin
+	// Leases are set where other servers write the folder too.
+	Leases *lease.Leases
 }
 
 // Depot is one depot folder with its rows. It must be made by [New], and
@@ -106,6 +111,7 @@ type Depot struct {
 	Config
 	id     fleet.HostID
 	chunks *chunkstore.Store
+	turns  *turn.Turns
 	added  chan string // products whose chunk index Serve makes
 
 	ready   chan struct{} // closed when recovered
@@ -132,7 +138,7 @@ func New(c Config) (*Depot, error) {
 		c.Origin = func(*http.Request) store.Origin { return store.Origin{} }
 	}
 	d := &Depot{
-		Config: c, id: fleet.HostID(c.DepotID), added: make(chan string, 64), ready: make(chan struct{}), trees: map[string]tree{},
+		Config: c, turns: turn.New(c.Leases, c.DepotID), id: fleet.HostID(c.DepotID), added: make(chan string, 64), ready: make(chan struct{}), trees: map[string]tree{},
 		reached: func(string) {}, exchange: atomicfile.Exchange, free: freespace.Of,
 	}
 	for _, dir := range []string{c.Dir, d.path(stagingDir), d.path(manifestsDir)} {
@@ -148,13 +154,14 @@ func New(c Config) (*Depot, error) {
 }
 
 // Serve puts the depot in order, then compresses what was installed, until ctx
-// ends. It fails at once if another process serves the folder.
+// ends. It fails at once if another process serves the folder, unless they share
+// it.
 func (d *Depot) Serve(ctx context.Context) error {
-	lock, err := filelock.Acquire(d.path(lockFile))
+	release, err := d.turns.Open(d.path(lockFile))
 	if err != nil {
 		return fmt.Errorf("cannot serve the depot %s: %w", d.Dir, err)
 	}
-	defer lock.Release()
+	defer release()
 	if err := d.Recover(ctx); err != nil {
 		return err
 	}
@@ -163,6 +170,9 @@ func (d *Depot) Serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	wg.Go(func() { d.index(ctx) })
+	wg.Go(func() {
+		d.turns.Follow(ctx, d.Store, d.putInOrder, d.load, func(err error) { d.Log.Warn("cannot follow the depot", "err", err) })
+	})
 	return d.chunks.Serve(ctx)
 }
 

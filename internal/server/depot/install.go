@@ -79,10 +79,18 @@ type published struct {
 // depot is as it was before. The errors carry a fleet.Code: Invalid for what is
 // wrong with the package, Locked, Conflict for missing requirements, Unavailable
 // for a full disk.
-func (d *Depot) Install(ctx context.Context, origin store.Origin, filename string, body io.Reader, size int64, opts Options) (*Report, error) {
+func (d *Depot) Install(ctx context.Context, origin store.Origin, filename string, body io.Reader, size int64, opts Options) (r *Report, err error) {
 	if err := d.await(ctx); err != nil {
 		return nil, err
 	}
+	err = d.turns.Do(ctx, d.putInOrder, func(ctx context.Context) error {
+		r, err = d.install(ctx, origin, filename, body, size, opts)
+		return err
+	})
+	return r, err
+}
+
+func (d *Depot) install(ctx context.Context, origin store.Origin, filename string, body io.Reader, size int64, opts Options) (*Report, error) {
 	name, err := archive.ParseName(filename)
 	if err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "%w", err)
@@ -111,7 +119,7 @@ func (d *Depot) Install(ctx context.Context, origin store.Origin, filename strin
 	}
 	r := in.report(t)
 	r.Replaced = replaced
-	in.Log.Info("product installed", "product", r.Product, "version", in.control.Version(), "files", r.Files, "bytes", r.Bytes,
+	in.Log.InfoContext(ctx, "product installed", "product", r.Product, "version", in.control.Version(), "files", r.Files, "bytes", r.Bytes,
 		"differing", r.Differing, "actor", origin.Actor)
 	return r, nil
 }
@@ -228,7 +236,7 @@ func (in *installation) finish(ctx context.Context, t *published) (replaced stri
 		return "", fmt.Errorf("cannot put the tree in place: %w", err)
 	}
 	in.reached("swapped")
-	err = in.Store.Update(ctx, in.origin, func(tx *store.Tx) (err error) {
+	err = in.update(ctx, in.origin, func(tx *store.Tx) (err error) {
 		if replaced, err = in.putProduct(tx); err != nil {
 			return err
 		}

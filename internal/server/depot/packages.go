@@ -156,7 +156,7 @@ func (d *Depot) answer(w http.ResponseWriter, r *http.Request, v any, err error)
 		status = statusOf(err)
 		message := err.Error()
 		if status == http.StatusInternalServerError {
-			d.Log.Error("package request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+			d.Log.ErrorContext(r.Context(), "package request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
 		v = map[string]any{"error": map[string]string{"code": string(fleet.CodeOf(err)), "message": message, "hint": fleet.HintOf(err)}}
 	}

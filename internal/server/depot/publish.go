@@ -118,15 +118,18 @@ func (d *Depot) conclude(ctx context.Context, in *intentRow, err error, finish f
 		err = finish(ctx)
 	}
 	if err != nil {
+		if lost := d.turns.Still(ctx, d.Store); lost != nil {
+			return &unsettledError{errors.Join(err, lost)}
+		}
 		committed, settleErr := d.settle(ctx, in)
 		if settleErr != nil {
-			d.Log.Error("a change could not be undone; it will be at the next start", "product", in.Product, "err", settleErr)
+			d.Log.ErrorContext(ctx, "a change could not be undone; it will be at the next start", "product", in.Product, "err", settleErr)
 			return &unsettledError{errors.Join(err, settleErr)}
 		}
 		if !committed {
 			return err
 		}
-		d.Log.Warn("a change was committed although the database reported an error", "product", in.Product, "err", err)
+		d.Log.WarnContext(ctx, "a change was committed although the database reported an error", "product", in.Product, "err", err)
 	}
 	done()
 	return nil

@@ -20,7 +20,7 @@ func (d *Depot) Recover(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if err := d.putInOrder(ctx); err != nil {
+	if err := d.turns.Try(ctx, d.putInOrder, d.load); err != nil {
 		return fmt.Errorf("cannot recover the depot %s: %w", d.Dir, err)
 	}
 	close(d.ready)
@@ -65,6 +65,7 @@ func (d *Depot) load(ctx context.Context) error {
 	}
 	d.swap.Lock()
 	defer d.swap.Unlock()
+	clear(d.trees)
 	for _, r := range rows {
 		t, err := newTree(r)
 		if err != nil {

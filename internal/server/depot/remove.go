@@ -20,10 +20,18 @@ type Removed struct {
 // Remove takes a product from the depot: its tree, its rows on the depot, the
 // depot's property values, and the product itself if no other depot has it. What
 // clients have installed stays known. With force also if somebody locked it.
-func (d *Depot) Remove(ctx context.Context, origin store.Origin, product string, force bool) (*Removed, error) {
+func (d *Depot) Remove(ctx context.Context, origin store.Origin, product string, force bool) (gone *Removed, err error) {
 	if err := d.await(ctx); err != nil {
 		return nil, err
 	}
+	err = d.turns.Do(ctx, d.putInOrder, func(ctx context.Context) error {
+		gone, err = d.remove(ctx, origin, product, force)
+		return err
+	})
+	return gone, err
+}
+
+func (d *Depot) remove(ctx context.Context, origin store.Origin, product string, force bool) (*Removed, error) {
 	if err := fleet.ValidProductID(product); err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot remove the product: %w", err)
 	}
@@ -43,7 +51,7 @@ func (d *Depot) Remove(ctx context.Context, origin store.Origin, product string,
 	if err != nil {
 		return nil, fmt.Errorf("cannot remove %q: %w", product, err)
 	}
-	d.Log.Info("product removed", "product", product, "actor", origin.Actor)
+	d.Log.InfoContext(ctx, "product removed", "product", product, "actor", origin.Actor)
 	return gone, nil
 }
 
@@ -81,7 +89,7 @@ func (d *Depot) finishRemoval(ctx context.Context, origin store.Origin, in *inte
 			return err
 		}
 	}
-	err := d.Store.Update(ctx, origin, func(tx *store.Tx) error { return d.dropProduct(tx, in) })
+	err := d.update(ctx, origin, func(tx *store.Tx) error { return d.dropProduct(tx, in) })
 	d.reached("committed")
 	return err
 }

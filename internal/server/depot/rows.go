@@ -65,7 +65,7 @@ func newTree(r treeRow) (tree, error) {
 // set when that is done.
 func (d *Depot) lock(ctx context.Context, origin store.Origin, in *intentRow, force bool) error {
 	since := ""
-	err := d.Store.Update(ctx, origin, func(tx *store.Tx) error {
+	err := d.update(ctx, origin, func(tx *store.Tx) error {
 		if err := unlocked(tx, in.DepotID, in.Product); err != nil {
 			return err
 		}
@@ -96,6 +96,16 @@ func (d *Depot) lock(ctx context.Context, origin store.Origin, in *intentRow, fo
 	return err
 }
 
+// update is Store.Update while it is this server's turn.
+func (d *Depot) update(ctx context.Context, origin store.Origin, fn func(*store.Tx) error) error {
+	return d.Store.Update(ctx, origin, func(tx *store.Tx) error {
+		if err := d.turns.Check(tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
 // unlocked refuses a product that is being installed or removed.
 func unlocked(tx *store.Tx, depot, product string) error {
 	row, err := tx.ByKey(depotInstall, depotInstall.Key(fleet.Row{"depotId": depot, "product": product}))
@@ -123,14 +133,14 @@ func setLocked(tx *store.Tx, rows []fleet.ProductOnDepot, locked bool) error {
 // publishing tells a later Recover that trees may have been moved.
 func (d *Depot) publishing(ctx context.Context, origin store.Origin, in *intentRow) error {
 	in.Publishing = true
-	return d.Store.Update(ctx, origin, func(tx *store.Tx) error {
+	return d.update(ctx, origin, func(tx *store.Tx) error {
 		return tx.Put(depotInstall, depotInstall.Encode(*in))
 	})
 }
 
 // unlock ends an intent that was not carried out.
 func (d *Depot) unlock(ctx context.Context, in *intentRow) error {
-	return d.Store.Update(ctx, store.Origin{Actor: "depot"}, func(tx *store.Tx) error {
+	return d.update(ctx, store.Origin{Actor: "depot"}, func(tx *store.Tx) error {
 		rows, err := d.onDepot(tx, in.Product)
 		if err != nil {
 			return err

@@ -4,13 +4,16 @@ package sqlite
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite" // the driver
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 )
@@ -48,10 +51,17 @@ func Open(path string) (*sqldb.DB, error) {
 	}
 	read.SetMaxOpenConns(max(4, runtime.NumCPU()))
 	read.SetMaxIdleConns(2)
-	db := &sqldb.DB{Write: write, Read: read, Dialect: sqldb.SQLite}
+	db := &sqldb.DB{Write: write, Read: read, Dialect: sqldb.SQLite, Passing: passing}
 	if err := write.Ping(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("cannot open database %s: %w", path, err)
 	}
 	return db, nil
+}
+
+// passing is [sqldb.DB.Passing]: no room, no answer of the disk, held too long by
+// another program.
+func passing(err error) bool {
+	said, ok := errors.AsType[*sqlite.Error](err)
+	return ok && slices.Contains([]int{sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}, said.Code()&0xff)
 }
