@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -123,4 +125,21 @@ func (m *member) serve() run.Func {
 			return context.Cause(ctx)
 		})
 	}
+}
+
+// ClusterKey is the text of a data folder's cluster key, which is made if there
+// is none.
+func ClusterKey(cfg Config) (string, error) {
+	s := &Server{cfg: cfg}
+	if err := s.defaults(); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
+		return "", fmt.Errorf("cannot make data folder: %w", err)
+	}
+	k, _, err := cluster.OpenKey(s.cfg.Data)
+	if err != nil {
+		return "", err
+	}
+	return k.Text(), nil
 }

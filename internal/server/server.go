@@ -176,7 +176,7 @@ func Accounts(ctx context.Context, cfg Config, fn func(*access.Access) error) (e
 		return err
 	}
 	if _, err := os.Stat(s.path("lock")); errors.Is(err, fs.ErrNotExist) {
-		return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find a server's data in %s", s.cfg.Data), "name its folder with --data, or its configuration with --config")
+		return notUsed(s.cfg.Data)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := s.takeFolder(); err != nil {
@@ -232,8 +232,20 @@ func (s *Server) defaults() (err error) {
 	return c.Check()
 }
 
-// takeFolder makes the data folder and keeps other servers out of it.
+// takeFolder takes a data folder that is whole.
 func (s *Server) takeFolder() error {
+	if err := s.lockFolder(); err != nil {
+		return err
+	}
+	half, err := there(s.path(restoring))
+	if err == nil && half {
+		err = fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot use data folder %s: a backup is half restored there", s.cfg.Data), "run fernwerkd restore again")
+	}
+	return err
+}
+
+// lockFolder makes the data folder and keeps other servers out of it.
+func (s *Server) lockFolder() error {
 	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
 		return fleet.WithHint(fmt.Errorf("cannot make data folder: %w", err), "name a folder that you may write with --data")
 	}
@@ -274,8 +286,15 @@ func (s *Server) listen() (net.Listener, error) {
 }
 
 func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
-	var db *sqldb.DB
-	var err error
+	db, err := s.openDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, depot.Classes(), catalog.Classes())...)
+}
+
+func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {
 	if s.cfg.Database != "" {
 		db, err = postgres.Open(ctx, s.cfg.Database)
 		err = fleet.WithHint(err, "check that PostgreSQL runs and that the database URL is right")
@@ -286,8 +305,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, depot.Classes(), catalog.Classes())...)
+	return db, nil
 }
 
 // origin says for the journal who sent a request.

@@ -262,3 +262,17 @@ func find(tx *store.Tx, name string) (r row, err error) {
 	}
 	return r, err
 }
+
+// Forget gives back all leases, whoever holds them, and keeps their numbers: of
+// a database that was restored, where no server runs.
+func Forget(ctx context.Context, s *store.Store) error {
+	return s.Update(ctx, store.Origin{Actor: "restore"}, func(tx *store.Tx) error {
+		rows, err := store.All[row](tx, Class, nil)
+		for _, r := range rows {
+			if err == nil {
+				err = tx.Put(Class, Class.Encode(row{Name: r.Name, Number: r.Number}))
+			}
+		}
+		return err
+	})
+}

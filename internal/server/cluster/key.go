@@ -73,10 +73,12 @@ func ReadKey(path string) (*Key, error) {
 	return &Key{root: [keySize]byte(raw)}, nil
 }
 
+// Text is the content of a key file.
+func (k *Key) Text() string { return base64.StdEncoding.EncodeToString(k.root[:]) + "\n" }
+
 // Write puts the key into a file that only its owner may read.
 func (k *Key) Write(path string) error {
-	text := base64.StdEncoding.EncodeToString(k.root[:]) + "\n"
-	if err := atomicfile.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := atomicfile.WriteFile(path, []byte(k.Text()), 0o600); err != nil {
 		return fmt.Errorf("cannot keep the cluster key: %w", err)
 	}
 	return nil
