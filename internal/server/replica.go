@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -112,18 +113,33 @@ func (s *Server) shareAuthority(ctx context.Context, m *member) error {
 	return ca.Bundle(all).Write(s.path("ca"))
 }
 
-// serve keeps the server's name while it runs. One that was away for so long
-// that another process took its name ends, and starts anew.
+// renewName is how often a server says that it is there.
+const renewName = lease.Life / 4
+
+// serve keeps the server's name while it runs. A database that is away for long
+// is no reason to end: the name is still there then. One that another server has
+// taken meanwhile is.
 func (m *member) serve() run.Func {
 	return func(ctx context.Context) error {
 		if m.presence == nil {
 			<-ctx.Done()
 			return nil
 		}
-		return m.presence.Run(ctx, func(ctx context.Context, _ *lease.Held) error {
-			<-ctx.Done()
-			return context.Cause(ctx)
-		})
+		ticker := time.NewTicker(renewName)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewName)
+				defer cancel()
+				m.presence.Release(last) // else it lapses
+				return nil
+			case <-ticker.C:
+			}
+			if err := m.presence.Renew(ctx); errors.Is(err, lease.ErrLost) {
+				return fleet.WithHint(fmt.Errorf("cannot go on as replica: %w", err), "give each server of a database another name with replica = \"NAME\"")
+			}
+		}
 	}
 }
 
