@@ -7,9 +7,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -106,5 +108,50 @@ func TestLines(t *testing.T) {
 	}
 	if found["Inside"] != 1 || found["Request"] != 1 || found["Outside"] != 0 || len(found) != 3 {
 		t.Errorf("%v", found)
+	}
+}
+
+// A server that drains says that it stops, and answers meanwhile.
+func TestDrain(t *testing.T) {
+	s := everything(io.Discard)
+	var stops atomic.Bool
+	s.Parts.Stopping = func() { stops.Store(true) }
+	s.Parts.Health = func(context.Context) (any, error) {
+		if stops.Load() {
+			return nil, errors.New("it stops")
+		}
+		return nil, nil
+	}
+	s.Drain = 2 * time.Second
+	cert := httptest.NewTLSServer(nil)
+	defer cert.Close()
+	s.TLS = cert.TLS
+	var err error
+	if s.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	get := func(path string) int {
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: cert.Client().Transport.(*http.Transport).TLSClientConfig, DisableKeepAlives: true}}
+		resp, err := client.Get("https://" + s.Listener.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	if got := get("/healthz"); got != http.StatusOK {
+		t.Errorf("before: %d", got)
+	}
+	cancel()
+	for get("/healthz") != http.StatusServiceUnavailable {
+	}
+	if got := get("/ssl/ca-certs.pem"); got != http.StatusOK {
+		t.Errorf("other requests meanwhile: %d", got)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
