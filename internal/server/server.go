@@ -167,8 +167,8 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	return s, nil
 }
 
-// Accounts has fn work on the accounts of a server that does not run: sessions
-// and failed logins are in a running one's memory. A folder that no server has
+// Accounts has fn work on the accounts of a server that does not run: failed
+// logins are in a running one's memory. A folder that no server has
 // used is NotFound, one that a server uses is Locked.
 func Accounts(ctx context.Context, cfg Config, fn func(*access.Access) error) (err error) {
 	s := &Server{cfg: cfg}

@@ -13,7 +13,6 @@ import (
 	"slices"
 
 	"modernc.org/sqlite" // the driver
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 )
@@ -59,9 +58,17 @@ func Open(path string) (*sqldb.DB, error) {
 	return db, nil
 }
 
+// SQLite's primary result codes (sqlite.org/rescode.html) of what can pass.
+const (
+	busy     = 5 // another program holds it for longer than busy_timeout
+	ioerr    = 10
+	full     = 13
+	cantopen = 14
+)
+
 // passing is [sqldb.DB.Passing]: no room, no answer of the disk, held too long by
 // another program.
 func passing(err error) bool {
 	said, ok := errors.AsType[*sqlite.Error](err)
-	return ok && slices.Contains([]int{sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}, said.Code()&0xff)
+	return ok && slices.Contains([]int{busy, ioerr, full, cantopen}, said.Code()&0xff)
 }
