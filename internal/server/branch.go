@@ -29,7 +29,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
-	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
+	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/vouch"
 )
@@ -91,19 +91,21 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 	}
 	voucher := vouch.New("https://"+server.Host, trust, s.cfg.Log, s.cfg.Now)
 	products, err := depot.New(depot.Config{
-		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), Ledger: ledger, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
+		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: ledger, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
 		Peer: peer(authority, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
 	})
 	if err != nil {
 		return err
 	}
-	files, err := repository.New(products, s.path("repository"), s.path("workbench"))
+	files, err := s.packageFolders(products)
 	if err != nil {
 		return err
 	}
 	answers := &branchBackend{server: server.Host, Backend: methods.Part(methods.Ports{Depot: files,
 		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd", "configServer": "https://" + server.Host}},
 		catalog.Table(), atDepot)}
+	health.Tidy(s.cfg.Data)
+	well := health.New(s.cfg.Log, health.Probe{Name: "depot", Try: products.Healthy}, health.Folder("data folder", s.cfg.Data))
 	s.group.Log = s.cfg.Log
 	s.group.Add("certificate", certificate)
 	s.group.Add("place", place)
@@ -120,7 +122,8 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 			Authority:    authority,
 			Authenticate: voucher.Authenticate,
 			Logout:       voucher.Logout,
-			Health:       products.Healthy,
+			Health:       func(ctx context.Context) (any, error) { return well.Check(ctx) },
+			Stopping:     well.Stopping,
 		},
 	})
 	s.cfg.Log.Info("Depot server opened", "id", s.id, "address", s.URL(), "config server", server.Host, "data", s.cfg.Data)

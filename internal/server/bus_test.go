@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/server"
+	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/test/require"
 )
 
@@ -371,10 +374,16 @@ func TestBus_Stop(t *testing.T) {
 // asked by the other, both tell what happens, and one that ends takes its
 // connections along.
 func TestBus_TwoServers(t *testing.T) {
-	database := require.Postgres(t)
+	database, key := require.Postgres(t), cluster.NewKey().Text()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	one := start(t, server.Config{Data: t.TempDir(), Database: database, ID: "server.example.org", Log: log, HostControl: server.HostControl{Trust: "off"}})
-	two := start(t, server.Config{Data: t.TempDir(), Database: database, ID: "server.example.org", Log: log, HostControl: server.HostControl{Trust: "off"}})
+	beside := func(name string) server.Config {
+		data := t.TempDir()
+		if err := os.WriteFile(filepath.Join(data, cluster.KeyFile), []byte(key+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return server.Config{Data: data, Database: database, Replica: name, ID: "server.example.org", Log: log, HostControl: server.HostControl{Trust: "off"}}
+	}
+	one, two := start(t, beside("one")), start(t, beside("two"))
 	admin := one.client(t, "admin", password)
 	call(t, admin, "host_createObjects", []any{fleet.Row{"type": fleet.OpsiClient, "id": victim, "opsiHostKey": victimKey}})
 	listeners := []*frames{one.bus(t, "admin", password, ""), two.bus(t, "admin", password, "")}

@@ -8,6 +8,7 @@
 // server's address in its configuration it is a depot server: see branch.go.
 //
 //	DIR/lock         held while a server uses the folder
+//	DIR/cluster.key  package cluster
 //	DIR/ca/          package ca
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
@@ -32,6 +33,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
+	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
@@ -45,11 +47,12 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/bus"
-	"github.com/fernwerk/fernwerk/internal/server/ca"
+	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
 	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
+	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
@@ -113,11 +116,13 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	self := setup.Self{ID: s.cfg.HostID(), Reach: s.reach, Data: s.cfg.Data}
-	if s.id, err = setup.Server(ctx, st, self); err != nil {
+	m, err := s.join(ctx, st)
+	if err != nil {
 		return nil, err
 	}
-	authority, err := ca.Open(s.path("ca"), s.id, s.cfg.Now)
+	accounts := access.New(st, s.cfg.Log, s.cfg.Now)
+	accounts.SealWith(m.Derive("sessions"))
+	authority, err := s.first(ctx, st, m, accounts)
 	if err != nil {
 		return nil, err
 	}
@@ -125,23 +130,24 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	accounts := access.New(st, s.cfg.Log, s.cfg.Now)
-	if err := accounts.FirstAdministrator(ctx, s.cfg.AdminPassword, s.cfg.ShowPassword); err != nil {
-		return nil, err
-	}
 	hostLogs, err := logs.Open(s.path("log"))
 	if err != nil {
 		return nil, err
 	}
 	s.add(hostLogs.Close)
+	sharing := m.leases
+	if !st.Shared() {
+		sharing = nil
+	}
 	products, err := depot.New(depot.Config{
-		Dir: s.path("depot"), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer: peer(authority.PEM(), func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
+		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
+		Peer:   peer(authority.PEM(), func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
+		Leases: sharing,
 	})
 	if err != nil {
 		return nil, err
 	}
-	files, err := repository.New(products, s.path("repository"), s.path("workbench"))
+	files, err := s.packageFolders(products)
 	if err != nil {
 		return nil, err
 	}
@@ -151,15 +157,17 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Authority: authority.PEM(),
 		Depot:     files, Certificates: authority,
 	}
-	messages := bus.New(bus.Config{Store: st, Alone: s.cfg.Database == "", Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
+	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.PEM())
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	products.Backend = backend // each answers through the other
+	well, counts := s.watch(st, accounts, messages)
 	api := &httpapi.Server{
+		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
-			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log},
+			RPC:          &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log},
 			Chunks:       products.Chunks(),
 			Packages:     packages.Handler(products),
 			WebDAV:       products.WebDAV(),
@@ -169,17 +177,23 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Authority:    authority.PEM(),
 			Authenticate: accounts.Authenticate,
 			Logout:       accounts.Logout,
-			Health:       func(ctx context.Context) error { return st.View(ctx, func(*store.Tx) error { return nil }) },
+			Health:       func(ctx context.Context) (any, error) { return well.Check(ctx) },
+			Stopping:     well.Stopping,
+			Metrics:      counts.Handler(),
+			Token:        s.cfg.MetricsToken,
+			Observe:      counts.Request,
 		},
 	}
 	s.group.Log = s.cfg.Log
+	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)
+	s.group.Add("replica", m.serve())
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("depot", products)
 	s.group.Add("bus", messages)
 	s.group.Add("http", api) // last: it stops first
-	s.cfg.Log.Info("Server opened", "id", s.id, "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
+	s.cfg.Log.Info("Server opened", "id", s.id, "replica", s.cfg.Name(), "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
 }
 
@@ -190,8 +204,15 @@ func (s *Server) reachHosts(messages *bus.Bus, authority []byte) *reach.Reach {
 	return reach.New(reach.Config{Bus: messages, Authority: authority, Trust: h.Trust, Port: h.Port, Broadcast: broadcast, Version: s.cfg.Version})
 }
 
-// Accounts has fn work on the accounts of a server that does not run: sessions
-// and failed logins are in a running one's memory. A folder that no server has
+// packageFolders are the repository and the workbench, beside the depot as opsi
+// has them.
+func (s *Server) packageFolders(products *depot.Depot) (*repository.Repository, error) {
+	beside := filepath.Dir(s.cfg.DepotFolder())
+	return repository.New(products, filepath.Join(beside, "repository"), filepath.Join(beside, "workbench"))
+}
+
+// Accounts has fn work on the accounts of a server that does not run: failed
+// logins are in a running one's memory. A folder that no server has
 // used is NotFound, one that a server uses is Locked.
 func Accounts(ctx context.Context, cfg Config, fn func(*access.Access) error) (err error) {
 	s := &Server{cfg: cfg}
@@ -199,7 +220,7 @@ func Accounts(ctx context.Context, cfg Config, fn func(*access.Access) error) (e
 		return err
 	}
 	if _, err := os.Stat(s.path("lock")); errors.Is(err, fs.ErrNotExist) {
-		return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find a server's data in %s", s.cfg.Data), "name its folder with --data, or its configuration with --config")
+		return notUsed(s.cfg.Data)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := s.takeFolder(); err != nil {
@@ -234,6 +255,7 @@ func (s *Server) defaults() (err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Log = slog.New(httpapi.Lines(c.Log.Handler()))
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -254,8 +276,20 @@ func (s *Server) defaults() (err error) {
 	return c.Check()
 }
 
-// takeFolder makes the data folder and keeps other servers out of it.
+// takeFolder takes a data folder that is whole.
 func (s *Server) takeFolder() error {
+	if err := s.lockFolder(); err != nil {
+		return err
+	}
+	half, err := there(s.path(restoring))
+	if err == nil && half {
+		err = fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot use data folder %s: a backup is half restored there", s.cfg.Data), "run fernwerkd restore again")
+	}
+	return err
+}
+
+// lockFolder makes the data folder and keeps other servers out of it.
+func (s *Server) lockFolder() error {
 	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
 		return fleet.WithHint(fmt.Errorf("cannot make data folder: %w", err), "name a folder that you may write with --data")
 	}
@@ -296,8 +330,15 @@ func (s *Server) listen() (net.Listener, error) {
 }
 
 func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
-	var db *sqldb.DB
-	var err error
+	db, err := s.openDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, bus.Classes(), catalog.Classes())...)
+}
+
+func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {
 	if s.cfg.Database != "" {
 		db, err = postgres.Open(ctx, s.cfg.Database)
 		err = fleet.WithHint(err, "check that PostgreSQL runs and that the database URL is right")
@@ -308,7 +349,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	s.add(db.Close)
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat([]*fleet.Class{access.Accounts}, bus.Classes(), catalog.Classes())...)
+	return db, nil
 }
 
 // actor is who sends a request, for what the depot does in his name.

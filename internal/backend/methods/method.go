@@ -201,7 +201,7 @@ func (c *Call) Origin() store.Origin {
 func (c *Call) View(fn func(*store.Tx) error) error { return c.s.store.View(c.Context, fn) }
 
 func (c *Call) Update(fn func(*store.Tx) error) error {
-	return c.s.store.Update(c.Context, c.Origin(), fn)
+	return c.s.store.Update(c.Context, c.Origin(), c.fenced(fn))
 }
 
 // Ask calls another method of the same service for the same caller, who sees no
@@ -237,7 +237,7 @@ func (c *Call) HostIDs(name string) ([]string, error) {
 
 // UpdateAt is Update, and says where in the history the change stands.
 func (c *Call) UpdateAt(fn func(*store.Tx) error) (store.Position, error) {
-	return c.s.store.UpdateAt(c.Context, c.Origin(), fn)
+	return c.s.store.UpdateAt(c.Context, c.Origin(), c.fenced(fn))
 }
 
 // Table is what can be called, sorted by name.

@@ -163,7 +163,7 @@ func (x *exchange) single(v any) {
 func (x *exchange) call(req request) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			x.Log.Error("method panicked", "method", req.method, "actor", x.actor.ID, "request", x.request(),
+			x.Log.ErrorContext(x.r.Context(), "method panicked", "method", req.method, "actor", x.actor.ID, "request", x.request(),
 				"panic", p, "stack", string(debug.Stack()))
 			result, err = nil, fmt.Errorf("%s panicked: %v", req.method, p)
 		}
@@ -190,12 +190,12 @@ func (x *exchange) fault(method string, err error) *fault {
 		return f // the caller went away
 	}
 	if f.code == fleet.Internal {
-		x.Log.Error("call failed", "method", method, "actor", x.actor.ID, "request", x.request(), "error", err)
+		x.Log.ErrorContext(x.r.Context(), "call failed", "method", method, "actor", x.actor.ID, "request", x.request(), "error", err)
 		f.text = fmt.Sprintf("internal error (request %s)", x.request())
 	}
 	if _, later := errors.AsType[*RetryAfter](err); f.code == fleet.Unavailable && !later {
 		// A full disk, a database that is gone: who can mend it reads the log.
-		x.Log.Warn("call cannot be answered now", "method", method, "actor", x.actor.ID, "request", x.request(), "error", err)
+		x.Log.WarnContext(x.r.Context(), "call cannot be answered now", "method", method, "actor", x.actor.ID, "request", x.request(), "error", err)
 	}
 	if x.actor.Role == methods.Administrator {
 		f.details = err.Error()
@@ -237,7 +237,7 @@ func (x *exchange) send(status int, v any) {
 		}
 	}
 	if err != nil {
-		x.Log.Error("cannot encode answer", "actor", x.actor.ID, "request", x.request(), "error", err)
+		x.Log.ErrorContext(x.r.Context(), "cannot encode answer", "actor", x.actor.ID, "request", x.request(), "error", err)
 		http.Error(x.w, "internal error (request "+x.request()+")", http.StatusInternalServerError)
 		return
 	}

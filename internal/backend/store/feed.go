@@ -70,6 +70,9 @@ func (tx *Tx) Wake(topic string) {
 	tx.write.topics = append(tx.write.topics, topic)
 }
 
+// Shared tells whether other processes may write to the database too.
+func (s *Store) Shared() bool { return s.db.Listen != nil }
+
 // wakeAll wakes everybody; wake those of one topic.
 func (f *feed) wakeAll() { f.each(func(*watcher) bool { return true }) }
 
@@ -96,7 +99,7 @@ func (g *groupTx) tell() error {
 	}
 	for topic := range g.topics {
 		if _, err := g.tx.Exec(g.s.db.Dialect.Rebind(`SELECT pg_notify(?, ?)`), channel, g.s.feed.self+" "+topic); err != nil {
-			return fmt.Errorf("cannot write to the database: %w", err)
+			return g.s.failed("write to", err)
 		}
 	}
 	return nil

@@ -114,12 +114,22 @@ func (s *Store) commitGroup() {
 		return
 	}
 	err := g.commit()
+	if err == nil {
+		s.commits.Add(1)
+		s.updates.Add(int64(len(group)))
+	}
 	for _, r := range group {
 		if r.err == nil && err != nil {
 			r.err, r.pos = err, Position{}
 		}
 		close(r.done)
 	}
+}
+
+// Stats says how many groups were committed since the start, of how many
+// requests, and how many wait now.
+func (s *Store) Stats() (commits, updates, waiting int64) {
+	return s.commits.Load(), s.updates.Load(), int64(len(s.queue))
 }
 
 // groupTx is the transaction of one group.
@@ -138,7 +148,7 @@ func (s *Store) begin() (*groupTx, error) {
 	// The group's own context: no caller can end it.
 	tx, err := s.db.Write.BeginTx(context.Background(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write to the database: %w", err)
+		return nil, s.failed("write to", err)
 	}
 	g := &groupTx{s: s, tx: tx, now: s.now().UTC(), topics: map[string]bool{}}
 	query := `SELECT "epoch", "number" FROM "head" WHERE "id" = 1`
@@ -147,7 +157,7 @@ func (s *Store) begin() (*groupTx, error) {
 	}
 	if err := tx.QueryRow(query).Scan(&g.epoch, &g.number); err != nil {
 		tx.Rollback()
-		return nil, fmt.Errorf("cannot write to the database: %w", err)
+		return nil, s.failed("write to", err)
 	}
 	g.first = g.number
 	return g, nil
@@ -200,7 +210,7 @@ func call(fn func(*Tx) error, tx *Tx) (err error) {
 
 func (g *groupTx) exec(stmt string) error {
 	if _, err := g.tx.Exec(stmt); err != nil && g.broken == nil {
-		g.broken = fmt.Errorf("cannot write to the database: %w", err)
+		g.broken = g.s.failed("write to", err)
 	}
 	return g.broken
 }
@@ -212,7 +222,7 @@ func (g *groupTx) commit() error {
 	if g.number != g.first {
 		if _, err := g.tx.Exec(g.s.db.Dialect.Rebind(`UPDATE "head" SET "number" = ? WHERE "id" = 1`), g.number); err != nil {
 			g.tx.Rollback()
-			return fmt.Errorf("cannot write to the database: %w", err)
+			return g.s.failed("write to", err)
 		}
 	}
 	if err := g.tell(); err != nil {
@@ -220,7 +230,8 @@ func (g *groupTx) commit() error {
 		return err
 	}
 	if err := g.tx.Commit(); err != nil {
-		return fleet.Errorf(fleet.Unavailable, "cannot commit to the database: %w", err)
+		// Whatever it was, the caller may try again.
+		return &fleet.Error{Code: fleet.Unavailable, Text: "cannot commit to the database", Err: err}
 	}
 	for topic := range g.topics {
 		g.s.feed.wake(topic)

@@ -79,7 +79,7 @@ func (tx *Tx) Position() (Position, error) {
 	var p Position
 	row := tx.sql.QueryRowContext(tx.ctx, `SELECT "epoch", "number" FROM "head" WHERE "id" = 1`)
 	if err := row.Scan(&p.Epoch, &p.Revision); err != nil {
-		return p, fmt.Errorf("cannot read the database: %w", err)
+		return p, tx.s.failed("read", err)
 	}
 	var err error
 	p.Tag, err = tx.Tag(p.Revision)
@@ -106,7 +106,7 @@ func (tx *Tx) Tag(revision int64) (string, error) {
 	var tag string
 	row := tx.sql.QueryRowContext(tx.ctx, tx.s.db.Dialect.Rebind(`SELECT "tag" FROM "revision" WHERE "number" = ?`), revision)
 	if err := row.Scan(&tag); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("cannot read the database: %w", err)
+		return "", tx.s.failed("read", err)
 	}
 	return tag, nil
 }

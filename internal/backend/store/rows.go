@@ -183,7 +183,7 @@ func (tx *Tx) scan(c *fleet.Class, rest string, args ...any) ([]fleet.Row, error
 		out = append(out, r)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("cannot read the database: %w", err)
+		return nil, tx.s.failed("read", err)
 	}
 	return out, nil
 }

@@ -28,7 +28,9 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -48,6 +50,8 @@ type Store struct {
 	queue  chan *request
 	lead   chan struct{}
 	feed   feed
+
+	commits, updates atomic.Int64 // see Stats
 }
 
 // Open makes or extends the tables of the fleet's classes and of the program's
@@ -78,10 +82,19 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 	}
 	sqlTx, err := s.db.Read.BeginTx(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("cannot read the database: %w", err)
+		return s.failed("read", err)
 	}
 	defer sqlTx.Rollback()
 	return fn(&Tx{ctx: ctx, s: s, sql: sqlTx, now: s.now().UTC()})
+}
+
+// failed makes an error of the database. One that can pass is Unavailable, and
+// its text, which goes to clients, has no word of the database's address.
+func (s *Store) failed(what string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || s.db.Passing == nil || !s.db.Passing(err) {
+		return fmt.Errorf("cannot %s the database: %w", what, err)
+	}
+	return &fleet.Error{Code: fleet.Unavailable, Text: "cannot " + what + " the database now", Err: err}
 }
 
 // table is a class with its SQL text.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"reflect"
 	"time"
 
@@ -38,14 +37,14 @@ func (tx *Tx) Stamp() string { return tx.now.Format(time.DateTime) }
 func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
 	rows, err := tx.sql.QueryContext(tx.ctx, tx.s.db.Dialect.Rebind(query), args...)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the database: %w", err)
+		return nil, tx.s.failed("read", err)
 	}
 	return rows, nil
 }
 
 func (tx *Tx) exec(query string, args ...any) error {
 	if _, err := tx.sql.ExecContext(tx.ctx, tx.s.db.Dialect.Rebind(query), args...); err != nil {
-		return fmt.Errorf("cannot write to the database: %w", err)
+		return tx.s.failed("write to", err)
 	}
 	return nil
 }

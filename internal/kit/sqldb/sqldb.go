@@ -20,6 +20,11 @@ type DB struct {
 	Read    *sql.DB
 	Dialect Dialect
 
+	// Passing tells whether an error is the database's state, which can pass
+	// without anybody changing the program or the request: it is not reached, it
+	// stops, its disk is full.
+	Passing func(error) bool
+
 	// Listen takes what other processes send on a channel of this database
 	// (PostgreSQL's NOTIFY), over a connection of its own, until ctx ends or the
 	// connection is lost; it does not come back by itself. ready is called once

@@ -9,12 +9,16 @@
 //
 // # Sessions
 //
-// A session lives 120 seconds beyond its last use, in the memory of this
-// process: after a restart everybody sends his password again, as opsi clients
-// do by themselves. A session is good only while the stored credential is the
-// one that it began with, so that changing a password or a host key, or
-// deleting the host, ends it at once. A password is checked for a session, not
-// for every request: checking is made to be slow.
+// A session is a sealed token in the client's cookie: who it is, a proof of the
+// stored credential, since when and how long. No server keeps it, so a herd of
+// logins writes nothing, a restart ends nobody's session, and every server with
+// the same key ([Access.SealWith]) accepts it. It lives 120 seconds beyond its
+// last use, or what the client asked for; with that the token is made anew. A
+// session is good only while the stored credential is the one that it began
+// with, so that changing a password or a host key, or deleting the host, ends it
+// at once, everywhere. What is ended before (a logout, an administrator) is a
+// row until the token would have ended by itself; see [Ended]. A password is
+// checked for a session, not for every request: checking is made to be slow.
 //
 // # Failed logins
 //
@@ -26,6 +30,7 @@ package access
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -34,6 +39,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
@@ -60,19 +66,35 @@ type Access struct {
 	store    *store.Store
 	log      *slog.Logger
 	now      func() time.Time
-	sessions *sessions
+	sealer   sealer
+	ended    ended
 	failures *failures
 	checks   chan struct{} // a slot for each password check that may run
 	seen     *seen
+
+	begun, resumed, ends atomic.Int64 // sessions since the start, see Count
 }
 
-// New makes an Access over a store that was opened with [Accounts]. now is the
-// clock.
+// New makes an Access over a store that was opened with [Accounts] and
+// [EndedSessions]. now is the clock. Its sessions end with the process, unless
+// [Access.SealWith] names a key.
 func New(s *store.Store, log *slog.Logger, now func() time.Time) *Access {
+	var key [32]byte
+	rand.Read(key[:])
 	return &Access{
-		store: s, log: log, now: now,
-		sessions: newSessions(), failures: newFailures(), checks: make(chan struct{}, 2), seen: newSeen(),
+		store: s, log: log, now: now, sealer: newSealer(key), ended: ended{byName: map[string]Ended{}},
+		failures: newFailures(), checks: make(chan struct{}, 2), seen: newSeen(),
 	}
+}
+
+// SealWith makes sessions good wherever the key is. It is called before the first
+// request.
+func (a *Access) SealWith(key [32]byte) { a.sealer = newSealer(key) }
+
+// Count says how many sessions began, how many requests came with one that was
+// good, and how many were ended before their time, since the start.
+func (a *Access) Count() (begun, resumed, ended int64) {
+	return a.begun.Load(), a.resumed.Load(), a.ends.Load()
 }
 
 // principal is somebody known, with the credential that proved it.
@@ -87,7 +109,7 @@ type principal struct {
 // failures it is Unavailable.
 func (a *Access) Authenticate(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 	header := r.Header.Get("Authorization")
-	p, ok, err := a.resume(r, header)
+	p, ok, err := a.resume(w, r, header)
 	if err != nil {
 		return methods.Actor{}, err
 	}
@@ -95,7 +117,7 @@ func (a *Access) Authenticate(w http.ResponseWriter, r *http.Request) (methods.A
 		if p, err = a.login(w, r, header); err != nil {
 			return methods.Actor{}, err
 		}
-		a.setCookie(w, a.sessions.begin(p, sha256.Sum256([]byte(header)), a.now(), lifeOf(r)), lifeOf(r))
+		a.begin(w, r, p, header)
 	}
 	p.actor.Address = address(r)
 	if p.actor.Role == methods.Host && r.Header.Get(noContact) == "" {
@@ -106,35 +128,44 @@ func (a *Access) Authenticate(w http.ResponseWriter, r *http.Request) (methods.A
 
 // resume finds the session of a request. One that comes with other credentials
 // than it began with does not count: the credentials do.
-func (a *Access) resume(r *http.Request, header string) (principal, bool, error) {
-	for _, c := range r.CookiesNamed(Cookie) {
-		s, ok := a.sessions.use(c.Value, a.now())
-		if !ok || header != "" && sha256.Sum256([]byte(header)) != s.header {
+func (a *Access) resume(w http.ResponseWriter, r *http.Request, header string) (principal, bool, error) {
+	for _, s := range a.sessionsOf(r) {
+		if header != "" && headerSum(header) != s.header {
 			continue
 		}
-		good, err := a.stillGood(r.Context(), s.principal)
+		if a.ended.stale(a.store.Shared(), readEnded) {
+			if err := a.readEndedSessions(r.Context()); err != nil {
+				return principal{}, false, err
+			}
+		}
+		if a.ended.counts(s) {
+			continue
+		}
+		p, good, err := a.stillGood(r.Context(), s)
 		if err != nil {
 			return principal{}, false, err
 		}
 		if good {
-			return s.principal, true, nil
+			a.resumed.Add(1)
+			a.prolong(w, r, s)
+			return p, true, nil
 		}
-		a.sessions.end(c.Value)
 	}
 	return principal{}, false, nil
 }
 
-// stillGood tells whether the stored credential is the one a session began with.
-func (a *Access) stillGood(ctx context.Context, p principal) (good bool, err error) {
+// stillGood tells whether the stored credential is the one a session began with,
+// and who that is now.
+func (a *Access) stillGood(ctx context.Context, s *session) (p principal, good bool, err error) {
 	err = a.store.View(ctx, func(tx *store.Tx) error {
-		now, err := a.stored(tx, p.actor)
-		good = err == nil && subtle.ConstantTimeCompare(now.proof[:], p.proof[:]) == 1 && now.actor.Role == p.actor.Role
+		p, err = a.stored(tx, methods.Actor{Role: s.role, ID: s.actor})
+		good = err == nil && subtle.ConstantTimeCompare(p.proof[:], s.proof[:]) == 1 && p.actor.Role == s.role
 		if fleet.CodeOf(err) == fleet.NotFound {
 			err = nil
 		}
 		return err
 	})
-	return good, err
+	return p, good, err
 }
 
 // stored is a principal as the database has it now.

@@ -55,15 +55,44 @@ func (s *seen) take(most int) map[string]contact {
 	return out
 }
 
+// putBack keeps what could not be written for the next time.
+func (s *seen) putBack(due map[string]contact) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for host, c := range due {
+		if _, newer := s.due[host]; !newer {
+			s.due[host] = c
+		}
+	}
+}
+
 // Serve writes lastSeen and ipAddress of the hosts that came, until ctx ends,
-// and then once more.
+// and then once more. It also learns which sessions other servers ended.
 func (a *Access) Serve(ctx context.Context) error {
+	wake, stop := a.store.Watch(endedTopic)
+	defer stop()
+	var soon <-chan time.Time
 	ticker := time.NewTicker(writeEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
 			a.writeSeen(ctx)
+			if soon == nil && a.ended.stale(a.store.Shared(), readEnded/2) {
+				soon = time.After(0)
+			}
+			if err := a.tidyEnded(ctx); err != nil && ctx.Err() == nil {
+				a.log.Warn("Ended sessions are not tidied", "error", err)
+			}
+		case <-wake:
+			if a.store.Shared() && soon == nil {
+				soon = time.After(readEndedSoon)
+			}
+		case <-soon:
+			soon = nil
+			if err := a.readEndedSessions(ctx); err != nil && ctx.Err() == nil {
+				a.log.Warn("Ended sessions are not read", "error", err)
+			}
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWriting)
 			defer cancel()
@@ -74,7 +103,7 @@ func (a *Access) Serve(ctx context.Context) error {
 }
 
 // writeSeen writes what is due. Both columns are volatile: no journal, no
-// revision, no conflict.
+// revision, no conflict. A host that another server saw later keeps that.
 func (a *Access) writeSeen(ctx context.Context) {
 	for {
 		due := a.seen.take(stampBatch)
@@ -83,9 +112,11 @@ func (a *Access) writeSeen(ctx context.Context) {
 		}
 		err := a.store.Update(ctx, store.Origin{Actor: "presence"}, func(tx *store.Tx) error {
 			for host, c := range due {
-				err := tx.Patch(fleet.Hosts, fleet.Row{
-					"type": fleet.OpsiClient, "id": host, "ipAddress": c.address, "lastSeen": c.at.UTC().Format(time.DateTime),
-				})
+				at := c.at.UTC().Format(time.DateTime)
+				row, err := tx.Get(fleet.Hosts, fleet.Row{"id": host})
+				if err == nil && row.Str("lastSeen") <= at {
+					err = tx.Patch(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": host, "ipAddress": c.address, "lastSeen": at})
+				}
 				if err != nil && fleet.CodeOf(err) != fleet.NotFound { // deleted meanwhile
 					return err
 				}
@@ -93,6 +124,7 @@ func (a *Access) writeSeen(ctx context.Context) {
 			return nil
 		})
 		if err != nil {
+			a.seen.putBack(due)
 			a.log.Warn("Last contacts are not written", "hosts", len(due), "error", err)
 			return
 		}

@@ -1,141 +1,171 @@
 package access
 
 import (
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 )
 
+// The life of a session in seconds beyond its last use: what counts without a
+// word, and what a client may ask for in lifetimeHeader. The limits are opsi's.
 const (
-	sessionLife = 120 * time.Second // opsi's, if the client does not ask for another
-	longestLife = 24 * time.Hour    // that it may ask for, in X-opsi-session-lifetime
-	// A session is about 400 bytes; these bound the memory. Whoever loses a
-	// session to them sends his password again.
-	maxSessions  = 50_000
-	maxOfOne     = 64 // opsi allows 30 an address; here it is a principal
-	sweepEvery   = time.Minute
-	roomWhenFull = maxSessions / 10
+	sessionLife     = 120 * time.Second
+	longestLife     = 86400 * time.Second
+	lifetimeHeader  = "X-Opsi-Session-Lifetime"
+	maxToken        = 1 << 10
+	tokenPurpose    = "fernwerk session 1"
+	maxCookies      = 8 // of our name in one request; more are noise
+	sessionIDLength = 16
 )
 
-// session is a principal who was checked. It is found by the hash of its
-// token: a memory dump or a timing holds no token.
+// session is a principal who was checked, as its token says. The token is the
+// session: sealed, it travels in the cookie, and no server keeps anything of it.
 type session struct {
-	principal
-	header [sha256.Size]byte // of the Authorization header it began with
-	until  time.Time
-	life   time.Duration // from each use on
+	id     [sessionIDLength]byte // stays when the token is made anew
+	proof  [sha256.Size]byte     // of the stored credential
+	header [16]byte              // of the Authorization header that it began with
+	begun  time.Time             // seconds
+	issued time.Time             // of this token, seconds
+	life   time.Duration         // seconds
+	role   methods.Role
+	actor  string
 }
 
-type sessions struct {
-	mu      sync.Mutex
-	byToken map[tokenHash]session
-	byActor map[methods.Actor][]tokenHash // oldest first; may name sessions that have ended
-	swept   time.Time
-}
+func (s *session) name() string { return hex.EncodeToString(s.id[:]) }
 
-type tokenHash [sha256.Size]byte
+// until is the token's end. A token is made anew a quarter of its life before it
+// has to: the session then lives its whole life beyond the last use, and not
+// every answer carries a cookie.
+func (s *session) until() time.Time { return s.issued.Add(s.life + s.renewal()) }
 
-func newSessions() *sessions {
-	return &sessions{byToken: map[tokenHash]session{}, byActor: map[methods.Actor][]tokenHash{}}
-}
+func (s *session) renewal() time.Duration { return max(s.life/4, time.Second) }
 
-func hashOf(token string) tokenHash { return sha256.Sum256([]byte(token)) }
+// sealer makes and opens tokens. Servers with the same key know each other's.
+type sealer struct{ cipher.AEAD }
 
-// begin makes a session and returns its token: 32 hexadecimal digits, as opsi's.
-func (s *sessions) begin(p principal, header [sha256.Size]byte, now time.Time, life time.Duration) string {
-	var random [16]byte
-	rand.Read(random[:])
-	token := hex.EncodeToString(random[:])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sweep(now)
-	own := slices.DeleteFunc(s.byActor[p.actor], s.gone)
-	if len(own) >= maxOfOne {
-		delete(s.byToken, own[0])
-		own = slices.Delete(own, 0, 1)
+func newSealer(key [32]byte) sealer {
+	c, err := chacha20poly1305.NewX(key[:])
+	if err != nil {
+		panic(err) // only for a key of another size
 	}
-	s.byActor[p.actor] = append(own, hashOf(token))
-	s.byToken[hashOf(token)] = session{principal: p, header: header, until: now.Add(life), life: life}
-	return token
+	return sealer{c}
 }
 
-func (s *sessions) gone(h tokenHash) bool { _, there := s.byToken[h]; return !there }
+// seal: nonce, then sealed: version, id, proof, header, begun, issued, life,
+// length of the role, role, actor.
+func (k sealer) seal(s *session) string {
+	b := make([]byte, 0, 256)
+	b = append(b, 1)
+	b = append(b, s.id[:]...)
+	b = append(b, s.proof[:]...)
+	b = append(b, s.header[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.begun.Unix()))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.issued.Unix()))
+	b = binary.BigEndian.AppendUint32(b, uint32(s.life/time.Second))
+	b = append(b, byte(len(s.role)))
+	b = append(b, s.role...)
+	b = append(b, s.actor...)
+	nonce := make([]byte, k.NonceSize(), k.NonceSize()+len(b)+k.Overhead())
+	rand.Read(nonce)
+	return base64.RawURLEncoding.EncodeToString(k.Seal(nonce, nonce, b, []byte(tokenPurpose)))
+}
 
-// use finds a session and prolongs it.
-func (s *sessions) use(token string, now time.Time) (session, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found, ok := s.byToken[hashOf(token)]
-	if !ok || !now.Before(found.until) {
-		return session{}, false
+// open reads a token that one of us made and that has not ended.
+func (k sealer) open(token string, now time.Time) (*session, bool) {
+	if len(token) > maxToken {
+		return nil, false
 	}
-	found.until = now.Add(found.life)
-	s.byToken[hashOf(token)] = found
-	return found, true
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(raw) < k.NonceSize() {
+		return nil, false
+	}
+	b, err := k.Open(nil, raw[:k.NonceSize()], raw[k.NonceSize():], []byte(tokenPurpose))
+	const fixed = 1 + sessionIDLength + sha256.Size + 16 + 8 + 8 + 4 + 1
+	if err != nil || len(b) < fixed || b[0] != 1 {
+		return nil, false
+	}
+	s := &session{}
+	take := func(n int) []byte { part := b[:n]; b = b[n:]; return part }
+	take(1)
+	copy(s.id[:], take(len(s.id)))
+	copy(s.proof[:], take(len(s.proof)))
+	copy(s.header[:], take(len(s.header)))
+	s.begun = time.Unix(int64(binary.BigEndian.Uint64(take(8))), 0)
+	s.issued = time.Unix(int64(binary.BigEndian.Uint64(take(8))), 0)
+	s.life = time.Duration(binary.BigEndian.Uint32(take(4))) * time.Second
+	role := int(take(1)[0])
+	if role > len(b) {
+		return nil, false
+	}
+	s.role, s.actor = methods.Role(take(role)), string(b)
+	return s, now.Before(s.until())
 }
 
-func (s *sessions) end(token string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byToken, hashOf(token))
+// begin makes the session of a principal.
+func (a *Access) begin(w http.ResponseWriter, r *http.Request, p principal, header string) {
+	now := a.now().Truncate(time.Second)
+	s := &session{proof: p.proof, header: headerSum(header), begun: now, issued: now, life: asked(r, sessionLife), role: p.actor.Role, actor: p.actor.ID}
+	rand.Read(s.id[:])
+	a.begun.Add(1)
+	a.show(w, s)
 }
 
-// sweep drops ended sessions now and then, and when there is no room at all,
-// those that end soonest.
-func (s *sessions) sweep(now time.Time) {
-	if len(s.byToken) < maxSessions && now.Sub(s.swept) < sweepEvery {
+// prolong makes the token anew when it is time, or when the client asks for
+// another life.
+func (a *Access) prolong(w http.ResponseWriter, r *http.Request, s *session) {
+	now := a.now().Truncate(time.Second)
+	life := asked(r, s.life)
+	if life == s.life && now.Sub(s.issued) < s.renewal() {
 		return
 	}
-	s.swept = now
-	maps.DeleteFunc(s.byToken, func(_ tokenHash, v session) bool { return !now.Before(v.until) })
-	if len(s.byToken) >= maxSessions {
-		soonest := slices.SortedFunc(maps.Keys(s.byToken), func(a, b tokenHash) int {
-			return s.byToken[a].until.Compare(s.byToken[b].until)
-		})
-		for _, h := range soonest[:roomWhenFull] {
-			delete(s.byToken, h)
-		}
-	}
-	for actor, own := range s.byActor {
-		if own = slices.DeleteFunc(own, s.gone); len(own) == 0 {
-			delete(s.byActor, actor)
-		} else {
-			s.byActor[actor] = own
-		}
-	}
+	s.issued, s.life = now, life
+	a.show(w, s)
 }
 
-func (a *Access) setCookie(w http.ResponseWriter, token string, life time.Duration) {
-	http.SetCookie(w, cookie(token, int(life.Seconds())))
+func (a *Access) show(w http.ResponseWriter, s *session) {
+	http.SetCookie(w, cookie(a.sealer.seal(s), int(s.life.Seconds())))
 }
 
-// lifeOf is how long a session is to live unused, in seconds in opsi's header;
-// what makes no sense there is as if it were not sent.
-func lifeOf(r *http.Request) time.Duration {
-	seconds, err := strconv.Atoi(strings.TrimSpace(r.Header.Get("X-Opsi-Session-Lifetime")))
-	if life := time.Duration(seconds) * time.Second; err == nil && seconds >= 1 && seconds <= int(longestLife.Seconds()) {
-		return life
+// asked is the life that a client wants, or else.
+func asked(r *http.Request, without time.Duration) time.Duration {
+	n, err := strconv.ParseUint(strings.TrimSpace(r.Header.Get(lifetimeHeader)), 10, 31)
+	if wanted := time.Duration(n) * time.Second; err == nil && wanted >= time.Second && wanted <= longestLife {
+		return wanted
 	}
-	return sessionLife
+	return without
+}
+
+func headerSum(header string) [16]byte {
+	sum := sha256.Sum256([]byte(header))
+	return [16]byte(sum[:16])
+}
+
+// sessionsOf are the sessions that a request shows and that could count. Other
+// cookies, and what is no cookie, are passed over: opsi-script sends "NULL;
+// opsiconfd-session=...".
+func (a *Access) sessionsOf(r *http.Request) (found []*session) {
+	for i, c := range r.CookiesNamed(Cookie) {
+		if i == maxCookies {
+			break
+		}
+		if s, ok := a.sealer.open(c.Value, a.now()); ok {
+			found = append(found, s)
+		}
+	}
+	return found
 }
 
 func cookie(token string, maxAge int) *http.Cookie {
 	return &http.Cookie{Name: Cookie, Value: token, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
-}
-
-// Logout ends the session of a request, if it has one.
-func (a *Access) Logout(w http.ResponseWriter, r *http.Request) {
-	for _, c := range r.CookiesNamed(Cookie) {
-		a.sessions.end(c.Value)
-	}
-	http.SetCookie(w, cookie("", -1))
 }

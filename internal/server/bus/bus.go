@@ -259,7 +259,14 @@ func (b *Bus) presence(c *connection, what string) {
 	}
 }
 
-// Connected tells whether a host is connected to this server.
+// Open counts the connections that this server holds.
+func (b *Bus) Open() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.all)
+}
+
+// connected is a host's newest connection to this server; nil if it has none.
 func (b *Bus) connected(host string) *connection {
 	b.mu.Lock()
 	defer b.mu.Unlock()

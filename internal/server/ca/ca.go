@@ -91,7 +91,18 @@ func (a *Authority) make(name string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := a.now()
+	der, err := root(name, key, a.now())
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.WriteFile(a.path("ca.pem"), encodePEM("CERTIFICATE", der), 0o644); err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// root is the root's certificate for a key.
+func root(name string, key crypto.Signer, now time.Time) ([]byte, error) {
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
 		Subject:               pkix.Name{Organization: []string{"Fernwerk"}, CommonName: "Fernwerk CA of " + name},
@@ -101,14 +112,7 @@ func (a *Authority) make(name string) (*x509.Certificate, error) {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	if err := atomicfile.WriteFile(a.path("ca.pem"), encodePEM("CERTIFICATE", der), 0o644); err != nil {
-		return nil, err
-	}
-	return x509.ParseCertificate(der)
+	return x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 }
 
 // PEM is the root's certificate as agents store it.
@@ -149,16 +153,24 @@ func readKey(path string) (crypto.Signer, error) {
 		return nil, err
 	}
 	block, _ := pem.Decode(data)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, fmt.Errorf("%s holds no private key", path)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := parseKey(block)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return key, nil
+}
+
+func parseKey(block *pem.Block) (crypto.Signer, error) {
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, errors.New("it holds no private key")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("%s holds a key that cannot sign", path)
+		return nil, errors.New("it holds a key that cannot sign")
 	}
 	return signer, nil
 }

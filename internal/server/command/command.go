@@ -1,5 +1,5 @@
 // Package command is fernwerkd's command line: serve, check-config, passwd, depot,
-// version.
+// backup, restore, cluster-key, version.
 package command
 
 import (
@@ -32,7 +32,7 @@ func Run(ctx context.Context, version string) error {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), &cobra.Command{
+	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})
@@ -135,13 +135,22 @@ answers, it prints one line: ready https://HOST:PORT`,
 			cfg.Version = version
 			cfg.AdminPassword = os.Getenv(adminPassword)
 			os.Unsetenv(adminPassword) // no business of the scripts in packages
-			cfg.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: cfg.LogLevel}))
+			cfg.Log = logger(c.ErrOrStderr(), cfg)
 			return run(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
 	o.define(c)
 	o.defineListen(c)
 	return c
+}
+
+// logger writes lines as the configuration wants them.
+func logger(w io.Writer, cfg config.Config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
 }
 
 func run(ctx context.Context, cfg config.Config, out io.Writer) error {

@@ -11,7 +11,7 @@ import (
 )
 
 // show prints the configuration that counts, as a file could hold it. The
-// database's password is left out.
+// database's password and the token are left out.
 func show(w io.Writer, cfg config.Config) error {
 	data := cfg.Data
 	if data == "" {
@@ -39,6 +39,21 @@ func show(w io.Writer, cfg config.Config) error {
 			fmt.Fprintf(w, "%s = %q\n", kv[0], kv[1])
 		}
 	}
+	if cfg.Replica != "" {
+		fmt.Fprintf(w, "replica = %q\n", cfg.Replica)
+	}
+	if cfg.Depot != "" {
+		fmt.Fprintf(w, "depot = %q\n", cfg.Depot)
+	}
 	fmt.Fprintf(w, "log_level = %q\n", strings.ToLower(cfg.LogLevel.String()))
+	if cfg.LogFormat != "" {
+		fmt.Fprintf(w, "log_format = %q\n", cfg.LogFormat)
+	}
+	if cfg.MetricsToken != "" {
+		fmt.Fprintf(w, "metrics_token = %q\n", "xxxxx")
+	}
+	if cfg.Drain > 0 {
+		fmt.Fprintf(w, "drain = %d\n", cfg.Drain)
+	}
 	return nil
 }

@@ -53,10 +53,23 @@ type Config struct {
 	HostKeyFile string `toml:"host_key_file"`
 	// CAFingerprint is the SHA-256 of the config server's authority.
 	CAFingerprint string `toml:"ca_fingerprint"`
-	// LogLevel is debug, info, warn or error.
-	LogLevel slog.Level `toml:"log_level"`
 	// HostControl says how hosts are reached that are not on the message bus.
 	HostControl HostControl `toml:"host_control"`
+	// Replica names this server among those on one database; see Name.
+	Replica string `toml:"replica"`
+	// Depot is the folder of products; empty is Data/depot. Servers on one
+	// database name one folder that all of them reach.
+	Depot string `toml:"depot"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel slog.Level `toml:"log_level"`
+	// LogFormat is text or json.
+	LogFormat string `toml:"log_format"`
+	// MetricsToken lets its bearer read /metrics and what /healthz says to
+	// administrators; without it only who logs in.
+	MetricsToken string `toml:"metrics_token"`
+	// Drain is how many seconds the server says at /healthz that it stops before
+	// it takes no more connections.
+	Drain int `toml:"drain"`
 
 	// AdminPassword is for the first administrator; empty has one made.
 	AdminPassword string `toml:"-"`
@@ -113,10 +126,34 @@ func (c *Config) Check() error {
 			wrong = append(wrong, errors.New("database: it is not a postgres://... URL (leave it out for SQLite)"))
 		}
 	}
+	if c.Replica != "" && !replicaName.MatchString(c.Replica) {
+		bad("replica", c.Replica, "a name of at most 63 letters, digits, dots and hyphens")
+	}
+	if c.Depot != "" && !filepath.IsAbs(c.Depot) {
+		bad("depot", c.Depot, "an absolute path")
+	}
+	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
+		bad("log_format", c.LogFormat, "text or json")
+	}
+	if c.MetricsToken != "" && len(c.MetricsToken) < shortestToken {
+		wrong = append(wrong, fmt.Errorf("metrics_token: it has fewer than %d characters", shortestToken))
+	}
+	if c.Drain < 0 || c.Drain > longestDrain {
+		bad("drain", strconv.Itoa(c.Drain), fmt.Sprintf("a number of seconds up to %d", longestDrain))
+	}
 	wrong = append(wrong, c.HostControl.check()...)
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
 }
+
+// shortestToken is of a secret that a program made; longestDrain, in seconds, is
+// inside the time that service managers give.
+const (
+	shortestToken = 16
+	longestDrain  = 60
+)
+
+var replicaName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`)
 
 // checkDepot checks what makes a server a depot server.
 func (c *Config) checkDepot() (wrong []error) {

@@ -2,8 +2,11 @@ package config
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,6 +63,27 @@ func (c *Config) HostID() string {
 	}
 	return "server.fernwerk.internal"
 }
+
+// Name is what this server calls itself in its answers and to its neighbours:
+// the configured name, else the machine's first name and a sign of the data
+// folder, so that two on one machine differ and a restart changes nothing.
+func (c *Config) Name() string {
+	if c.Replica != "" {
+		return c.Replica
+	}
+	first, _, _ := strings.Cut(machine(), ".")
+	if !replicaName.MatchString(first) || len(first) > 40 {
+		first = "replica"
+	}
+	sum := sha256.Sum256([]byte(c.Place()))
+	return first + "-" + hex.EncodeToString(sum[:3])
+}
+
+// Place is where this server lives: no two that run have the same.
+func (c *Config) Place() string { return machine() + ":" + c.Data }
+
+// DepotFolder is the folder of products.
+func (c *Config) DepotFolder() string { return cmp.Or(c.Depot, filepath.Join(c.Data, "depot")) }
 
 // machine is the machine's name in lower case, as it knows itself.
 func machine() string {

@@ -52,7 +52,9 @@
 //
 // Who may do what is decided by the caller: reading is for every authenticated
 // host and user, packages are for administrators. SERVER_DATA layers are refused.
-// One process owns the folder.
+//
+// One process owns the folder, or several servers of one fleet share it and
+// write it in turns (package turn): then what they serve follows the rows.
 package depot
 
 import (
@@ -67,15 +69,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
-	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 	"github.com/fernwerk/fernwerk/internal/kit/freespace"
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
 	"github.com/fernwerk/fernwerk/internal/server/depot/chunkstore"
 	"github.com/fernwerk/fernwerk/internal/server/depot/dav"
+	"github.com/fernwerk/fernwerk/internal/server/depot/turn"
 )
 
 // Names in the depot's folder that are nobody's product.
@@ -95,6 +98,8 @@ type Config struct {
 	// Actor says who sends a request; nil is the depot itself.
 	Actor func(*http.Request) methods.Actor
 	Peer  Peer // nil: products are copied from nowhere
+	// Leases are set where other servers write the folder too.
+	Leases *lease.Leases
 }
 
 // Depot is one depot folder with its rows. It must be made by [New], and
@@ -103,6 +108,7 @@ type Config struct {
 type Depot struct {
 	Config
 	chunks *chunkstore.Store
+	turns  *turn.Turns
 	added  chan string // products whose chunk index Serve makes
 
 	ready   chan struct{} // closed when recovered
@@ -130,7 +136,7 @@ func New(c Config) (*Depot, error) {
 		c.Actor = func(*http.Request) methods.Actor { return methods.Actor{Role: methods.Depot, ID: c.DepotID} }
 	}
 	d := &Depot{
-		Config: c, added: make(chan string, 64), ready: make(chan struct{}), trees: map[string]tree{},
+		Config: c, turns: turn.New(c.Leases, c.DepotID), added: make(chan string, 64), ready: make(chan struct{}), trees: map[string]tree{},
 		reached: func(string) {}, exchange: atomicfile.Exchange, free: freespace.Of,
 	}
 	for _, dir := range []string{c.Dir, d.path(stagingDir), d.path(manifestsDir)} {
@@ -146,13 +152,14 @@ func New(c Config) (*Depot, error) {
 }
 
 // Serve puts the depot in order, then compresses what was installed, until ctx
-// ends. It fails at once if another process serves the folder.
+// ends. It fails at once if another process serves the folder, unless they share
+// it.
 func (d *Depot) Serve(ctx context.Context) error {
-	lock, err := filelock.Acquire(d.path(lockFile))
+	release, err := d.turns.Open(d.path(lockFile))
 	if err != nil {
 		return fmt.Errorf("cannot serve the depot %s: %w", d.Dir, err)
 	}
-	defer lock.Release()
+	defer release()
 	// A depot server may start while its config server is away.
 	err = retry.Do(ctx, retry.Policy{}, func(ctx context.Context) error {
 		err := d.Recover(ctx)
@@ -172,6 +179,9 @@ func (d *Depot) Serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	wg.Go(func() { d.index(ctx) })
+	wg.Go(func() {
+		d.turns.Follow(ctx, d.putInOrder, d.follow, func(err error) { d.Log.Warn("cannot follow the depot", "err", err) })
+	})
 	return d.chunks.Serve(ctx)
 }
 
@@ -186,7 +196,9 @@ func (d *Depot) index(ctx context.Context) {
 	for {
 		select {
 		case <-mend.C:
-			d.mend(ctx)
+			if err := d.mend(ctx); err != nil && ctx.Err() == nil {
+				d.Log.Warn("a change is not at its end yet", "err", err)
+			}
 		case product := <-d.added:
 			if err := d.indexOne(ctx, product); err != nil && ctx.Err() == nil {
 				d.Log.Warn("cannot index product ahead", "product", product, "err", err)

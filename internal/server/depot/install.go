@@ -82,10 +82,18 @@ type published struct {
 // depot is as it was before. The errors carry a fleet.Code: Invalid for what is
 // wrong with the package, Locked, Conflict for missing requirements, Unavailable
 // for a full disk.
-func (d *Depot) Install(ctx context.Context, actor methods.Actor, filename string, body io.Reader, size int64, opts Options) (*Report, error) {
+func (d *Depot) Install(ctx context.Context, actor methods.Actor, filename string, body io.Reader, size int64, opts Options) (r *Report, err error) {
 	if err := d.await(ctx); err != nil {
 		return nil, err
 	}
+	err = d.turns.Do(ctx, d.putInOrder, func(ctx context.Context) error {
+		r, err = d.install(ctx, actor, filename, body, size, opts)
+		return err
+	})
+	return r, err
+}
+
+func (d *Depot) install(ctx context.Context, actor methods.Actor, filename string, body io.Reader, size int64, opts Options) (*Report, error) {
 	name, err := archive.ParseName(filename)
 	if err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "%w", err)
@@ -114,7 +122,7 @@ func (d *Depot) Install(ctx context.Context, actor methods.Actor, filename strin
 	}
 	r := in.report(t)
 	r.Replaced = replaced
-	in.Log.Info("product installed", "product", r.Product, "version", in.control.Version(), "files", r.Files, "bytes", r.Bytes,
+	in.Log.InfoContext(ctx, "product installed", "product", r.Product, "version", in.control.Version(), "files", r.Files, "bytes", r.Bytes,
 		"differing", r.Differing, "actor", actor.ID)
 	return r, nil
 }

@@ -121,16 +121,19 @@ func (d *Depot) conclude(ctx context.Context, in *depots.Intent, err error, fini
 		err = finish(ctx)
 	}
 	if err != nil {
+		if lost := d.turns.Still(ctx); lost != nil {
+			return &unsettledError{errors.Join(err, lost)}
+		}
 		committed, settleErr := d.settle(ctx, in)
 		if settleErr != nil {
-			d.Log.Error("a change could not be ended; it will be when the database answers, or at the next start", "product", in.Product, "err", settleErr)
+			d.Log.ErrorContext(ctx, "a change could not be ended; it will be when the database answers, or at the next start", "product", in.Product, "err", settleErr)
 			d.unsettled = append(d.unsettled, unsettled{*in, done})
 			return &unsettledError{errors.Join(err, settleErr)}
 		}
 		if !committed {
 			return err
 		}
-		d.Log.Warn("a change was committed although the database reported an error", "product", in.Product, "err", err)
+		d.Log.WarnContext(ctx, "a change was committed although the database reported an error", "product", in.Product, "err", err)
 	}
 	done()
 	return nil
@@ -157,16 +160,33 @@ func (d *Depot) begin(ctx context.Context, book depots.Book, in *depots.Intent, 
 	return err
 }
 
-// mend settles what could not be settled.
-func (d *Depot) mend(ctx context.Context) {
+// mend settles what could not be settled. Where the folder is shared, whoever
+// has the turn puts everything in order, and the rows say how each change ended.
+func (d *Depot) mend(ctx context.Context) error {
+	d.swap.RLock()
+	nothing := len(d.unsettled) == 0
+	d.swap.RUnlock()
+	if nothing {
+		return nil
+	}
+	if d.turns.Shared() {
+		return d.turns.Do(ctx, d.putInOrder, func(context.Context) error {
+			d.swap.Lock()
+			defer d.swap.Unlock()
+			d.unsettled = nil
+			return nil
+		})
+	}
 	d.swap.Lock()
 	defer d.swap.Unlock()
 	left := d.unsettled[:0]
+	var errs []error
 	for _, u := range d.unsettled {
 		committed, err := d.settle(ctx, &u.intent)
 		switch {
 		case err != nil:
 			left = append(left, u)
+			errs = append(errs, err)
 			continue
 		case committed && u.done != nil:
 			u.done()
@@ -175,6 +195,7 @@ func (d *Depot) mend(ctx context.Context) {
 		d.clear(u.intent.Staging)
 	}
 	d.unsettled = left
+	return errors.Join(errs...)
 }
 
 // unsettledError says that the intent may still stand: its staging folder, which

@@ -32,11 +32,14 @@ type Pulled struct {
 // Pull makes a product what it is on another depot, fetching only what is not in
 // the version that is here. The tree is copied as it is there, after postinst:
 // no script runs. The steps are those of an installation.
-func (d *Depot) Pull(ctx context.Context, actor methods.Actor, product, from string, opts Options, progress func(transfer.Progress)) (*Pulled, error) {
+func (d *Depot) Pull(ctx context.Context, actor methods.Actor, product, from string, opts Options, progress func(transfer.Progress)) (p *Pulled, err error) {
 	if err := d.await(ctx); err != nil {
 		return nil, err
 	}
-	p, err := d.pull(ctx, actor, product, from, opts, progress)
+	err = d.turns.Do(ctx, d.putInOrder, func(ctx context.Context) error {
+		p, err = d.pull(ctx, actor, product, from, opts, progress)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot copy %.128q from depot %s: %w", product, from, full(err))
 	}
@@ -87,7 +90,7 @@ func (d *Depot) pull(ctx context.Context, actor methods.Actor, product, from str
 	}
 	p.Report = *in.report(t)
 	p.Replaced = replaced
-	in.Log.Info("product copied", "product", product, "version", there.control.Version(), "from", from, "fetched", p.Fetched, "wire", p.Wire, "actor", actor.ID)
+	in.Log.InfoContext(ctx, "product copied", "product", product, "version", there.control.Version(), "from", from, "fetched", p.Fetched, "wire", p.Wire, "actor", actor.ID)
 	return p, nil
 }
 

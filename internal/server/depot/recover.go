@@ -19,7 +19,7 @@ func (d *Depot) Recover(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if err := d.putInOrder(ctx); err != nil {
+	if err := d.turns.Try(ctx, d.putInOrder, d.follow); err != nil {
 		return fmt.Errorf("cannot recover the depot %s: %w", d.Dir, err)
 	}
 	close(d.ready)
@@ -50,10 +50,20 @@ func (d *Depot) putInOrder(ctx context.Context) error {
 	return d.dropManifests()
 }
 
+// follow takes over what another server that shares the folder has changed.
+func (d *Depot) follow(ctx context.Context) error {
+	trees, _, err := d.Ledger.Self().States(ctx)
+	if err != nil {
+		return err
+	}
+	return d.load(trees)
+}
+
 // load takes over which trees there are.
 func (d *Depot) load(rows []depots.Tree) error {
 	d.swap.Lock()
 	defer d.swap.Unlock()
+	clear(d.trees)
 	for _, r := range rows {
 		t, err := newTree(r)
 		if err != nil {

@@ -21,10 +21,18 @@ type Removed struct {
 // Remove takes a product from the depot: its tree, its rows on the depot, the
 // depot's property values, and the product itself if no other depot has it. What
 // clients have installed stays known. With force also if somebody locked it.
-func (d *Depot) Remove(ctx context.Context, actor methods.Actor, product string, force bool) (*Removed, error) {
+func (d *Depot) Remove(ctx context.Context, actor methods.Actor, product string, force bool) (gone *Removed, err error) {
 	if err := d.await(ctx); err != nil {
 		return nil, err
 	}
+	err = d.turns.Do(ctx, d.putInOrder, func(ctx context.Context) error {
+		gone, err = d.remove(ctx, actor, product, force)
+		return err
+	})
+	return gone, err
+}
+
+func (d *Depot) remove(ctx context.Context, actor methods.Actor, product string, force bool) (*Removed, error) {
 	if err := fleet.ValidProductID(product); err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot remove the product: %w", err)
 	}
@@ -45,7 +53,7 @@ func (d *Depot) Remove(ctx context.Context, actor methods.Actor, product string,
 	if err != nil {
 		return nil, fmt.Errorf("cannot remove %q: %w", product, err)
 	}
-	d.Log.Info("product removed", "product", product, "actor", actor.ID)
+	d.Log.InfoContext(ctx, "product removed", "product", product, "actor", actor.ID)
 	return gone, nil
 }
 

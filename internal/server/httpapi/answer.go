@@ -26,6 +26,9 @@ var statuses = map[fleet.Code]int{
 	fleet.Unavailable:     http.StatusServiceUnavailable,
 }
 
+// usualRetry is when to come back to a server that cannot work now, in seconds.
+const usualRetry = "30"
+
 // refuse answers an error in JSON: {"error": {"code", "message", "hint"}}.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	code := fleet.CodeOf(err)
@@ -39,6 +42,8 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if later, ok := errors.AsType[*rpc.RetryAfter](err); ok {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(later.Wait.Seconds()))))
+	} else if code == fleet.Unavailable {
+		w.Header().Set("Retry-After", usualRetry)
 	}
 	answer(w, status, fault(code, text, fleet.HintOf(err)))
 }

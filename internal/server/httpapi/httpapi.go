@@ -54,9 +54,16 @@ type Parts struct {
 	// Authenticate says who sends a request; it may set headers.
 	Authenticate func(http.ResponseWriter, *http.Request) (methods.Actor, error)
 	// Logout ends the session of a request.
-	Logout func(http.ResponseWriter, *http.Request)
-	// Health is nil while the server can do its work.
-	Health func(context.Context) error
+	Logout func(http.ResponseWriter, *http.Request) error
+	// Health is nil while the server can do its work; parts tells administrators
+	// what works. Stopping makes it an error.
+	Health   func(context.Context) (parts any, err error)
+	Stopping func()
+	// Metrics is for watchers, or who bears Token.
+	Metrics http.Handler // /metrics
+	Token   string
+	// Observe is told of each answer; route is a pattern of the table.
+	Observe func(route string, status int, bytes int64, took time.Duration)
 }
 
 // Server serves the table on a listener.
@@ -67,6 +74,8 @@ type Server struct {
 	TLS      *tls.Config
 	Log      *slog.Logger
 	Now      func() time.Time
+	Replica  string        // which of several servers this is
+	Drain    time.Duration // between saying that it stops, and stopping
 }
 
 // Serve answers until ctx ends, then finishes what is under way.
@@ -85,6 +94,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
+		if s.Parts.Stopping != nil {
+			s.Parts.Stopping()
+		}
+		time.Sleep(s.Drain) // load balancers ask meanwhile
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
 		err := srv.Shutdown(within)
@@ -109,7 +122,7 @@ func (s *Server) handler(routes []route) (http.Handler, error) {
 	mux := http.NewServeMux()
 	for _, r := range routes {
 		switch r.access {
-		case public, known, administrators:
+		case public, known, watchers, administrators:
 		default:
 			return nil, fmt.Errorf("cannot serve %s: it says nothing about access", r.pattern)
 		}
@@ -129,19 +142,11 @@ func (s *Server) authority() http.Handler {
 
 func (s *Server) logout() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.Parts.Logout(w, r)
-		answer(w, http.StatusOK, map[string]any{})
-	})
-}
-
-func (s *Server) health() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.Parts.Health(r.Context()); err != nil {
-			s.Log.Error("Server is not healthy", "error", err)
-			answer(w, http.StatusServiceUnavailable, map[string]any{"status": "failing"})
+		if err := s.Parts.Logout(w, r); err != nil {
+			refuse(w, r, err)
 			return
 		}
-		answer(w, http.StatusOK, map[string]any{"status": "ok"})
+		answer(w, http.StatusOK, map[string]any{})
 	})
 }
 

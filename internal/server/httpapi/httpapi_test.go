@@ -57,8 +57,9 @@ func everything(log io.Writer) *Server {
 				}
 				return methods.Actor{Role: methods.Role(role), ID: "x"}, nil
 			},
-			Logout: func(http.ResponseWriter, *http.Request) {},
-			Health: func(context.Context) error { return nil },
+			Logout:  func(http.ResponseWriter, *http.Request) error { return nil },
+			Health:  func(context.Context) (any, error) { return map[string]string{"database": "ok"}, nil },
+			Metrics: echo, Token: "a long enough token",
 		},
 	}
 }
@@ -94,7 +95,8 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 				want = http.StatusNotFound
 			case r.access != public && role == "":
 				want = http.StatusUnauthorized
-			case r.access == administrators && role != methods.Administrator:
+			case r.access == administrators && role != methods.Administrator,
+				r.access == watchers && role != methods.Administrator && role != methods.Reader:
 				want = http.StatusForbidden
 			}
 			w := ask(t, s, method, path, string(role), nil)
@@ -170,7 +172,7 @@ func TestAnswers(t *testing.T) {
 	if w := ask(t, s, "PUT", "/v1/packages/x.opsi", "administrator", strings.NewReader(strings.Repeat("x", maxChunks+1))); w.Code != 200 {
 		t.Errorf("a package: %d", w.Code)
 	}
-	s.Parts.Health = func(context.Context) error { return errors.New("disk") }
+	s.Parts.Health = func(context.Context) (any, error) { return []string{"database"}, errors.New("disk") }
 	if w := ask(t, s, "GET", "/healthz", "", nil); w.Code != 503 || strings.Contains(w.Body.String(), "disk") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -243,7 +245,7 @@ func TestWriterGivesEachPieceItsTime(t *testing.T) {
 func TestStopFinishesRequests(t *testing.T) {
 	inside, release := make(chan bool), make(chan bool)
 	s := everything(io.Discard)
-	s.Parts.Health = func(context.Context) error { inside <- true; <-release; return nil }
+	s.Parts.Health = func(context.Context) (any, error) { inside <- true; <-release; return nil, nil }
 	cert := httptest.NewTLSServer(nil)
 	defer cert.Close()
 	s.TLS = cert.TLS

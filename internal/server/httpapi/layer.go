@@ -36,6 +36,26 @@ func Actor(r *http.Request) (methods.Actor, error) {
 	return c.actor, c.err
 }
 
+// Lines is a log handler that adds to each line which request it belongs to, if
+// it was written with that request's context.
+func Lines(next slog.Handler) slog.Handler { return &lines{next} }
+
+type lines struct{ slog.Handler }
+
+func (l *lines) Handle(ctx context.Context, line slog.Record) error {
+	c, ok := ctx.Value(contextKey{}).(*caller)
+	if ok {
+		line.Attrs(func(a slog.Attr) bool { ok = a.Key != "request"; return ok })
+	}
+	if ok {
+		line.AddAttrs(slog.String("request", c.request))
+	}
+	return l.Handler.Handle(ctx, line)
+}
+
+func (l *lines) WithAttrs(attrs []slog.Attr) slog.Handler { return &lines{l.Handler.WithAttrs(attrs)} }
+func (l *lines) WithGroup(name string) slog.Handler       { return &lines{l.Handler.WithGroup(name)} }
+
 // surround is what every request goes through, whatever it asks for.
 func (s *Server) surround(next http.Handler) http.Handler {
 	banner := s.banner()
@@ -49,6 +69,10 @@ func (s *Server) surround(next http.Handler) http.Handler {
 		h.Set("Server", banner)
 		h.Set("X-Date-Unix-Timestamp", strconv.FormatInt(s.Now().Unix(), 10)) // opsi clients set their clock by it
 		h.Set("X-Request-Id", c.request)
+		if s.Replica != "" {
+			h.Set("X-Fernwerk-Replica", s.Replica)
+			h.Set("X-Opsi-Worker-Id", s.Replica+":1") // opsi's NODE:WORKER
+		}
 		// The deadline of the answer before, on this connection, is not this one's:
 		// its time may be over while a body is still awaited.
 		out.control.SetWriteDeadline(time.Time{})
@@ -66,7 +90,7 @@ func (s *Server) surround(next http.Handler) http.Handler {
 // guard lets those through to a route who may use it.
 func (s *Server) guard(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if route.access != public {
+		if route.access != public && !(route.token && s.bears(r)) {
 			c := r.Context().Value(contextKey{}).(*caller)
 			c.actor, c.err = s.Parts.Authenticate(w, r)
 			c.actor.Request = c.request
@@ -108,8 +132,11 @@ func (s *Server) shelter(w *writer, r *http.Request, c *caller) {
 // record is the access log. It has paths but no queries: a GET of /rpc carries
 // its call there, secrets included.
 func (s *Server) record(w *writer, r *http.Request, c *caller, start time.Time) {
+	if s.Parts.Observe != nil {
+		s.Parts.Observe(r.Pattern, max(w.status, http.StatusOK), w.bytes, time.Since(start))
+	}
 	level := slog.LevelInfo
-	if r.Pattern == "GET /healthz" {
+	if r.Pattern == "GET /healthz" || r.Pattern == "GET /metrics" {
 		level = slog.LevelDebug
 	}
 	s.Log.LogAttrs(r.Context(), level, "Request",

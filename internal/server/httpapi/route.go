@@ -13,11 +13,18 @@ type access string
 const (
 	public         access = "public"         // anybody
 	known          access = "known"          // whoever logs in; the part narrows it further
+	watchers       access = "watchers"       // people who may look at everything
 	administrators access = "administrators" // people who may do everything
 )
 
 func (a access) allows(r methods.Role) bool {
-	return a == public || a == known || a == administrators && r == methods.Administrator
+	switch a {
+	case public, known:
+		return true
+	case watchers:
+		return r == methods.Administrator || r == methods.Reader
+	}
+	return a == administrators && r == methods.Administrator
 }
 
 // route is one row of the table.
@@ -28,6 +35,8 @@ type route struct {
 	handler http.Handler
 	// refuses: the handler answers those who did not log in, in its own format.
 	refuses bool
+	// token: who bears the server's token needs no login.
+	token bool
 }
 
 const (
@@ -49,6 +58,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /ssl/opsi-ca-cert.pem", access: public, body: none, handler: s.authority()},
 		{pattern: "/session/logout", access: public, body: none, handler: s.logout()},
 		{pattern: "GET /healthz", access: public, body: none, handler: s.health()},
+		{pattern: "GET /metrics", access: watchers, body: none, handler: p.Metrics, token: true},
 		{pattern: "/v1/depot/", access: known, body: maxChunks, handler: p.Chunks},
 		{pattern: "GET /v1/packages", access: known, body: none, handler: p.Packages},
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},

@@ -25,7 +25,10 @@ import (
 type Self struct {
 	ID    string // for the first start
 	Reach string // HOST:PORT by which clients reach it
-	Data  string // the data folder, with the depot in it
+	Depot string // the depot's folder; those for packages lie beside it
+	// Beside others the server leaves the address in the rows alone: it is theirs
+	// too.
+	Beside bool
 }
 
 // Server makes sure that the store knows its own server, and returns its id.
@@ -43,6 +46,9 @@ func Server(ctx context.Context, s *store.Store, self Self) (id string, err erro
 			return first(tx, self)
 		}
 		id = string(rows[0].ID)
+		if self.Beside {
+			return nil
+		}
 		return move(tx, rows[0], self)
 	})
 	return id, err
@@ -59,7 +65,7 @@ func first(tx *store.Tx, self Self) error {
 		ID:             fleet.HostID(self.ID),
 		Description:    "Fernwerk server",
 		HostKey:        methods.NewHostKey(),
-		DepotLocalURL:  "file://" + filepath.Join(self.Data, "depot"),
+		DepotLocalURL:  "file://" + self.Depot,
 		DepotRemoteURL: "smb://" + host + "/opsi_depot",
 		DepotWebdavURL: webdav(self.Reach),
 		IsMasterDepot:  true,
@@ -90,14 +96,14 @@ func first(tx *store.Tx, self Self) error {
 func move(tx *store.Tx, own fleet.Host, self Self) error {
 	reach := self.Reach
 	if own.RepositoryLocalURL == "" { // of a server that had no such folder
-		if err := tx.Patch(fleet.Hosts, packages(Self{ID: string(own.ID), Reach: reach, Data: self.Data})); err != nil {
+		if err := tx.Patch(fleet.Hosts, packages(Self{ID: string(own.ID), Reach: reach, Depot: self.Depot})); err != nil {
 			return err
 		}
 	}
 	if own.DepotWebdavURL == webdav(reach) {
 		return nil
 	}
-	if err := tx.Patch(fleet.Hosts, packages(Self{ID: string(own.ID), Reach: reach, Data: self.Data})); err != nil {
+	if err := tx.Patch(fleet.Hosts, packages(Self{ID: string(own.ID), Reach: reach, Depot: self.Depot})); err != nil {
 		return err
 	}
 	err := tx.Patch(fleet.Hosts, fleet.Row{"type": fleet.OpsiConfigserver, "id": string(own.ID), "depotWebdavUrl": webdav(reach)})
@@ -121,8 +127,8 @@ func move(tx *store.Tx, own fleet.Host, self Self) error {
 func packages(self Self) fleet.Row {
 	return fleet.Row{
 		"type": fleet.OpsiConfigserver, "id": self.ID,
-		"repositoryLocalUrl": "file://" + filepath.Join(self.Data, "repository"), "repositoryRemoteUrl": "webdavs://" + self.Reach + "/repository",
-		"workbenchLocalUrl": "file://" + filepath.Join(self.Data, "workbench"), "workbenchRemoteUrl": "webdavs://" + self.Reach + "/workbench",
+		"repositoryLocalUrl": "file://" + filepath.Join(filepath.Dir(self.Depot), "repository"), "repositoryRemoteUrl": "webdavs://" + self.Reach + "/repository",
+		"workbenchLocalUrl": "file://" + filepath.Join(filepath.Dir(self.Depot), "workbench"), "workbenchRemoteUrl": "webdavs://" + self.Reach + "/workbench",
 	}
 }
 

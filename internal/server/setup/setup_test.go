@@ -52,7 +52,7 @@ func write(t *testing.T, s *store.Store, fn func(*store.Tx) error) {
 	}
 }
 
-var self = Self{ID: "fw.example.org", Reach: "fw.example.org:4447", Data: "/srv"}
+var self = Self{ID: "fw.example.org", Reach: "fw.example.org:4447", Depot: "/srv/depot"}
 
 func TestIdentityStays(t *testing.T) {
 	s := newStore(t)

@@ -123,8 +123,9 @@ func (v *Voucher) Authenticate(w http.ResponseWriter, r *http.Request) (methods.
 }
 
 // Logout forgets the caller.
-func (v *Voucher) Logout(_ http.ResponseWriter, r *http.Request) {
+func (v *Voucher) Logout(_ http.ResponseWriter, r *http.Request) error {
 	v.forget(v.keyOf(r))
+	return nil
 }
 
 // keyOf is the hash of a request's credentials. The salt keeps what was hashed

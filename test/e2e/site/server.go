@@ -27,6 +27,7 @@ type Server struct {
 	Data     string
 	Listen   string // HOST:PORT; a free port of the loopback interface at the first start if ""
 	Log      string // file that takes what it writes to stderr
+	Config   string // configuration file; none if ""
 
 	proc  *process
 	admin *rpc.Client
@@ -37,8 +38,11 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.Listen == "" {
 		s.Listen = "127.0.0.1:0"
 	}
-	proc, url, err := begin(ctx, s.Log, []string{"FERNWERK_ADMIN_PASSWORD=" + Password},
-		s.Programs.Path("fernwerkd"), "serve", "--data", s.Data, "--listen", s.Listen)
+	argv := []string{s.Programs.Path("fernwerkd"), "serve", "--data", s.Data, "--listen", s.Listen}
+	if s.Config != "" {
+		argv = append(argv, "--config", s.Config)
+	}
+	proc, url, err := begin(ctx, s.Log, []string{"FERNWERK_ADMIN_PASSWORD=" + Password}, argv...)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type Server struct {
 	Dir string // holds the data and the socket; deleted at the end
 
 	stop func() error
+	tell func(word string) error
 }
 
 // Close stops the server at once, losing its data, and waits until its folder is gone.

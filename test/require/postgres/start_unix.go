@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -18,13 +19,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// supervisor runs the server until the pipe on its standard input ends. Its arguments are the
-// folder and the server's command line; no data is part of the script.
+// supervisor runs the server until the pipe on its standard input ends; words on it stop the
+// server at once and start it again. Its arguments are the folder and the server's command line; no
+// data is part of the script.
 const supervisor = `
 dir=$1; shift
 "$@" </dev/null & server=$!
 trap '' INT TERM HUP
-read -r _
+while read -r word; do
+	case $word in
+	stop) kill -QUIT "$server"; wait "$server" ;;
+	start) "$@" </dev/null & server=$! ;;
+	esac
+done
 kill -QUIT "$server"
 wait "$server"
 rm -rf "$dir"
@@ -90,8 +97,9 @@ func start(bin, dir string, owner *syscall.Credential) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		URL: "postgres:///postgres?" + url.Values{"host": {dir}, "user": {"postgres"}}.Encode(),
-		Dir: dir,
+		URL:  "postgres:///postgres?" + url.Values{"host": {dir}, "user": {"postgres"}}.Encode(),
+		Dir:  dir,
+		tell: func(word string) error { _, err := io.WriteString(pipe, word+"\n"); return err },
 		stop: func() error {
 			pipe.Close()
 			if err := cmd.Wait(); err != nil {
@@ -106,6 +114,30 @@ func start(bin, dir string, owner *syscall.Credential) (*Server, error) {
 		return nil, failed("start", err, words)
 	}
 	return s, nil
+}
+
+// Interrupt stops the server, as a crash does, until Resume. Whoever is connected loses that.
+func (s *Server) Interrupt() error {
+	if err := s.tell("stop"); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.URL)
+		if err != nil {
+			return ctx.Err()
+		}
+		conn.Close(ctx)
+	}
+}
+
+// Resume starts the server again, with its data, and waits until it answers.
+func (s *Server) Resume() error {
+	if err := s.tell("start"); err != nil {
+		return err
+	}
+	return answers(s.URL)
 }
 
 // answers waits until the server takes a connection and is done with starting up.

@@ -3,10 +3,16 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib" // the driver
 
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 )
@@ -14,10 +20,14 @@ import (
 // Open connects to the database named by a postgres:// URL or a key=value
 // connection string. It waits at most 10 seconds for the first answer.
 func Open(ctx context.Context, dsn string) (*sqldb.DB, error) {
-	pool, err := sql.Open("pgx", dsn)
+	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open PostgreSQL: %w", err)
 	}
+	if cfg.ConnectTimeout == 0 { // else a host that is gone holds each request for minutes
+		cfg.ConnectTimeout = connectWithin
+	}
+	pool := stdlib.OpenDB(*cfg)
 	pool.SetMaxOpenConns(16)
 	pool.SetMaxIdleConns(4)
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
@@ -29,5 +39,28 @@ func Open(ctx context.Context, dsn string) (*sqldb.DB, error) {
 	listen := func(ctx context.Context, channel string, ready func(), got func(string)) error {
 		return listen(ctx, dsn, channel, ready, got)
 	}
-	return &sqldb.DB{Write: pool, Read: pool, Dialect: sqldb.PostgreSQL, Listen: listen}, nil
+	return &sqldb.DB{Write: pool, Read: pool, Dialect: sqldb.PostgreSQL, Passing: passing, Listen: listen}, nil
+}
+
+// passing is [sqldb.DB.Passing].
+func passing(err error) bool {
+	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
+		// Classes of SQLSTATE (PostgreSQL manual, appendix A): connection,
+		// resources (disk, memory, connections), the server stops or starts;
+		// read-only is what a standby answers while it is not promoted yet.
+		for _, class := range []string{"08", "53", "57P0", "58", "25006"} {
+			if strings.HasPrefix(said.Code, class) {
+				return true
+			}
+		}
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) || strings.HasSuffix(err.Error(), "conn closed")
 }

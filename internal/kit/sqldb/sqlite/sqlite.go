@@ -4,13 +4,15 @@ package sqlite
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite" // the driver
 
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 )
@@ -48,10 +50,25 @@ func Open(path string) (*sqldb.DB, error) {
 	}
 	read.SetMaxOpenConns(max(4, runtime.NumCPU()))
 	read.SetMaxIdleConns(2)
-	db := &sqldb.DB{Write: write, Read: read, Dialect: sqldb.SQLite}
+	db := &sqldb.DB{Write: write, Read: read, Dialect: sqldb.SQLite, Passing: passing}
 	if err := write.Ping(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("cannot open database %s: %w", path, err)
 	}
 	return db, nil
+}
+
+// SQLite's primary result codes (sqlite.org/rescode.html) of what can pass.
+const (
+	busy     = 5 // another program holds it for longer than busy_timeout
+	ioerr    = 10
+	full     = 13
+	cantopen = 14
+)
+
+// passing is [sqldb.DB.Passing]: no room, no answer of the disk, held too long by
+// another program.
+func passing(err error) bool {
+	said, ok := errors.AsType[*sqlite.Error](err)
+	return ok && slices.Contains([]int{busy, ioerr, full, cantopen}, said.Code()&0xff)
 }
