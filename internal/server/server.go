@@ -133,7 +133,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	ports := methods.Ports{
-		Logs: hostLogs,
+		Logs: hostLogs, Accounts: accounts.Accounts(s.id),
 		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
 	}
 	messages := bus.New(bus.Config{Store: st, Alone: s.cfg.Database == "", Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
@@ -158,6 +158,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("store", st)
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
+	s.group.Add("audit", accounts.Audit())
 	s.group.Add("depot", products)
 	s.group.Add("bus", messages)
 	s.group.Add("http", api) // last: it stops first

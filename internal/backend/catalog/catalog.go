@@ -5,9 +5,11 @@ package catalog
 
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/account"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hostcontrol"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -15,7 +17,7 @@ import (
 )
 
 func groups() []methods.Group {
-	return []methods.Group{hosts.Group(), hostcontrol.Group(), inventory.Group(), licence.Group(), workingcopy.Group()}
+	return []methods.Group{account.Group(), hosts.Group(), hostcontrol.Group(), inventory.Group(), journal.Group(), licence.Group(), workingcopy.Group()}
 }
 
 // New makes a service with all methods over a store that was opened with

@@ -35,11 +35,6 @@ func serviceMethods() []*Method {
 			Doc: "The service's clock, in local time or in UTC.", Params: []Param{{Name: "utctime", Optional: true}},
 		},
 		{
-			Name: "journal_getEntries", Roles: []Role{Operator, Reader, Depot}, Do: journalEntries,
-			Doc:    "Who changed what, the newest first: of one object, or of all. Secrets are left out.",
-			Params: []Param{{Name: "objectId", Optional: true}, {Name: "limit", Optional: true}},
-		},
-		{
 			Name: "log_write", Roles: []Role{Operator, Depot, Host}, Do: logWrite, Writes: true,
 			Doc:    "Keeps a log of an object; append adds to it.",
 			Params: []Param{{Name: "logType"}, {Name: "data"}, {Name: "objectId", Optional: true}, {Name: "append", Optional: true}},
@@ -116,13 +111,10 @@ func (c *Call) logOf() (logType, object string, err error) {
 	if object == "" && c.Actor.Role == Host {
 		object = c.Actor.ID
 	}
-	if c.Actor.Role == Host && object != c.Actor.ID {
-		return "", "", fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own logs only", c.Method.Name, object, c.Actor.ID)
-	}
 	if object == "" {
 		return "", "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter objectId is missing", c.Method.Name)
 	}
-	return logType, object, nil
+	return logType, object, c.About(object)
 }
 
 func logWrite(c *Call) (any, error) {
@@ -145,51 +137,4 @@ func logRead(c *Call) (any, error) {
 	size, _ := c.Args["maxSize"].(int64)
 	data, err := c.s.ports.Logs.Read(logType, object, size)
 	return string(data), err
-}
-
-// Limits of one look at the journal.
-const (
-	someEntries = 100
-	mostEntries = 10_000
-)
-
-func journalEntries(c *Call) (any, error) {
-	object, err := c.Text("objectId")
-	if err != nil {
-		return nil, err
-	}
-	limit, ok := c.Args["limit"].(int64)
-	if !ok || limit <= 0 {
-		limit = someEntries
-	}
-	var changes []store.Change
-	err = c.View(func(tx *store.Tx) error {
-		changes, err = tx.History(object, int(min(limit, mostEntries)))
-		return err
-	})
-	out := make([]any, len(changes))
-	for i, ch := range changes {
-		class := c.s.store.Class(ch.Class)
-		out[i] = map[string]any{
-			"revision": ch.Revision, "at": ch.At.Format(time.DateTime), "actor": ch.Actor, "address": ch.Address, "request": ch.Request,
-			"class": ch.Class, "object": ch.Key, "operation": ch.Op,
-			"before": unsecret(class, ch.Before), "after": unsecret(class, ch.After),
-		}
-	}
-	return out, err
-}
-
-// unsecret shows that a secret changed, and not what it is. Of a class that is
-// no longer known nothing is shown.
-func unsecret(class *fleet.Class, r fleet.Row) any {
-	if r == nil || class == nil {
-		return nil
-	}
-	r = r.Clone()
-	for _, col := range class.Columns {
-		if v, there := r[col.Name]; there && v != nil && v != "" && col.Secret {
-			r[col.Name] = "***"
-		}
-	}
-	return r
 }

@@ -41,13 +41,13 @@ func onGiven(choose func(given, known []fleet.Row, plan sequence.Plan) ([]fleet.
 				return nil, err
 			}
 			id := r.Str("clientId")
-			if c.Actor.Role == Host && id != c.Actor.ID {
-				return nil, fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own products only", c.Method.Name, id, c.Actor.ID)
-			}
 			if !slices.Contains(clients, id) {
 				clients = append(clients, id)
 			}
 			byClient[id] = append(byClient[id], r)
+		}
+		if err := c.About(clients...); err != nil {
+			return nil, err
 		}
 		out := []fleet.Row{}
 		err = c.View(func(tx *store.Tx) error {

@@ -51,7 +51,12 @@ type Call struct {
 	Rest    map[string]any // what the parameter with ** takes
 
 	serverIDs map[string]bool // see servers
+	scopeOf   *store.Tx       // see scope
+	bound     *scope
 }
+
+// Ports are what the service answers with.
+func (c *Call) Ports() Ports { return c.s.ports }
 
 // bind matches arguments with parameters, as opsi does: by position, then by
 // name; a mapping behind the last positional argument holds the filter.
@@ -189,7 +194,18 @@ func (c *Call) Origin() store.Origin {
 func (c *Call) View(fn func(*store.Tx) error) error { return c.s.store.View(c.Context, fn) }
 
 func (c *Call) Update(fn func(*store.Tx) error) error {
-	return c.s.store.Update(c.Context, c.Origin(), fn)
+	return c.s.store.Update(c.Context, c.Origin(), c.guarded(fn))
+}
+
+func (c *Call) guarded(fn func(*store.Tx) error) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		guard, err := c.guard(tx)
+		if err != nil {
+			return err
+		}
+		tx.Guard(guard)
+		return fn(tx)
+	}
 }
 
 // Ask calls another method of the same service for the same caller, who sees no
@@ -225,8 +241,12 @@ func (c *Call) HostIDs(name string) ([]string, error) {
 
 // UpdateAt is Update, and says where in the history the change stands.
 func (c *Call) UpdateAt(fn func(*store.Tx) error) (store.Position, error) {
-	return c.s.store.UpdateAt(c.Context, c.Origin(), fn)
+	return c.s.store.UpdateAt(c.Context, c.Origin(), c.guarded(fn))
 }
+
+// Class finds a class by the name that the journal has for it; nil if there is
+// none any more.
+func (c *Call) Class(name string) *fleet.Class { return c.s.store.Class(name) }
 
 // Classes are all that the service keeps rows of.
 func (c *Call) Classes() []*fleet.Class {

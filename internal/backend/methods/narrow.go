@@ -1,6 +1,7 @@
 package methods
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -32,9 +33,9 @@ func (c *Call) SelectVisible(tx *store.Tx, class *fleet.Class, f fleet.Filter) (
 	return slices.DeleteFunc(rows, func(r fleet.Row) bool { return !class.Matches(r, terms) }), nil
 }
 
-// narrow makes the filter that the database gets: for a host only what may be
-// its own, so that no host has the whole fleet's rows read, and for nobody a
-// condition on what is hidden from him. some is false if no row can match.
+// narrow makes the filter that the database gets: for a host, and for somebody
+// bound to a few, only what may be its own, so that no host has the whole
+// fleet's rows read, and for nobody a condition on what is hidden from him. some is false if no row can match.
 func (c *Call) narrow(tx *store.Tx, class *fleet.Class, f fleet.Filter) (asked fleet.Filter, some bool, err error) {
 	asked = fleet.Filter{}
 	for name, v := range f {
@@ -43,7 +44,11 @@ func (c *Call) narrow(tx *store.Tx, class *fleet.Class, f fleet.Filter) (asked f
 		}
 	}
 	of := hostOf(class)
-	if c.Actor.Role != Host || of == "" || class == fleet.Memberships { // groups of products are everybody's
+	bound, err := c.scope(tx)
+	if err != nil {
+		return nil, false, err
+	}
+	if c.Actor.Role != Host && (bound == nil || len(bound.hosts) > fewObjects) || of == "" || class == fleet.Memberships { // groups of products are everybody's
 		return asked, true, nil
 	}
 	servers, err := c.servers(tx)
@@ -59,6 +64,9 @@ func (c *Call) narrow(tx *store.Tx, class *fleet.Class, f fleet.Filter) (asked f
 		return nil, false, err
 	}
 	ids := []string{c.Actor.ID}
+	if bound != nil {
+		ids = slices.Sorted(maps.Keys(bound.hosts))
+	}
 	for id := range servers {
 		ids = append(ids, id)
 	}

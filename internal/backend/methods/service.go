@@ -13,22 +13,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
 )
 
-// Ports are the parts that a server and an agent answer with differently.
-type Ports struct {
-	// Logs keeps the log files that clients send.
-	Logs Logs
-	// Reach is the way to hosts.
-	Reach Reach
-	// Info is what backend_info says.
-	Info map[string]any
-}
-
-// Logs keeps one log a type and object.
-type Logs interface {
-	Write(logType, object string, data []byte, appendTo bool) error
-	Read(logType, object string, maxSize int64) ([]byte, error)
-}
-
 // Group is a part of the method table that is written by hand, in a package of
 // its own.
 type Group struct {
@@ -94,13 +78,20 @@ func (s *Service) Call(ctx context.Context, actor Actor, name string, p Params) 
 		return nil, fleet.Errorf(fleet.NotFound, "cannot call %q: no such method%s", name, hint)
 	}
 	if !m.Allows(actor.Role) {
+		if s.ports.Accounts != nil {
+			s.ports.Accounts.Refused(actor, name)
+		}
 		return nil, fleet.Errorf(fleet.Denied, "cannot call %s: not allowed for %s %s", name, actor.Role, actor.ID)
 	}
 	args, rest, err := m.bind(p)
 	if err != nil {
 		return nil, err
 	}
-	return m.Do(&Call{Context: ctx, Actor: actor, s: s, Method: m, Args: args, Rest: rest})
+	c := &Call{Context: ctx, Actor: actor, s: s, Method: m, Args: args, Rest: rest}
+	if err := c.mayName(); err != nil {
+		return nil, err
+	}
+	return m.Do(c)
 }
 
 // NewHostKey makes a host key: 128 random bits in hexadecimal.

@@ -18,10 +18,16 @@
 //
 // # Failed logins
 //
+// An account may ask for a one-time code besides the password. Each code counts
+// once, among all servers of a database.
+//
 // Who fails several times under one name waits longer and longer for the next
 // try under that name. There is no limit by address: a branch office is one
 // address. A right host key is always accepted: nobody guesses 128 random bits,
 // and nobody shall be able to lock a host out by failing in its name.
+//
+// Logins of people, failed logins and refusals stand in the journal, counted
+// together, so that nobody fills a disk by failing.
 package access
 
 import (
@@ -51,6 +57,12 @@ const (
 	newHostKey = "X-Opsi-New-Host-Key"
 )
 
+// What a login tells of how it was made, and where it takes a one-time code.
+const (
+	authMethods = "X-Opsi-Auth-Methods"
+	mfaCode     = "X-Opsi-Mfa-Otp"
+)
+
 // Access authenticates requests.
 type Access struct {
 	store    *store.Store
@@ -58,6 +70,9 @@ type Access struct {
 	now      func() time.Time
 	sessions *sessions
 	failures *failures
+	codes    *failures // wrong one-time codes
+	attempts *attempts
+	server   string
 	checks   chan struct{} // a slot for each password check that may run
 	seen     *seen
 }
@@ -67,7 +82,8 @@ type Access struct {
 func New(s *store.Store, log *slog.Logger, now func() time.Time) *Access {
 	return &Access{
 		store: s, log: log, now: now,
-		sessions: newSessions(), failures: newFailures(), checks: make(chan struct{}, 2), seen: newSeen(),
+		sessions: newSessions(), failures: newFailures(longestWait), codes: newFailures(longestCodeWait),
+		attempts: newAttempts(s, log), checks: make(chan struct{}, 2), seen: newSeen(),
 	}
 }
 
@@ -166,7 +182,12 @@ func (a *Access) login(w http.ResponseWriter, r *http.Request, header string) (p
 			return p, err
 		}
 	}
-	return a.loginAccount(r.Context(), name, password)
+	p, means, err := a.loginAccount(r.Context(), name, password, r.Header.Get(mfaCode), address(r))
+	if err == nil {
+		w.Header().Set(authMethods, means)
+		a.attempts.login(p.actor, address(r))
+	}
+	return p, err
 }
 
 var hardwareAddress = regexp.MustCompile(`^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$`)

@@ -48,6 +48,7 @@ func (s *Server) surround(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Server", banner)
 		h.Set("X-Date-Unix-Timestamp", strconv.FormatInt(s.Now().Unix(), 10)) // opsi clients set their clock by it
+		h.Set("X-Opsi-Server-Role", "configserver")
 		h.Set("X-Request-Id", c.request)
 		// The deadline of the answer before, on this connection, is not this one's:
 		// its time may be over while a body is still awaited.
@@ -70,6 +71,9 @@ func (s *Server) guard(route route) http.Handler {
 			c := r.Context().Value(contextKey{}).(*caller)
 			c.actor, c.err = s.Parts.Authenticate(w, r)
 			c.actor.Request = c.request
+			if c.err == nil {
+				w.Header().Set("X-Opsi-User-Id", c.actor.ID)
+			}
 			if c.err == nil && !route.access.allows(c.actor.Role) {
 				c.err = fleet.Errorf(fleet.Denied, "cannot use %s: not allowed for %s %s", r.URL.Path, c.actor.Role, c.actor.ID)
 			}
