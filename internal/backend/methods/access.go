@@ -49,7 +49,7 @@ func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fl
 			continue
 		case c.Actor.Role == Host && col != "" && !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup:
 			continue
-		case bound != nil && !bound.sees(class, r, servers):
+		case bound != nil && !bound.Sees(class, r, servers):
 			continue
 		}
 		out = append(out, c.redact(class, r, own))

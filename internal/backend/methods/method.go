@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/backend/scope"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -52,7 +53,7 @@ type Call struct {
 
 	serverIDs map[string]bool // see servers
 	scopeOf   *store.Tx       // see scope
-	bound     *scope
+	bound     *scope.Scope
 }
 
 // Ports are what the service answers with.

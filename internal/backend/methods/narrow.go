@@ -1,7 +1,6 @@
 package methods
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -48,7 +47,7 @@ func (c *Call) narrow(tx *store.Tx, class *fleet.Class, f fleet.Filter) (asked f
 	if err != nil {
 		return nil, false, err
 	}
-	if c.Actor.Role != Host && (bound == nil || len(bound.hosts) > fewObjects) || of == "" || class == fleet.Memberships { // groups of products are everybody's
+	if c.Actor.Role != Host && (bound == nil || len(bound.Hosts()) > fewObjects) || of == "" || class == fleet.Memberships { // groups of products are everybody's
 		return asked, true, nil
 	}
 	servers, err := c.servers(tx)
@@ -65,7 +64,7 @@ func (c *Call) narrow(tx *store.Tx, class *fleet.Class, f fleet.Filter) (asked f
 	}
 	ids := []string{c.Actor.ID}
 	if bound != nil {
-		ids = slices.Sorted(maps.Keys(bound.hosts))
+		ids = bound.Hosts()
 	}
 	for id := range servers {
 		ids = append(ids, id)

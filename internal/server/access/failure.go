@@ -48,6 +48,10 @@ func newFailures(longest time.Duration) *failures {
 	return &failures{byName: map[string]failure{}, longest: longest}
 }
 
+// forgetAfter is when failures no longer count: well after the longest wait, or
+// whoever waits for it would begin anew.
+func (f *failures) forgetAfter() time.Duration { return max(forgetAfter, 4*f.longest) }
+
 // allowed tells whether a name may try now; the error says how long to wait.
 func (f *failures) allowed(name string, now time.Time) error {
 	f.mu.Lock()
@@ -86,7 +90,7 @@ func (f *failures) count(name string, now time.Time) {
 		f.makeRoom(now)
 	}
 	past := f.byName[name]
-	if now.Sub(past.last) > forgetAfter+f.longest {
+	if now.Sub(past.last) > f.forgetAfter() {
 		past.count = 0
 	}
 	f.byName[name] = failure{past.count + 1, now}
@@ -102,7 +106,7 @@ func (f *failures) forget(name string) {
 func (f *failures) makeRoom(now time.Time) {
 	oldest, at := "", now
 	for name, past := range f.byName {
-		if now.Sub(past.last) > forgetAfter+f.longest {
+		if now.Sub(past.last) > f.forgetAfter() {
 			delete(f.byName, name)
 		} else if !past.last.After(at) {
 			oldest, at = name, past.last
