@@ -140,4 +140,3 @@ func (s *Scope) mayChangeGroup(tx *store.Tx, before, after fleet.Row) (bool, err
 	return !slices.ContainsFunc(members, func(r fleet.Row) bool { return r.Str("groupId") == id }) &&
 		!slices.ContainsFunc(children, func(r fleet.Row) bool { return r.Str("parentGroupId") == id }), nil
 }
-
