@@ -7,6 +7,7 @@
 // starts nothing. [Server.Serve] works until its context ends.
 //
 //	DIR/lock         held while a server uses the folder
+//	DIR/fernwerkd.sock  for root on this machine, package httpapi
 //	DIR/ca/          package ca
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
@@ -141,7 +142,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	api := &httpapi.Server{
-		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
+		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
 			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log},
 			Chunks:       products.Chunks(),
@@ -276,6 +277,23 @@ func (s *Server) listen() (net.Listener, error) {
 	})
 	s.reach = s.cfg.Reach(l.Addr())
 	return l, nil
+}
+
+// listenLocal makes the socket for this machine. A server that can do without it
+// does: a path may be too long for a socket (107 bytes on Linux).
+func (s *Server) listenLocal() net.Listener {
+	l, err := httpapi.ListenLocal(s.path("fernwerkd.sock"))
+	if err != nil {
+		s.cfg.Log.Warn("No socket for root on this machine", "error", err)
+		return nil
+	}
+	s.add(func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return l
 }
 
 func (s *Server) openStore(ctx context.Context) (*store.Store, error) {

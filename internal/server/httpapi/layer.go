@@ -69,7 +69,7 @@ func (s *Server) guard(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if route.access != public {
 			c := r.Context().Value(contextKey{}).(*caller)
-			c.actor, c.err = s.Parts.Authenticate(w, r)
+			c.actor, c.err = s.authenticate(w, r)
 			c.actor.Request = c.request
 			if c.err == nil {
 				w.Header().Set("X-Opsi-User-Id", c.actor.ID)
