@@ -25,6 +25,10 @@ type Logs interface {
 	Read(logType, object string, maxSize int64) ([]byte, error)
 }
 
+// CodeMissing is in the error of a login that was right but for a one-time code,
+// so that a program knows what to ask for.
+const CodeMissing = "a one-time code is missing"
+
 // Account is somebody who may log in, without what proves it.
 type Account struct {
 	Name      string   `json:"name"`

@@ -18,10 +18,7 @@ const maxAnswer = 64 << 20
 // Packages asks /v1/packages: name is a package's file or a product, body is of
 // length bytes, answer takes the JSON.
 func (c *Connection) Packages(ctx context.Context, method, name string, body io.Reader, length int64, answer any) error {
-	if Local(c.Account.Server) {
-		return fleet.Errorf(fleet.NotHere, "cannot handle packages here: it takes an https connection to the server")
-	}
-	address := c.Account.Server + "/v1/packages"
+	address := c.base + "/v1/packages"
 	if name != "" {
 		address += "/" + url.PathEscape(name)
 	}
@@ -30,7 +27,7 @@ func (c *Connection) Packages(ctx context.Context, method, name string, body io.
 		return err
 	}
 	req.ContentLength = length
-	req.SetBasicAuth(c.Account.User, c.Account.Password)
+	c.authorize(req)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/octet-stream")
 		req.Header.Set("Expect", "100-continue") // who is refused need not send it all

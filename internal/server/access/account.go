@@ -126,7 +126,7 @@ func (a *Access) loginAccount(ctx context.Context, name, password, code, address
 		}
 	}
 	if code == "" {
-		return principal{}, "", fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot log in %q: a one-time code is missing", name),
+		return principal{}, "", fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot log in %q: %s", name, methods.CodeMissing),
 			"append the six digits of the authenticator to the password, or send them as X-Opsi-Mfa-Otp")
 	}
 	if acc, err = a.useCode(ctx, name, code); err != nil {

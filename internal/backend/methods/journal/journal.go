@@ -41,9 +41,7 @@ const AccountClass = "account"
 const (
 	someEntries = 100
 	mostEntries = 10_000
-	// mostRead bounds the rows that one call reads where most are not shown.
-	mostRead = 100_000
-	page     = 2_000
+	page        = 2_000
 )
 
 func look(c *methods.Call) (l store.Look, limit int, err error) {
@@ -101,7 +99,7 @@ func entries(c *methods.Call) (any, error) {
 		if err != nil {
 			return err
 		}
-		for read := 0; len(out) < limit && read < mostRead; {
+		for len(out) < limit {
 			l.Limit = min(page, limit)
 			changes, err := tx.History(l)
 			if err != nil {
@@ -113,7 +111,7 @@ func entries(c *methods.Call) (any, error) {
 					out = append(out, entry(class, ch))
 				}
 			}
-			if read += len(changes); len(changes) < l.Limit {
+			if len(changes) < l.Limit {
 				return nil
 			}
 			last := changes[len(changes)-1]
