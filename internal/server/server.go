@@ -49,6 +49,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
+	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 )
 
@@ -160,6 +161,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("audit", accounts.Audit())
+	if s.cfg.AuditKeep > 0 {
+		s.group.Add("retention", &retention.Journal{Store: st, Keep: time.Duration(s.cfg.AuditKeep) * 24 * time.Hour, Log: s.cfg.Log})
+	}
 	s.group.Add("depot", products)
 	s.group.Add("bus", messages)
 	s.group.Add("http", api) // last: it stops first

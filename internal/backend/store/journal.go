@@ -292,6 +292,23 @@ func (tx *Tx) Trim(revision int64) error {
 	return tx.exec(`DELETE FROM "revision" WHERE "number" < ?`, revision)
 }
 
+// TrimOld forgets at most so many of the oldest revisions that were made before
+// a time, and says how many. The last revision stays: it is where everybody
+// stands.
+func (tx *Tx) TrimOld(before time.Time, most int) (int64, error) {
+	var first, last sql.NullInt64
+	row := tx.sql.QueryRowContext(tx.ctx, tx.s.db.Dialect.Rebind(fmt.Sprintf(
+		`SELECT MIN("number"), MAX("number") FROM (SELECT "number", "at" FROM "revision" ORDER BY "number" LIMIT %d) AS "oldest" WHERE "at" < ?`, most)),
+		before.UnixMilli())
+	if err := row.Scan(&first, &last); err != nil {
+		return 0, fmt.Errorf("cannot read the journal: %w", err)
+	}
+	if !last.Valid || last.Int64 == first.Int64 {
+		return 0, nil // Trim keeps the revision up to which it forgets
+	}
+	return last.Int64 - first.Int64, tx.Trim(last.Int64)
+}
+
 // Touched lists the objects of each class that changed after a revision, and
 // says false if there are more than limit changes.
 func (tx *Tx) Touched(after int64, limit int) (map[string][]string, bool, error) {

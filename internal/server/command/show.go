@@ -34,6 +34,9 @@ func show(w io.Writer, cfg config.Config) error {
 	if u, err := url.Parse(cfg.Database); err == nil && cfg.Database != "" {
 		fmt.Fprintf(w, "database = %q\n", u.Redacted())
 	}
+	if cfg.AuditKeep != 0 {
+		fmt.Fprintf(w, "audit_keep = %d\n", cfg.AuditKeep)
+	}
 	fmt.Fprintf(w, "log_level = %q\n", strings.ToLower(cfg.LogLevel.String()))
 	return nil
 }

@@ -44,6 +44,8 @@ type Config struct {
 	ID string `toml:"id"`
 	// Database is a postgres:// URL; empty is a SQLite file in Data.
 	Database string `toml:"database"`
+	// AuditKeep is how many days the journal is kept; 0 keeps all of it.
+	AuditKeep int `toml:"audit_keep"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel slog.Level `toml:"log_level"`
 	// HostControl says how hosts are reached that are not on the message bus.
@@ -105,7 +107,15 @@ func (c *Config) Check() error {
 		}
 	}
 	return errors.Join(append(wrong, c.HostControl.check()...)...)
+	if c.AuditKeep != 0 && c.AuditKeep < LeastAuditKeep {
+		bad("audit_keep", strconv.Itoa(c.AuditKeep), fmt.Sprintf("0 or at least %d days", LeastAuditKeep))
+	}
+	return errors.Join(wrong...)
 }
+
+// LeastAuditKeep is the fewest days that the journal may be kept: a client that
+// was away longer gets everything anew.
+const LeastAuditKeep = 30
 
 func splitPort(hostPort string) (host string, err error) {
 	host, port, err := net.SplitHostPort(hostPort)
