@@ -25,6 +25,7 @@ import (
 func Run(t *testing.T, b methods.Backend) {
 	used := map[string]bool{}
 	hand := all(handCases, auditCases, licensingCases, licenseCases, wanCases, slotCases, dependencyCases, hostCases, selectionCases, hostControlCases, accountCases)
+	accounts := (&bench{t, b}).hasAccounts()
 	for _, class := range fleet.Classes() {
 		if class == fleet.Users && accounts { // its rows are people who log in: see accountRules
 			for _, m := range catalog.Table() {

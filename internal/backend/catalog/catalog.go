@@ -11,13 +11,14 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/logs"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 func groups() []methods.Group {
-	return []methods.Group{account.Group(), hosts.Group(), hostcontrol.Group(), inventory.Group(), journal.Group(), licence.Group(), workingcopy.Group()}
+	return []methods.Group{account.Group(), hosts.Group(), hostcontrol.Group(), inventory.Group(), journal.Group(), licence.Group(), logs.Group(), workingcopy.Group()}
 }
 
 // New makes a service with all methods over a store that was opened with

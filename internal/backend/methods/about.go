@@ -4,10 +4,9 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
-	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-// serviceMethods are about the service itself, and the logs it keeps.
+// serviceMethods are about the service itself.
 func serviceMethods() []*Method {
 	return []*Method{
 		{
@@ -33,16 +32,6 @@ func serviceMethods() []*Method {
 		{
 			Name: "getServiceTime", Roles: Everyone, Do: serviceTime,
 			Doc: "The service's clock, in local time or in UTC.", Params: []Param{{Name: "utctime", Optional: true}},
-		},
-		{
-			Name: "log_write", Roles: []Role{Operator, Depot, Host}, Do: logWrite, Writes: true,
-			Doc:    "Keeps a log of an object; append adds to it.",
-			Params: []Param{{Name: "logType"}, {Name: "data"}, {Name: "objectId", Optional: true}, {Name: "append", Optional: true}},
-		},
-		{
-			Name: "log_read", Roles: Everyone, Do: logRead,
-			Doc:    "The newest part of a log, at most maxSize bytes.",
-			Params: []Param{{Name: "logType"}, {Name: "objectId", Optional: true}, {Name: "maxSize", Optional: true}},
 		},
 	}
 }
@@ -96,45 +85,4 @@ func serviceTime(c *Call) (any, error) {
 		now = now.Local()
 	}
 	return now.Format(time.DateTime), err
-}
-
-func (c *Call) logOf() (logType, object string, err error) {
-	if c.s.ports.Logs == nil {
-		return "", "", fleet.Errorf(fleet.NotHere, "cannot call %s: this service keeps no logs", c.Method.Name)
-	}
-	if logType, err = c.Text("logType"); err != nil {
-		return "", "", err
-	}
-	if object, err = c.Text("objectId"); err != nil {
-		return "", "", err
-	}
-	if object == "" && c.Actor.Role == Host {
-		object = c.Actor.ID
-	}
-	if object == "" {
-		return "", "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter objectId is missing", c.Method.Name)
-	}
-	return logType, object, c.About(object)
-}
-
-func logWrite(c *Call) (any, error) {
-	logType, object, err := c.logOf()
-	if err != nil {
-		return nil, err
-	}
-	data, err := c.Text("data")
-	if err != nil {
-		return nil, err
-	}
-	return nil, c.s.ports.Logs.Write(logType, object, []byte(data), c.Flag("append", false))
-}
-
-func logRead(c *Call) (any, error) {
-	logType, object, err := c.logOf()
-	if err != nil {
-		return nil, err
-	}
-	size, _ := c.Args["maxSize"].(int64)
-	data, err := c.s.ports.Logs.Read(logType, object, size)
-	return string(data), err
 }

@@ -106,11 +106,10 @@ func (c *Config) Check() error {
 			wrong = append(wrong, errors.New("database: it is not a postgres://... URL (leave it out for SQLite)"))
 		}
 	}
-	return errors.Join(append(wrong, c.HostControl.check()...)...)
 	if c.AuditKeep != 0 && c.AuditKeep < LeastAuditKeep {
 		bad("audit_keep", strconv.Itoa(c.AuditKeep), fmt.Sprintf("0 or at least %d days", LeastAuditKeep))
 	}
-	return errors.Join(wrong...)
+	return errors.Join(append(wrong, c.HostControl.check()...)...)
 }
 
 // LeastAuditKeep is the fewest days that the journal may be kept: a client that
