@@ -12,5 +12,5 @@ import (
 var version = "unknown" // set by the linker
 
 func main() {
-	run.Main(func(ctx context.Context) error { return ctl.Run(ctx, ctl.OS(version), os.Args[1:]) })
+	run.Main(func(ctx context.Context) error { return ctl.Run(ctx, ctl.OS(version), ctl.Arguments(os.Args)) })
 }

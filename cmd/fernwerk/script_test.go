@@ -21,8 +21,9 @@ import (
 // TestMain makes both programs commands of the scripts, from this binary.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"fernwerk":  main,
-		"fernwerkd": func() { run.Main(func(ctx context.Context) error { return command.Run(ctx, "test") }) },
+		"fernwerk":   main,
+		"opsi-admin": main,
+		"fernwerkd":  func() { run.Main(func(ctx context.Context) error { return command.Run(ctx, "test") }) },
 	})
 }
 

@@ -20,9 +20,13 @@ package ctl
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fernwerk/fernwerk/internal/ctl/accounts"
+	"github.com/fernwerk/fernwerk/internal/ctl/audit"
 	"github.com/fernwerk/fernwerk/internal/ctl/depots"
 	"github.com/fernwerk/fernwerk/internal/ctl/dev"
 	"github.com/fernwerk/fernwerk/internal/ctl/groups"
@@ -38,6 +42,14 @@ import (
 // OS is the real surroundings.
 func OS(version string) tool.System {
 	return tool.System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Version: version}
+}
+
+// Arguments are those of a process, whose name may be opsi-admin.
+func Arguments(argv []string) []string {
+	if len(argv) > 0 && strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == service.OpsiAdmin {
+		return append([]string{service.OpsiAdmin}, argv[1:]...)
+	}
+	return argv[min(1, len(argv)):]
 }
 
 // Run runs one command. Its error has the exit code and, where there is a next
@@ -80,6 +92,8 @@ somebody else, 5 refused.`,
 	root.AddCommand(service.Commands(t)...)
 	root.AddCommand(hosts.Commands(t)...)
 	root.AddCommand(groups.Commands(t)...)
+	root.AddCommand(accounts.Commands(t)...)
+	root.AddCommand(audit.Command(t))
 	root.AddCommand(params.Commands(t)...)
 	root.AddCommand(licences.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)

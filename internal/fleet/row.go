@@ -64,6 +64,32 @@ func (c *Class) Key(r Row) string {
 	return b.String()
 }
 
+// IdentOf is the identity that a key was made of; it means nothing for open
+// classes, whose keys are hashes.
+func (c *Class) IdentOf(key string) Row {
+	var values []string
+	var b strings.Builder
+	for i := 0; i < len(key); i++ {
+		switch {
+		case key[i] == ';':
+			values = append(values, b.String())
+			b.Reset()
+			continue
+		case key[i] == '\\' && i+1 < len(key):
+			i++
+		}
+		b.WriteByte(key[i])
+	}
+	values = append(values, b.String())
+	r := Row{}
+	for i, col := range c.Ident() {
+		if i < len(values) {
+			r[col.Name] = values[i]
+		}
+	}
+	return r
+}
+
 var keyEscape = strings.NewReplacer(`\`, `\\`, `;`, `\;`)
 
 // openKey hashes everything that is not volatile: a piece of hardware is what

@@ -9,6 +9,7 @@
 //
 //	DIR/lock         held while a server uses the folder
 //	DIR/cluster.key  package cluster
+//	DIR/fernwerkd.sock  for root on this machine, package httpapi
 //	DIR/ca/          package ca
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
@@ -56,6 +57,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
+	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 )
 
@@ -153,6 +155,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	ports := methods.Ports{
 		Logs:      hostLogs,
+		Accounts:  accounts.Accounts(s.id),
 		Info:      map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
 		Authority: authority.PEM(),
 		Depot:     files, Certificates: authority,
@@ -165,7 +168,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	well, counts := s.watch(st, accounts, messages)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
-		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
+		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
 			RPC:          &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log},
 			Chunks:       products.Chunks(),
@@ -190,6 +193,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("replica", m.serve())
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
+	s.group.Add("audit", accounts.Audit())
+	if s.cfg.AuditKeep > 0 {
+		s.group.Add("retention", &retention.Journal{Store: st, Keep: time.Duration(s.cfg.AuditKeep) * 24 * time.Hour, Log: s.cfg.Log})
+	}
 	s.group.Add("depot", products)
 	s.group.Add("bus", messages)
 	s.group.Add("http", api) // last: it stops first
@@ -327,6 +334,23 @@ func (s *Server) listen() (net.Listener, error) {
 	})
 	s.reach = s.cfg.Reach(l.Addr())
 	return l, nil
+}
+
+// listenLocal makes the socket for this machine. A server that can do without it
+// does: a path may be too long for a socket (107 bytes on Linux).
+func (s *Server) listenLocal() net.Listener {
+	l, err := httpapi.ListenLocal(s.path("fernwerkd.sock"))
+	if err != nil {
+		s.cfg.Log.Warn("No socket for root on this machine", "error", err)
+		return nil
+	}
+	s.add(func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return l
 }
 
 func (s *Server) openStore(ctx context.Context) (*store.Store, error) {

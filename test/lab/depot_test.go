@@ -80,7 +80,7 @@ func TestBranch(t *testing.T) {
 		}
 	})
 	l.Run("either serves the client as well", func(t *testing.T) {
-		got := l.Call("configState_getClientToDepotserver", []any{}, []any{pc1}).([]any)[0].(map[string]any)
+		got := l.Call("configState_getClientToDepotserver", []any{}, []any{pc1}, false).([]any)[0].(map[string]any)
 		if got["depotId"] != b.ID || len(got["alternativeDepotIds"].([]any)) != 1 || got["alternativeDepotIds"].([]any)[0] != l.Server.ID {
 			t.Error(got)
 		}

@@ -6,12 +6,14 @@ package catalog
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/about"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/account"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/fleetwide"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hostcontrol"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
@@ -23,12 +25,14 @@ import (
 func groups() []methods.Group {
 	return []methods.Group{
 		about.Group(),
+		account.Group(),
 		credential.Group(),
 		depots.Group(),
 		fleetwide.Group(),
 		hostcontrol.Group(),
 		hosts.Group(),
 		inventory.Group(),
+		journal.Group(),
 		licence.Group(),
 		params.Group(),
 		products.Group(),

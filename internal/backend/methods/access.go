@@ -20,7 +20,9 @@ var hostMayNotRead = []*fleet.Class{fleet.Users, fleet.LicenseContracts}
 
 // Visible narrows rows to what the actor may see, and takes out what it may
 // not read of them: a host sees itself, the servers, and what belongs to
-// neither; secrets go to administrators, depots and the host itself.
+// neither; somebody bound to groups sees the hosts in them in that way; secrets
+// go to administrators, depots and the host itself. Of accounts everybody but
+// an administrator sees his own.
 func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fleet.Row, error) {
 	if c.Actor.Role == Administrator || c.Actor.Role == Depot {
 		return rows, nil
@@ -28,10 +30,13 @@ func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fl
 	if c.Actor.Role == Host && slices.Contains(hostMayNotRead, class) {
 		return nil, nil
 	}
+	bound, err := c.scope(tx)
+	if err != nil {
+		return nil, err
+	}
 	col := hostOf(class)
 	var servers map[string]bool
-	if c.Actor.Role == Host && col != "" {
-		var err error
+	if c.Actor.Role == Host && col != "" || bound != nil {
 		if servers, err = c.servers(tx); err != nil {
 			return nil, err
 		}
@@ -39,7 +44,12 @@ func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fl
 	var out []fleet.Row
 	for _, r := range rows {
 		own := c.Actor.Role == Host && col != "" && r.Str(col) == c.Actor.ID
-		if c.Actor.Role == Host && col != "" && !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup {
+		switch {
+		case class == fleet.Users && r.Str("id") != c.Actor.ID:
+			continue
+		case c.Actor.Role == Host && col != "" && !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup:
+			continue
+		case bound != nil && !bound.Sees(class, r, servers):
 			continue
 		}
 		out = append(out, c.redact(class, r, own))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/backend/scope"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -56,7 +57,12 @@ type Call struct {
 	Rest    map[string]any // what the parameter with ** takes
 
 	serverIDs map[string]bool // see servers
+	scopeOf   *store.Tx       // see scope
+	bound     *scope.Scope
 }
+
+// Ports are what the service answers with.
+func (c *Call) Ports() Ports { return c.s.ports }
 
 // bind matches arguments with parameters, as opsi does: by position, then by
 // name; a mapping behind the last positional argument holds the filter.
@@ -201,7 +207,18 @@ func (c *Call) Origin() store.Origin {
 func (c *Call) View(fn func(*store.Tx) error) error { return c.s.store.View(c.Context, fn) }
 
 func (c *Call) Update(fn func(*store.Tx) error) error {
-	return c.s.store.Update(c.Context, c.Origin(), c.fenced(fn))
+	return c.s.store.Update(c.Context, c.Origin(), c.fenced(c.guarded(fn)))
+}
+
+func (c *Call) guarded(fn func(*store.Tx) error) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		guard, err := c.guard(tx)
+		if err != nil {
+			return err
+		}
+		tx.Guard(guard)
+		return fn(tx)
+	}
 }
 
 // Ask calls another method of the same service for the same caller, who sees no
@@ -237,7 +254,7 @@ func (c *Call) HostIDs(name string) ([]string, error) {
 
 // UpdateAt is Update, and says where in the history the change stands.
 func (c *Call) UpdateAt(fn func(*store.Tx) error) (store.Position, error) {
-	return c.s.store.UpdateAt(c.Context, c.Origin(), c.fenced(fn))
+	return c.s.store.UpdateAt(c.Context, c.Origin(), c.fenced(c.guarded(fn)))
 }
 
 // Table is what can be called, sorted by name.
@@ -248,9 +265,6 @@ func (c *Call) Table() []*Method {
 	}
 	return out
 }
-
-// Ports are the parts that this service has.
-func (c *Call) Ports() Ports { return c.s.ports }
 
 // Class finds a class that the service keeps rows of; nil if it keeps none.
 func (c *Call) Class(name string) *fleet.Class { return c.s.store.Class(name) }

@@ -13,36 +13,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
 )
 
-// Ports are the parts that a server and an agent answer with differently.
-type Ports struct {
-	// Logs keeps the log files that clients send.
-	Logs Logs
-	// Reach is the way to hosts.
-	Reach Reach
-	// Info is what backend_info says.
-	Info map[string]any
-	// Depot is the depot that this process serves.
-	Depot DepotServer
-	// Certificates signs those of depot servers.
-	Certificates Certificates
-	// Authority is the certificate of the server's certificate authority, PEM.
-	Authority []byte
-}
-
-// Logs keeps one log a type and object.
-type Logs interface {
-	Write(logType, object string, data []byte, appendTo bool) error
-	Read(logType, object string, maxSize int64) ([]byte, error)
-	Limits() LogLimits
-}
-
-// LogLimits are what whoever sends logs has to know.
-type LogLimits struct {
-	Size    int64 // bytes of one log
-	Rotated int   // former logs that are kept
-	Types   []string
-}
-
 // Group is a part of the method table that is written by hand, in a package of
 // its own.
 type Group struct {
@@ -118,13 +88,20 @@ func (s *Service) Call(ctx context.Context, actor Actor, name string, p Params) 
 		return nil, fleet.WithClass(s.unknown(name), "ValueError") // by which opsi's clients know it
 	}
 	if !m.Allows(actor.Role) {
+		if s.ports.Accounts != nil {
+			s.ports.Accounts.Refused(actor, name)
+		}
 		return nil, fleet.Errorf(fleet.Denied, "cannot call %s: not allowed for %s %s", name, actor.Role, actor.ID)
 	}
 	args, rest, err := m.bind(p)
 	if err != nil {
 		return nil, err
 	}
-	return m.Do(&Call{Context: ctx, Actor: actor, s: s, Method: m, Args: args, Rest: rest})
+	c := &Call{Context: ctx, Actor: actor, s: s, Method: m, Args: args, Rest: rest}
+	if err := c.mayName(); err != nil {
+		return nil, err
+	}
+	return m.Do(c)
 }
 
 func (s *Service) unknown(name string) error {

@@ -126,7 +126,7 @@ func (a *PullAnswer) addTouched(tx *store.Tx, gate Gate, scope Scope, touched ma
 	for _, c := range travels() {
 		var rows []fleet.Row
 		for _, key := range touched[c.Name] {
-			if !holds(c, identOf(c, key)) {
+			if !holds(c, c.IdentOf(key)) {
 				continue // another client's; and what left the scope, the client sees by itself
 			}
 			r, err := tx.ByKey(c, key)

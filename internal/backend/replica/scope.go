@@ -2,7 +2,6 @@ package replica
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -74,31 +73,6 @@ func (s Scope) holder() (func(c *fleet.Class, r fleet.Row) bool, error) {
 		t, travels := terms[c]
 		return travels && c.Matches(r, t)
 	}, nil
-}
-
-// identOf is the identity that a key was made of.
-func identOf(c *fleet.Class, key string) fleet.Row {
-	var values []string
-	var b strings.Builder
-	for i := 0; i < len(key); i++ {
-		switch {
-		case key[i] == ';':
-			values = append(values, b.String())
-			b.Reset()
-			continue
-		case key[i] == '\\' && i+1 < len(key):
-			i++
-		}
-		b.WriteByte(key[i])
-	}
-	values = append(values, b.String())
-	r := fleet.Row{}
-	for i, col := range c.Ident() {
-		if i < len(values) {
-			r[col.Name] = values[i]
-		}
-	}
-	return r
 }
 
 // ScopeOf is what a client needs to work alone: itself and its servers, the

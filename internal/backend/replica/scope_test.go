@@ -15,7 +15,7 @@ func TestIdentOf_ReadsWhatKeyWrites(t *testing.T) {
 		for i, col := range c.Ident() {
 			r[col.Name] = []string{"firefox", "pc1.example.org", `a;b\\c;\`, "115.0", ";"}[i%5]
 		}
-		if d := cmp.Diff(r, identOf(c, c.Key(r))); d != "" {
+		if d := cmp.Diff(r, c.IdentOf(c.Key(r))); d != "" {
 			t.Errorf("%s %s (-row +key):\n%s", c.Name, c.Key(r), d)
 		}
 	}

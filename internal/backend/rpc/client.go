@@ -41,6 +41,10 @@ type Options struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// UserAgent names the program to the server.
 	UserAgent string
+	// Header is sent with each request.
+	Header http.Header
+	// Session is one that the server began earlier, see [Client.Session].
+	Session string
 	// Limit is the most bytes of one answer, unpacked; 256 MiB if it is 0.
 	Limit int64
 }
@@ -99,12 +103,28 @@ func NewClient(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Session != "" {
+		jar.SetCookies(u, []*http.Cookie{{Name: sessionCookie, Value: opts.Session, Path: "/", Secure: u.Scheme == "https"}})
+	}
 	return &Client{url: u, opts: opts, http: &http.Client{
 		Transport: transport,
 		Jar:       jar,
 		// Neither a password nor a request follows to another place.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// sessionCookie is opsi's.
+const sessionCookie = "opsiconfd-session"
+
+// Session is the session that the server began or prolonged, "" if there is none.
+func (c *Client) Session() string {
+	for _, cookie := range c.http.Jar.Cookies(c.url) {
+		if cookie.Name == sessionCookie {
+			return cookie.Value
+		}
+	}
+	return ""
 }
 
 // Call asks the server; the actor is whom the server takes us for.
@@ -202,6 +222,9 @@ func (c *Client) do(ctx context.Context, what, method, path string, body []byte,
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("cannot %s: %w", what, err)
+	}
+	for name, values := range c.opts.Header {
+		req.Header[name] = values
 	}
 	for name, values := range header {
 		if values[0] != "" {

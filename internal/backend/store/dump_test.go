@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/store/dump"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -31,11 +32,11 @@ func filled(t *testing.T, s *store.Store) {
 	})
 }
 
-// dump is a dump without the line that names the history.
-func dump(t *testing.T, db database) string {
+// dumped is a dump without the line that names the history.
+func dumped(t *testing.T, db database) string {
 	t.Helper()
 	var out bytes.Buffer
-	if _, err := store.Dump(t.Context(), db.conn(), &out); err != nil {
+	if _, err := dump.Write(t.Context(), db.conn(), &out); err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(out.String(), "\n")
@@ -61,8 +62,8 @@ func TestDump_BetweenEngines(t *testing.T) {
 				s := source.store()
 				filled(t, s)
 				var out bytes.Buffer
-				pos, err := store.Dump(t.Context(), source.conn(), &out)
-				if err != nil || pos != position(t, s) {
+				pos, err := dump.Write(t.Context(), source.conn(), &out)
+				if err != nil || store.Position(pos) != position(t, s) {
 					t.Fatalf("%v, %v", pos, err)
 				}
 				target := database{t, to.fresh(t)}
@@ -77,13 +78,13 @@ func TestDump_BetweenEngines(t *testing.T) {
 				if used, err := loaded.Used(t.Context()); !used || err != nil {
 					t.Errorf("a filled one is not used: %v", err)
 				}
-				if d := cmp.Diff(dump(t, source), dump(t, target)); d != "" {
+				if d := cmp.Diff(dumped(t, source), dumped(t, target)); d != "" {
 					t.Error(d)
 				}
 				if len(groups(t, loaded)) != 0 {
 					t.Error("a former row is left")
 				}
-				if knows(t, loaded, pos) {
+				if knows(t, loaded, store.Position(pos)) {
 					t.Error("a position of the former history is known")
 				}
 				if got := put(t, loaded, here, "g", "after"); got.Revision != pos.Revision+1 || !knows(t, loaded, got) {
@@ -100,10 +101,10 @@ func TestLoad_AllOrNothing(t *testing.T) {
 		s := db.store()
 		filled(t, s)
 		var out bytes.Buffer
-		if _, err := store.Dump(t.Context(), db.conn(), &out); err != nil {
+		if _, err := dump.Write(t.Context(), db.conn(), &out); err != nil {
 			t.Fatal(err)
 		}
-		before, pos := dump(t, db), position(t, s)
+		before, pos := dumped(t, db), position(t, s)
 		text := out.String()
 		for name, bad := range map[string]string{
 			"empty":          "",
@@ -123,7 +124,7 @@ func TestLoad_AllOrNothing(t *testing.T) {
 			if err := s.Load(t.Context(), strings.NewReader(bad)); err == nil {
 				t.Errorf("%s: it is loaded", name)
 			}
-			if position(t, s) != pos || dump(t, db) != before {
+			if position(t, s) != pos || dumped(t, db) != before {
 				t.Fatalf("%s: something changed", name)
 			}
 		}

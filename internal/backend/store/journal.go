@@ -27,7 +27,7 @@ type Change struct {
 	N        int64 // order within the revision
 	Class    string
 	Key      string
-	Op       string    // "insert", "update", "delete"
+	Op       string    // "insert", "update", "delete"; another is a note
 	Before   fleet.Row // whole for a delete; for an update the changed columns
 	After    fleet.Row // whole for an insert; for an update the changed columns
 
@@ -64,6 +64,24 @@ func (tx *Tx) journal(c *fleet.Class, before, after fleet.Row) error {
 	return tx.exec(`INSERT INTO "change" ("revision", "n", "class", "key", "op", "before", "after") VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		w.revision, w.changes, c.Name, key, op, b, a)
 }
+
+// Note journals what happened to an object without changing a row: a login, a
+// new password. op says what, and is none of those of rows; details may be nil.
+func (tx *Tx) Note(class, key, op string, details fleet.Row) error {
+	w := tx.write
+	if w.changes >= MaxChanges {
+		return fleet.Errorf(fleet.TooLarge, "cannot note more than %d events at once", MaxChanges)
+	}
+	var after any
+	if details != nil {
+		after = encodeRow(details)
+	}
+	w.changes++
+	return tx.exec(`INSERT INTO "change" ("revision", "n", "class", "key", "op", "before", "after") VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		w.revision, w.changes, class, key, op, nil, after)
+}
+
+func (ch Change) note() bool { return ch.Op != "insert" && ch.Op != "update" && ch.Op != "delete" }
 
 // closeRevision writes the revision under which the journal's rows stand.
 func (tx *Tx) closeRevision() error {
@@ -191,7 +209,7 @@ func (tx *Tx) Between(revision, upTo int64) ([]Tracked, error) {
 	var order []*Tracked
 	for _, ch := range slices.Backward(changes) {
 		id, t := object{ch.Class, ch.Key}, tx.s.tables[ch.Class]
-		if _, decided := found[id]; decided || ch.Revision > upTo || t == nil { // nil: a class that this program no longer has
+		if _, decided := found[id]; decided || ch.Revision > upTo || t == nil || ch.note() { // nil: a class that this program no longer has
 			continue
 		}
 		found[id] = nil
@@ -210,7 +228,7 @@ func (tx *Tx) Between(revision, upTo int64) ([]Tracked, error) {
 	for _, ch := range slices.Backward(changes) {
 		o := found[object{ch.Class, ch.Key}]
 		switch {
-		case o == nil || frozen[o]:
+		case o == nil || frozen[o] || ch.note():
 		case ch.Revision > upTo:
 			o.Mine = Undo(o.Mine, ch)
 			o.Base = o.Mine
@@ -237,8 +255,8 @@ func Undo(after fleet.Row, ch Change) fleet.Row {
 	case "delete":
 		return ch.Before
 	}
-	if after == nil {
-		return nil
+	if after == nil || ch.note() {
+		return after
 	}
 	before := after.Clone()
 	for name, v := range ch.Before {
@@ -255,8 +273,8 @@ func Redo(before fleet.Row, ch Change) fleet.Row {
 	case "delete":
 		return nil
 	}
-	if before == nil {
-		return nil
+	if before == nil || ch.note() {
+		return before
 	}
 	after := before.Clone()
 	for name, v := range ch.After {
@@ -274,10 +292,27 @@ func (tx *Tx) Trim(revision int64) error {
 	return tx.exec(`DELETE FROM "revision" WHERE "number" < ?`, revision)
 }
 
+// TrimOld forgets at most so many of the oldest revisions that were made before
+// a time, and says how many. The last revision stays: it is where everybody
+// stands.
+func (tx *Tx) TrimOld(before time.Time, most int) (int64, error) {
+	var first, last sql.NullInt64
+	row := tx.sql.QueryRowContext(tx.ctx, tx.s.db.Dialect.Rebind(fmt.Sprintf(
+		`SELECT MIN("number"), MAX("number") FROM (SELECT "number", "at" FROM "revision" ORDER BY "number" LIMIT %d) AS "oldest" WHERE "at" < ?`, most)),
+		before.UnixMilli())
+	if err := row.Scan(&first, &last); err != nil {
+		return 0, fmt.Errorf("cannot read the journal: %w", err)
+	}
+	if !last.Valid || last.Int64 == first.Int64 {
+		return 0, nil // Trim keeps the revision up to which it forgets
+	}
+	return last.Int64 - first.Int64, tx.Trim(last.Int64)
+}
+
 // Touched lists the objects of each class that changed after a revision, and
 // says false if there are more than limit changes.
 func (tx *Tx) Touched(after int64, limit int) (map[string][]string, bool, error) {
-	rows, err := tx.query(fmt.Sprintf(`SELECT DISTINCT "class", "key" FROM "change" WHERE "revision" > ? LIMIT %d`, limit+1), after)
+	rows, err := tx.query(fmt.Sprintf(`SELECT DISTINCT "class", "key" FROM "change" WHERE "revision" > ? AND "op" IN ('insert', 'update', 'delete') LIMIT %d`, limit+1), after)
 	if err != nil {
 		return nil, false, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/backend/store/tables"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 )
@@ -53,8 +54,8 @@ func newTable(c *fleet.Class) *table {
 	return t
 }
 
-// quote makes an SQL identifier. Names come from class tags, never from data.
-func quote(name string) string { return `"` + name + `"` }
+// quote makes an SQL identifier, see [tables.Quote].
+func quote(name string) string { return tables.Quote(name) }
 
 func (t *table) columnType(name string) string {
 	col := t.class.Column(name)
@@ -149,7 +150,7 @@ func (s *Store) prepareTable(ctx context.Context, tx *sql.Tx, t *table) error {
 	if _, err := tx.ExecContext(ctx, stmt); err != nil {
 		return err
 	}
-	have, err := columnsOf(ctx, tx, t.class.Name)
+	have, err := tables.Columns(ctx, tx, t.class.Name)
 	if err != nil {
 		return err
 	}
@@ -190,13 +191,4 @@ func (s *Store) prepareOwner(ctx context.Context, tx *sql.Tx, t *table, o fleet.
 	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)",
 		quote(index), quote(t.class.Name), strings.Join(cols, ", ")))
 	return err
-}
-
-func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) {
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT * FROM %s LIMIT 0", quote(table)))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	return rows.Columns()
 }

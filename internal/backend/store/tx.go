@@ -26,6 +26,32 @@ type writing struct {
 	tag      string
 	changes  int
 	topics   []string // to wake after the commit
+	guard    Guard
+}
+
+// Guard judges a change before it is made; nil stands for a row that is not
+// there. An error refuses the transaction.
+type Guard func(c *fleet.Class, before, after fleet.Row) error
+
+// Guard has every further change of the transaction judged, except those of
+// [fleet.Class.Local] classes. Whoever writes on somebody's behalf is held to
+// what that one may do, however it goes about it.
+func (tx *Tx) Guard(g Guard) { tx.write.guard = g }
+
+// Unguarded runs fn without the guard: for what a rule of ours demands, not the
+// caller.
+func (tx *Tx) Unguarded(fn func() error) error {
+	was := tx.write.guard
+	tx.write.guard = nil
+	defer func() { tx.write.guard = was }()
+	return fn()
+}
+
+func (tx *Tx) judge(c *fleet.Class, before, after fleet.Row) error {
+	if tx.write.guard == nil || c.Local {
+		return nil
+	}
+	return tx.write.guard(c, before, after)
 }
 
 // Now is the transaction's time, in UTC: the same for all it writes.
@@ -140,6 +166,11 @@ func (tx *Tx) put(c *fleet.Class, before, after fleet.Row) error {
 	if local {
 		keepStamps(c, before, after)
 	}
+	// Judged even if nothing changes: who may not write shall not learn by
+	// writing what is there.
+	if err := tx.judge(c, before, after); err != nil {
+		return err
+	}
 	changed, steady := difference(c, before, after)
 	if before != nil && !changed {
 		return nil
@@ -229,6 +260,9 @@ func (tx *Tx) Remove(c *fleet.Class, ident fleet.Row) error {
 func (tx *Tx) remove(c *fleet.Class, r fleet.Row) error {
 	if tx.write == nil {
 		panic("store: delete in a View")
+	}
+	if err := tx.judge(c, r, nil); err != nil {
+		return err
 	}
 	for _, o := range tx.table(c).owned {
 		class := tx.s.tables[o.class].class

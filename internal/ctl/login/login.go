@@ -3,6 +3,7 @@ package login
 import (
 	"cmp"
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/ctl/session"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 func (t command) loginCommand() *cobra.Command {
@@ -23,6 +25,9 @@ func (t command) loginCommand() *cobra.Command {
 The server must prove who it is: by a certificate that this system trusts, by
 the CA in --ca FILE, or by a CA with the fingerprint in --ca-fingerprint. With
 none of these the fingerprint is shown, and you are asked.
+
+Where the account asks for a one-time code, so does this; then no password is
+kept but a session, which ends when it rested for a working day.
 
 The login, password included, is kept in fernwerk/login.json in your
 configuration folder ($XDG_CONFIG_HOME), readable by you only, and becomes the
@@ -65,17 +70,52 @@ func (t command) login(ctx context.Context, server, fingerprint string) error {
 			return err
 		}
 	}
-	conn, err := t.Source.Open(a)
+	conn, err := t.enter(ctx, a)
 	if err != nil {
 		return err
 	}
 	t.Use(conn)
-	if _, err := rpc.As[bool](conn.Call(ctx, methods.Actor{}, "accessControl_authenticated", methods.Params{})); err != nil {
-		return err
-	}
+	a = conn.Account
 	name, path, err := t.Source.Save(name, a)
 	if err != nil {
 		return err
 	}
 	return t.Say(map[string]any{"server": a.Server, "user": a.User, "context": name, "file": path}, "logged in to %s as %s", a.Server, cmp.Or(a.User, "the owner of the socket"))
+}
+
+// enter logs in, and asks for a one-time code where the account wants one. What
+// is kept of such an account is a session: its password alone opens nothing.
+func (t command) enter(ctx context.Context, a session.Account) (*session.Connection, error) {
+	conn, err := t.Source.Open(a)
+	if err != nil {
+		return nil, err
+	}
+	self, err := account(ctx, conn)
+	if err != nil && strings.Contains(err.Error(), methods.CodeMissing) {
+		if a.Code, err = t.Ask("One-time code: "); err != nil {
+			return nil, fleet.WithHint(err, "append the code to the password")
+		}
+		if conn, err = t.Source.Open(a); err != nil {
+			return nil, err
+		}
+		self, err = account(ctx, conn)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if self["codes"] == true {
+		conn.Keep()
+	}
+	return conn, nil
+}
+
+// account is the caller's account as the server has it; on a server that has no
+// such method it is empty.
+func account(ctx context.Context, conn tool.Backend) (map[string]any, error) {
+	v, err := conn.Call(ctx, methods.Actor{}, "account_self", methods.Params{})
+	if code := fleet.CodeOf(err); code == fleet.NotFound || code == fleet.NotHere || code == fleet.Denied {
+		_, err = rpc.As[bool](conn.Call(ctx, methods.Actor{}, "accessControl_authenticated", methods.Params{}))
+	}
+	self, _ := v.(map[string]any)
+	return self, err
 }

@@ -2,10 +2,12 @@ package login
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 )
 
@@ -23,13 +25,28 @@ func (t command) whoami(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := t.Source.Account()
+	conn, err := t.Server(ctx)
 	if err != nil {
 		return err
 	}
-	kind := "not an administrator"
-	if admin {
-		kind = "an administrator"
+	self, err := account(ctx, conn)
+	if err != nil {
+		return err
 	}
-	return t.Say(map[string]any{"server": a.Server, "user": a.User, "administrator": admin}, "%s, %s of %s", a.User, kind, a.Server)
+	a := conn.Account
+	name, kind := a.User, "not an administrator"
+	if self["name"] != nil {
+		name = fmt.Sprint(self["name"])
+	}
+	role := fmt.Sprint(self["role"])
+	switch groups, _ := self["groups"].([]any); {
+	case admin:
+		kind, role = "an administrator", "administrator"
+	case len(groups) > 0:
+		kind = role + " bound to " + console.Cell(groups)
+	case self["role"] != nil:
+		kind = role
+	}
+	return t.Say(map[string]any{"server": a.Server, "user": name, "administrator": admin, "role": role, "groups": self["groups"]},
+		"%s, %s of %s", name, kind, a.Server)
 }

@@ -11,8 +11,8 @@ import (
 // command is a command of this package, with what all commands share.
 type command struct{ *tool.Tool }
 
-// Commands are status, doctor, rpc and log.
+// Commands are status, doctor, rpc, opsi-admin and log.
 func Commands(t *tool.Tool) []*cobra.Command {
 	c := command{t}
-	return []*cobra.Command{c.statusCommand(), c.doctorCommand(), c.rpcCommand(), c.logCommand()}
+	return []*cobra.Command{c.statusCommand(), c.doctorCommand(), c.rpcCommand(), c.opsiAdminCommand(), c.logCommand()}
 }

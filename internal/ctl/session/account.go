@@ -14,14 +14,17 @@ import (
 )
 
 // Account is a server, who we are there and why we trust it. As JSON it is the
-// saved login, password included: there is no credential of less power yet.
+// saved login, password included; of an account with one-time codes, whose
+// password alone is not enough, it is a session.
 type Account struct {
 	Server   string `json:"server"`
 	User     string `json:"user"`
 	Password string `json:"password"`
 	CA       string `json:"ca,omitempty"` // PEM; empty trusts what the system trusts
+	Session  string `json:"session,omitempty"`
 
-	HasPassword bool `json:"-"`
+	HasPassword bool   `json:"-"`
+	Code        string `json:"-"` // one-time
 }
 
 // maxSecret bounds a password file, in bytes.
@@ -42,7 +45,7 @@ func (s *Source) Account() (Account, error) {
 		return a, err
 	}
 	if !s.Anew && !a.HasPassword && old.User != "" && a.User == old.User {
-		a.Password, a.HasPassword = old.Password, true
+		a.Password, a.HasPassword, a.Session = old.Password, old.Session == "", old.Session
 	}
 	if file := cmp.Or(s.Flags.CA, s.Getenv("FERNWERK_CA")); file != "" {
 		data, err := os.ReadFile(file)
@@ -76,6 +79,9 @@ func (s *Source) chosen(a *Account) (Account, error) {
 		server = saved.Logins[saved.Current].Server
 	}
 	if server == "" {
+		server = localSocket(os.Geteuid(), s.Getenv)
+	}
+	if server == "" {
 		hint := "run: fernwerk login https://SERVER:4447"
 		if len(saved.Logins) > 0 {
 			hint = "choose one with: fernwerk context use " + saved.Names()[0]
@@ -90,6 +96,9 @@ func (s *Source) chosen(a *Account) (Account, error) {
 
 // password is the one that a flag or the environment gives.
 func (s *Source) password() (string, bool, error) {
+	if s.Flags.Password != "" {
+		return s.Flags.Password, true, nil
+	}
 	if s.Flags.PasswordFile == "" {
 		p := s.Getenv("FERNWERK_PASSWORD")
 		return p, p != "", nil

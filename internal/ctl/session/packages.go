@@ -20,10 +20,7 @@ const maxAnswer = 64 << 20
 // length bytes, answer takes the JSON. What follows a "?" in name is the query;
 // neither packages nor products have one in their names.
 func (c *Connection) Packages(ctx context.Context, method, name string, body io.Reader, length int64, answer any) error {
-	if Local(c.Account.Server) {
-		return fleet.Errorf(fleet.NotHere, "cannot handle packages here: it takes an https connection to the server")
-	}
-	address := c.Account.Server + "/v1/packages"
+	address := c.base + "/v1/packages"
 	if name, query, _ := strings.Cut(name, "?"); name+query != "" {
 		if name != "" {
 			address += "/" + strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
@@ -37,6 +34,7 @@ func (c *Connection) Packages(ctx context.Context, method, name string, body io.
 		return err
 	}
 	req.ContentLength = length
+	c.authorize(req)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/octet-stream")
 		req.Header.Set("Expect", "100-continue") // who is refused need not send it all

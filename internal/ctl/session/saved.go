@@ -136,6 +136,40 @@ func (s *Source) write(saved Saved) (path string, err error) {
 	return path, nil
 }
 
+// prolong saves the session that a server made of a saved one.
+func (s *Source) prolong(a Account) error {
+	saved, err := s.Saved()
+	if err != nil {
+		return err
+	}
+	name := saved.of(a.Server)
+	old := saved.Logins[name]
+	if old.Server == "" || old.User != a.User || old.Session == "" {
+		return nil // not a saved one
+	}
+	old.Session = a.Session
+	saved.Logins[name] = old
+	_, err = s.write(saved)
+	return err
+}
+
+// SetPassword saves a new password in the login of a server, if it holds one.
+func (s *Source) SetPassword(a Account, password string) error {
+	saved, err := s.Saved()
+	if err != nil {
+		return err
+	}
+	name := saved.of(a.Server)
+	old := saved.Logins[name]
+	if old.Server == "" || old.User != a.User || old.Password == "" {
+		return nil
+	}
+	old.Password = password
+	saved.Logins[name] = old
+	_, err = s.write(saved)
+	return err
+}
+
 // Use makes a context the current one.
 func (s *Source) Use(name string) error {
 	saved, err := s.Saved()

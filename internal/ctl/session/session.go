@@ -11,7 +11,7 @@ package session
 import "github.com/fernwerk/fernwerk/internal/ctl/console"
 
 // Flags are what the command line says.
-type Flags struct{ Context, Server, User, PasswordFile, CA string }
+type Flags struct{ Context, Server, User, Password, PasswordFile, CA string }
 
 // Source is where a run learns of its server.
 type Source struct {

@@ -22,10 +22,16 @@
 //
 // # Failed logins
 //
+// An account may ask for a one-time code besides the password. Each code counts
+// once, among all servers of a database.
+//
 // Who fails several times under one name waits longer and longer for the next
 // try under that name. There is no limit by address: a branch office is one
 // address. A right host key is always accepted: nobody guesses 128 random bits,
 // and nobody shall be able to lock a host out by failing in its name.
+//
+// Logins of people, failed logins and refusals stand in the journal, counted
+// together, so that nobody fills a disk by failing.
 package access
 
 import (
@@ -61,6 +67,12 @@ const (
 // the host's own address that the question comes from.
 const noContact = "X-Fernwerk-No-Contact"
 
+// What a login tells of how it was made, and where it takes a one-time code.
+const (
+	authMethods = "X-Opsi-Auth-Methods"
+	mfaCode     = "X-Opsi-Mfa-Otp"
+)
+
 // Access authenticates requests.
 type Access struct {
 	store    *store.Store
@@ -69,6 +81,9 @@ type Access struct {
 	sealer   sealer
 	ended    ended
 	failures *failures
+	codes    *failures // wrong one-time codes
+	attempts *attempts
+	server   string
 	checks   chan struct{} // a slot for each password check that may run
 	seen     *seen
 
@@ -83,7 +98,8 @@ func New(s *store.Store, log *slog.Logger, now func() time.Time) *Access {
 	rand.Read(key[:])
 	return &Access{
 		store: s, log: log, now: now, sealer: newSealer(key), ended: ended{byName: map[string]Ended{}},
-		failures: newFailures(), checks: make(chan struct{}, 2), seen: newSeen(),
+		failures: newFailures(longestWait), codes: newFailures(longestCodeWait),
+		attempts: newAttempts(s, log), checks: make(chan struct{}, 2), seen: newSeen(),
 	}
 }
 
@@ -201,7 +217,12 @@ func (a *Access) login(w http.ResponseWriter, r *http.Request, header string) (p
 			return p, err
 		}
 	}
-	return a.loginAccount(r.Context(), name, password)
+	p, means, err := a.loginAccount(r.Context(), name, password, r.Header.Get(mfaCode), address(r))
+	if err == nil {
+		w.Header().Set(authMethods, means)
+		a.attempts.login(p.actor, address(r))
+	}
+	return p, err
 }
 
 var hardwareAddress = regexp.MustCompile(`^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$`)

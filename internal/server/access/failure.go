@@ -14,7 +14,11 @@ const (
 	freeFailures = 5
 	firstWait    = time.Second
 	longestWait  = 30 * time.Second
-	forgetAfter  = 15 * time.Minute
+	// longestCodeWait is for wrong one-time codes: who tries them knows the
+	// password, and there are only a million. 100 tries a day hit one of three
+	// right codes once in a few decades.
+	longestCodeWait = 15 * time.Minute
+	forgetAfter     = 15 * time.Minute
 	// maxNames bounds the memory. Who fails under so many names to make us
 	// forget one pays for each with a slow password check.
 	maxNames = 10_000
@@ -26,20 +30,27 @@ type failure struct {
 }
 
 // wait is how long after its last failure a name has to wait.
-func (f failure) wait() time.Duration {
+func (f failure) wait(longest time.Duration) time.Duration {
 	if f.count < freeFailures {
 		return 0
 	}
-	return min(firstWait<<min(f.count-freeFailures, 10), longestWait)
+	return min(firstWait<<min(f.count-freeFailures, 10), longest)
 }
 
 // failures counts failed logins by name, known or not.
 type failures struct {
-	mu     sync.Mutex
-	byName map[string]failure
+	mu      sync.Mutex
+	byName  map[string]failure
+	longest time.Duration
 }
 
-func newFailures() *failures { return &failures{byName: map[string]failure{}} }
+func newFailures(longest time.Duration) *failures {
+	return &failures{byName: map[string]failure{}, longest: longest}
+}
+
+// forgetAfter is when failures no longer count: well after the longest wait, or
+// whoever waits for it would begin anew.
+func (f *failures) forgetAfter() time.Duration { return max(forgetAfter, 4*f.longest) }
 
 // allowed tells whether a name may try now; the error says how long to wait.
 func (f *failures) allowed(name string, now time.Time) error {
@@ -62,7 +73,7 @@ func (f *failures) charge(name string, now time.Time) error {
 
 func (f *failures) check(name string, now time.Time) error {
 	past := f.byName[name]
-	if left := past.last.Add(past.wait()).Sub(now); left > 0 {
+	if left := past.last.Add(past.wait(f.longest)).Sub(now); left > 0 {
 		return fleet.Errorf(fleet.Unavailable, "cannot log in %q after %d failed tries: %w", name, past.count, &rpc.RetryAfter{Wait: left})
 	}
 	return nil
@@ -79,7 +90,7 @@ func (f *failures) count(name string, now time.Time) {
 		f.makeRoom(now)
 	}
 	past := f.byName[name]
-	if now.Sub(past.last) > forgetAfter {
+	if now.Sub(past.last) > f.forgetAfter() {
 		past.count = 0
 	}
 	f.byName[name] = failure{past.count + 1, now}
@@ -95,7 +106,7 @@ func (f *failures) forget(name string) {
 func (f *failures) makeRoom(now time.Time) {
 	oldest, at := "", now
 	for name, past := range f.byName {
-		if now.Sub(past.last) > forgetAfter {
+		if now.Sub(past.last) > f.forgetAfter() {
 			delete(f.byName, name)
 		} else if !past.last.After(at) {
 			oldest, at = name, past.last

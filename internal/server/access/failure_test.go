@@ -83,7 +83,7 @@ func TestManyTriesAtOnce(t *testing.T) {
 }
 
 func TestFailuresAreBounded(t *testing.T) {
-	f := newFailures()
+	f := newFailures(longestWait)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range maxNames + 100 {
 		now = now.Add(time.Millisecond)
@@ -107,7 +107,7 @@ func TestFailuresAreBounded(t *testing.T) {
 
 func TestWaitIsCapped(t *testing.T) {
 	for count, want := range map[int]time.Duration{0: 0, freeFailures - 1: 0, freeFailures: time.Second, freeFailures + 3: 8 * time.Second, 1000: longestWait} {
-		if got := (failure{count: count}).wait(); got != want {
+		if got := (failure{count: count}).wait(longestWait); got != want {
 			t.Errorf("%d failures: %v, want %v", count, got, want)
 		}
 	}

@@ -19,15 +19,22 @@ func (a *Access) loginHost(w http.ResponseWriter, r *http.Request, f fleet.Filte
 	if err != nil || row == nil {
 		return principal{}, false, err
 	}
+	means := "host_key"
 	if !same(row.Str("opsiHostKey"), password) {
+		id := row.Str("id")
 		if row, err = a.useOneTimePassword(r, row, password); err != nil {
+			if fleet.CodeOf(err) == fleet.Unauthenticated {
+				a.attempts.failed(fleet.Hosts.Name, id, true, address(r))
+			}
 			return principal{}, true, err
 		}
+		means = "host_onetime_password"
 		w.Header().Set(newHostKey, row.Str("opsiHostKey"))
 	}
 	if f["id"] == nil {
 		w.Header().Set(newHostID, row.Str("id"))
 	}
+	w.Header().Set(authMethods, means)
 	return hostPrincipal(row), true, nil
 }
 

@@ -2,7 +2,7 @@
 //
 // The file is a tar, packed with zstd. Its members are
 //
-//	rows.jsonl           the database as store.Dump writes it, of one moment
+//	rows.jsonl           the database as package dump writes it, of one moment
 //	cluster.key, ca/...  keys; so keep the file as you would keep those
 //	fernwerkd.toml       the configuration, if there is a file
 //	depot/..., log/...   products and logs of hosts, where they are asked for
@@ -40,6 +40,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/backend/store/dump"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
@@ -172,9 +173,11 @@ func (w *writer) rows(db *sqldb.DB, dir string) (pos store.Position, err error) 
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if pos, err = store.Dump(w.ctx, db, f); err != nil {
+	held, err := dump.Write(w.ctx, db, f)
+	if err != nil {
 		return pos, err
 	}
+	pos = store.Position(held)
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return pos, err
 	}

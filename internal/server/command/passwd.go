@@ -22,21 +22,23 @@ import (
 func passwd() *cobra.Command {
 	var o options
 	var role string
-	var remove bool
+	var remove, noCodes bool
 	c := &cobra.Command{
 		Use:   "passwd USER",
 		Short: "Set a password, add or remove an account, while the server is stopped",
 		Long: `Set the password of an account. The server must be stopped meanwhile. With
 --role the account gets that role, and is made if it is not there. The password
 is asked for, or is the first line of standard input; if that is empty, one is
-made and printed.`,
+made and printed. --no-codes is for somebody who lost the authenticator: a login
+takes no one-time code any more.`,
 		Example: `  fernwerkd passwd admin
   fernwerkd passwd --role operator berta
-  fernwerkd passwd --remove berta`,
+  fernwerkd passwd --remove berta
+  fernwerkd passwd --no-codes berta`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if remove && role != "" {
-				return &usage{errors.New("--remove takes no --role")}
+			if (remove || noCodes) && role != "" || remove && noCodes {
+				return &usage{errors.New("--remove, --no-codes and --role do not go together")}
 			}
 			cfg, err := o.config()
 			if err != nil {
@@ -47,6 +49,13 @@ made and printed.`,
 				err := server.Accounts(c.Context(), cfg, func(a *access.Access) error { return a.RemoveAccount(c.Context(), name) })
 				if err == nil {
 					fmt.Fprintf(c.OutOrStdout(), "account %s is removed\n", name)
+				}
+				return err
+			}
+			if noCodes {
+				err := server.Accounts(c.Context(), cfg, func(a *access.Access) error { return a.RemoveCodes(c.Context(), name) })
+				if err == nil {
+					fmt.Fprintf(c.OutOrStdout(), "a login as %s takes no one-time code\n", name)
 				}
 				return err
 			}
@@ -69,6 +78,7 @@ made and printed.`,
 	}
 	c.Flags().StringVar(&role, "role", "", "`ROLE` of the account: administrator, operator or reader")
 	c.Flags().BoolVar(&remove, "remove", false, "remove the account")
+	c.Flags().BoolVar(&noCodes, "no-codes", false, "turn one-time codes off")
 	o.define(c)
 	return c
 }

@@ -45,6 +45,9 @@ func show(w io.Writer, cfg config.Config) error {
 	if cfg.Depot != "" {
 		fmt.Fprintf(w, "depot = %q\n", cfg.Depot)
 	}
+	if cfg.AuditKeep != 0 {
+		fmt.Fprintf(w, "audit_keep = %d\n", cfg.AuditKeep)
+	}
 	fmt.Fprintf(w, "log_level = %q\n", strings.ToLower(cfg.LogLevel.String()))
 	if cfg.LogFormat != "" {
 		fmt.Fprintf(w, "log_format = %q\n", cfg.LogFormat)

@@ -53,6 +53,8 @@ type Config struct {
 	HostKeyFile string `toml:"host_key_file"`
 	// CAFingerprint is the SHA-256 of the config server's authority.
 	CAFingerprint string `toml:"ca_fingerprint"`
+	// AuditKeep is how many days the journal is kept; 0 keeps all of it.
+	AuditKeep int `toml:"audit_keep"`
 	// HostControl says how hosts are reached that are not on the message bus.
 	HostControl HostControl `toml:"host_control"`
 	// Replica names this server among those on one database; see Name.
@@ -141,6 +143,9 @@ func (c *Config) Check() error {
 	if c.Drain < 0 || c.Drain > longestDrain {
 		bad("drain", strconv.Itoa(c.Drain), fmt.Sprintf("a number of seconds up to %d", longestDrain))
 	}
+	if c.AuditKeep != 0 && c.AuditKeep < LeastAuditKeep {
+		bad("audit_keep", strconv.Itoa(c.AuditKeep), fmt.Sprintf("0 or at least %d days", LeastAuditKeep))
+	}
 	wrong = append(wrong, c.HostControl.check()...)
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
@@ -179,6 +184,10 @@ func (c *Config) checkDepot() (wrong []error) {
 	}
 	return wrong
 }
+
+// LeastAuditKeep is the fewest days that the journal may be kept: a client that
+// was away longer gets everything anew.
+const LeastAuditKeep = 30
 
 func splitPort(hostPort string) (host string, err error) {
 	host, port, err := net.SplitHostPort(hostPort)

@@ -71,6 +71,7 @@ type Server struct {
 	Parts    Parts
 	Version  string // of fernwerk
 	Listener net.Listener
+	Local    net.Listener // the Unix socket; nil for none
 	TLS      *tls.Config
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -92,27 +93,50 @@ func (s *Server) Serve(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // handshakes that strangers broke off
 	}
-	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
-		if s.Parts.Stopping != nil {
-			s.Parts.Stopping()
+	serving := []func() error{s.until(ctx, srv, func() error { return srv.ServeTLS(s.Listener, "", "") })}
+	if s.Local != nil {
+		near := &http.Server{Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+			ErrorLog: srv.ErrorLog, ConnContext: withPeer}
+		serving = append(serving, s.until(ctx, near, func() error { return near.Serve(s.Local) }))
+	}
+	ended := make(chan error, len(serving))
+	for _, serve := range serving {
+		go func() { ended <- serve() }()
+	}
+	errs := make([]error, 0, len(serving))
+	for range serving {
+		err := <-ended
+		if errs = append(errs, err); err != nil && ctx.Err() == nil {
+			return err // the other one ends with ctx
 		}
-		time.Sleep(s.Drain) // load balancers ask meanwhile
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-		defer cancel()
-		err := srv.Shutdown(within)
-		if errors.Is(err, context.DeadlineExceeded) {
-			s.Log.Info("Requests cut at stop", "after", stopTime)
-			err = srv.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// until has a server serve until ctx ends, and then finish what is under way.
+func (s *Server) until(ctx context.Context, srv *http.Server, serve func() error) func() error {
+	return func() error {
+		stopped := make(chan error, 1)
+		stop := context.AfterFunc(ctx, func() {
+			if s.Parts.Stopping != nil {
+				s.Parts.Stopping()
+			}
+			time.Sleep(s.Drain) // load balancers ask meanwhile
+			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+			defer cancel()
+			err := srv.Shutdown(within)
+			if errors.Is(err, context.DeadlineExceeded) {
+				s.Log.Info("Requests cut at stop", "after", stopTime)
+				err = srv.Close()
+			}
+			stopped <- err
+		})
+		defer stop()
+		if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("cannot serve: %w", err)
 		}
-		stopped <- err
-	})
-	defer stop()
-	err = srv.ServeTLS(s.Listener, "", "")
-	if errors.Is(err, http.ErrServerClosed) {
 		return <-stopped
 	}
-	return fmt.Errorf("cannot serve: %w", err)
 }
 
 // Handler is the table behind its layers.

@@ -68,6 +68,7 @@ func (s *Server) surround(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Server", banner)
 		h.Set("X-Date-Unix-Timestamp", strconv.FormatInt(s.Now().Unix(), 10)) // opsi clients set their clock by it
+		h.Set("X-Opsi-Server-Role", "configserver")
 		h.Set("X-Request-Id", c.request)
 		if s.Replica != "" {
 			h.Set("X-Fernwerk-Replica", s.Replica)
@@ -92,8 +93,11 @@ func (s *Server) guard(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if route.access != public && !(route.token && s.bears(r)) {
 			c := r.Context().Value(contextKey{}).(*caller)
-			c.actor, c.err = s.Parts.Authenticate(w, r)
+			c.actor, c.err = s.authenticate(w, r)
 			c.actor.Request = c.request
+			if c.err == nil {
+				w.Header().Set("X-Opsi-User-Id", c.actor.ID)
+			}
 			if c.err == nil && !route.access.allows(c.actor.Role) {
 				c.err = fleet.Errorf(fleet.Denied, "cannot use %s: not allowed for %s %s", r.URL.Path, c.actor.Role, c.actor.ID)
 			}

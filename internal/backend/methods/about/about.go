@@ -15,7 +15,7 @@ import (
 
 // Group is the package's part of the method table.
 func Group() methods.Group {
-	return methods.Group{Methods: slices.Concat(serviceMethods(), accessMethods(), logMethods(), historyMethods()), Absent: Absent()}
+	return methods.Group{Methods: slices.Concat(serviceMethods(), accessMethods(), logMethods()), Absent: Absent()}
 }
 
 func serviceMethods() []*methods.Method {

@@ -45,13 +45,10 @@ func logOf(c *methods.Call) (logType, object string, err error) {
 	if object == "" && c.Actor.Role == methods.Host {
 		object = c.Actor.ID
 	}
-	if c.Actor.Role == methods.Host && object != c.Actor.ID {
-		return "", "", fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own logs only", c.Method.Name, object, c.Actor.ID)
-	}
 	if object == "" {
 		return "", "", fleet.Errorf(fleet.Invalid, "cannot call %s: parameter objectId is missing", c.Method.Name)
 	}
-	return logType, object, nil
+	return logType, object, c.About(object)
 }
 
 func logWrite(c *methods.Call) (any, error) {

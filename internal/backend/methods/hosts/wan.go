@@ -127,5 +127,5 @@ func defaultParameter(tx *store.Tx, id, description string, value bool) error {
 		return err
 	}
 	r := fleet.Row{"type": fleet.BoolConfig, "id": id, "description": description, "defaultValues": []any{value}}
-	return tx.Put(fleet.Configs, methods.Typed(r))
+	return tx.Unguarded(func() error { return tx.Put(fleet.Configs, methods.Typed(r)) })
 }

@@ -61,7 +61,7 @@ func lapsedLicense(tx *store.Tx, client string, inPool []fleet.Row) (string, err
 		return "", nil
 	}
 	first := slices.MinFunc(reserved, func(a, b fleet.Row) int { return strings.Compare(a.Str("until"), b.Str("until")) })
-	return first.Str("softwareLicenseId"), tx.Remove(fleet.LicensesOnClients, first)
+	return first.Str("softwareLicenseId"), tx.Unguarded(func() error { return tx.Remove(fleet.LicensesOnClients, first) })
 }
 
 // installing are the requests for which a product needs its licence.

@@ -28,6 +28,7 @@ type ledger struct {
 	of       map[string][]fleet.Row // by licence, of all pools
 	leases   map[string]fleet.Row   // by seat; only of those that are not in use
 	found    map[string][]string    // pool -> clients on which its software was found
+	knows    func(host string) bool // the caller; others count, and are not named
 }
 
 func usage(c *methods.Call) (any, error) {
@@ -43,6 +44,9 @@ func usage(c *methods.Call) (any, error) {
 		}
 		l, err := readLedger(tx)
 		if err != nil {
+			return err
+		}
+		if l.knows, _, err = c.InScope(tx); err != nil {
 			return err
 		}
 		for _, p := range pools {
@@ -157,8 +161,12 @@ func (l *ledger) pool(p fleet.LicensePool) map[string]any {
 			all.most += one.most
 			all.unlimited = all.unlimited || one.unlimited
 		}
+		bound := string(license.BoundToHost)
+		if !l.knows(bound) {
+			bound = ""
+		}
 		row := map[string]any{"softwareLicenseId": id, "type": license.Type, "licenseContractId": license.LicenseContractID, "expired": expired,
-			"boundToHost": null(string(license.BoundToHost)), "expirationDate": null(license.ExpirationDate)}
+			"boundToHost": null(bound), "expirationDate": null(license.ExpirationDate)}
 		one.put(row, "maxInstallations")
 		licenses = append(licenses, row)
 	}
@@ -171,7 +179,7 @@ func (l *ledger) pool(p fleet.LicensePool) map[string]any {
 	}
 	without := []any{}
 	for _, id := range l.found[p.ID] {
-		if !has[id] {
+		if !has[id] && l.knows(id) {
 			without = append(without, id)
 		}
 	}

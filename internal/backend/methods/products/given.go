@@ -59,15 +59,14 @@ func givenRows(c *methods.Call) ([]fleet.Row, error) {
 		return nil, err
 	}
 	out := make([]fleet.Row, len(rows))
+	clients := make([]string, len(rows))
 	for i, r := range rows {
 		if out[i], err = fleet.ProductsOnClients.Check(methods.Clean(fleet.ProductsOnClients, r), fleet.Creating); err != nil {
 			return nil, err
 		}
-		if id := out[i].Str("clientId"); c.Actor.Role == methods.Host && id != c.Actor.ID {
-			return nil, fleet.Errorf(fleet.Denied, "cannot call %s for %s: host %s has its own products only", c.Method.Name, id, c.Actor.ID)
-		}
+		clients[i] = out[i].Str("clientId")
 	}
-	return out, nil
+	return out, c.About(clients...)
 }
 
 // ordered are the rows in the order of their actions, client by client.
