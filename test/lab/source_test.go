@@ -148,7 +148,7 @@ func TestDynamicDepot(t *testing.T) {
 	pc.Set("clientconfig.depot.dynamic", true)
 	pc.Set("clientconfig.depot.selection_mode", "latency")
 	// The config server itself has the product too, and is nearest of all.
-	l.Call("productOnDepot_delete", "tool", "LocalbootProduct", "1", "1", l.Server.ID)
+	l.Call("productOnDepot_delete", "tool", l.Server.ID, "LocalbootProduct", "1", "1")
 	pc.Request("tool", "setup")
 
 	id := pc.Begin("timer")
