@@ -140,10 +140,14 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports.Reach = s.reachHosts(messages, authority.PEM())
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
+	answers := s.path("cache", "answers")
+	if err := os.MkdirAll(answers, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make folder for large answers: %w", err)
+	}
 	api := &httpapi.Server{
 		Version: s.cfg.Version, Listener: listener, TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
-			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log},
+			RPC:          &rpc.Handler{Backend: backend, Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
 			Chunks:       products.Chunks(),
 			Packages:     products.Packages(),
 			WebDAV:       products.WebDAV(),

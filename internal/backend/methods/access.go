@@ -19,32 +19,46 @@ var hostMayWrite = []*fleet.Class{
 var hostMayNotRead = []*fleet.Class{fleet.Users, fleet.LicenseContracts}
 
 // Visible narrows rows to what the actor may see, and takes out what it may
-// not read of them: a host sees itself, the servers, and what belongs to
-// neither; secrets go to administrators, depots and the host itself.
+// not read of them.
 func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fleet.Row, error) {
-	if c.Actor.Role == Administrator || c.Actor.Role == Depot {
-		return rows, nil
-	}
-	if c.Actor.Role == Host && slices.Contains(hostMayNotRead, class) {
-		return nil, nil
-	}
-	col := hostOf(class)
-	var servers map[string]bool
-	if c.Actor.Role == Host && col != "" {
-		var err error
-		if servers, err = c.servers(tx); err != nil {
-			return nil, err
-		}
+	sees, err := c.sight(tx, class)
+	if err != nil {
+		return nil, err
 	}
 	var out []fleet.Row
 	for _, r := range rows {
-		own := c.Actor.Role == Host && col != "" && r.Str(col) == c.Actor.ID
-		if c.Actor.Role == Host && col != "" && !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup {
-			continue
+		if r, visible := sees(r); visible {
+			out = append(out, r)
 		}
-		out = append(out, c.redact(class, r, own))
 	}
 	return out, nil
+}
+
+// sight is a row as the actor sees it, if it does.
+type sight func(fleet.Row) (seen fleet.Row, visible bool)
+
+// sight says what the actor sees of a class: a host sees itself, the servers,
+// and what belongs to neither; secrets go to administrators, depots and the host
+// itself.
+func (c *Call) sight(tx *store.Tx, class *fleet.Class) (sight, error) {
+	switch {
+	case c.Actor.Role == Administrator || c.Actor.Role == Depot:
+		return func(r fleet.Row) (fleet.Row, bool) { return r, true }, nil
+	case c.Actor.Role == Host && slices.Contains(hostMayNotRead, class):
+		return func(fleet.Row) (fleet.Row, bool) { return nil, false }, nil
+	}
+	col := hostOf(class)
+	if c.Actor.Role != Host || col == "" {
+		return func(r fleet.Row) (fleet.Row, bool) { return c.redact(class, r, false), true }, nil
+	}
+	servers, err := c.servers(tx)
+	return func(r fleet.Row) (fleet.Row, bool) {
+		own := r.Str(col) == c.Actor.ID
+		if !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup {
+			return nil, false
+		}
+		return c.redact(class, r, own), true
+	}, err
 }
 
 func (c *Call) redact(class *fleet.Class, r fleet.Row, own bool) fleet.Row {

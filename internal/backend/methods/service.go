@@ -85,6 +85,11 @@ func Table(groups ...Group) []*Method {
 
 // Call implements [Backend].
 func (s *Service) Call(ctx context.Context, actor Actor, name string, p Params) (any, error) {
+	return collect(s.Stream(ctx, actor, name, p))
+}
+
+// Stream implements [Streamer].
+func (s *Service) Stream(ctx context.Context, actor Actor, name string, p Params) (any, error) {
 	m := s.table[name]
 	if m == nil {
 		hint := ""

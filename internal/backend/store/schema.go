@@ -50,6 +50,8 @@ func newTable(c *fleet.Class) *table {
 	}
 	t.insert = fmt.Sprintf(`INSERT INTO %s ("key", %s) VALUES (?%s) ON CONFLICT ("key") DO UPDATE SET %s`,
 		quote(c.Name), strings.Join(names, ", "), strings.Repeat(", ?", len(names)), strings.Join(sets, ", "))
+	t.find = "SELECT " + strings.Join(names, ", ") + " FROM " + quote(c.Name)
+	t.typeAt = slices.Index(t.columns, typeColumn)
 	return t
 }
 

@@ -88,7 +88,9 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 type table struct {
 	class   *fleet.Class
 	columns []string // as stored, without "key"
+	typeAt  int      // where the type stands among them, -1 if there is none
 	insert  string
+	find    string      // every row, up to its condition
 	owned   []ownership // what goes with a row of this class
 }
 
