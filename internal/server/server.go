@@ -134,7 +134,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	ports := methods.Ports{
 		Logs: hostLogs,
-		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Info: map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd", "simulation": s.cfg.AllowSimulation},
 	}
 	messages := bus.New(bus.Config{Store: st, Alone: s.cfg.Database == "", Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.PEM())

@@ -48,6 +48,9 @@ type Config struct {
 	LogLevel slog.Level `toml:"log_level"`
 	// HostControl says how hosts are reached that are not on the message bus.
 	HostControl HostControl `toml:"host_control"`
+	// AllowSimulation lets administrators load the server with hosts that are not
+	// there. The server says so to whoever asks; it changes nothing else.
+	AllowSimulation bool `toml:"allow_simulation"`
 
 	// AdminPassword is for the first administrator; empty has one made.
 	AdminPassword string `toml:"-"`
