@@ -60,6 +60,9 @@ func (s *Source) Open(a Account) (*Connection, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 
+// Trust is the trust in this server, for connections beside this one.
+func (c *Connection) Trust() (*tls.Config, error) { return trust(c.Account) }
+
 // trust is the trust in the account's server.
 func trust(a Account) (*tls.Config, error) {
 	u, err := url.Parse(a.Server)

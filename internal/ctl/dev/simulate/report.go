@@ -3,6 +3,7 @@ package simulate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
 // Report is what a simulation found.
@@ -129,8 +131,8 @@ func (r *Report) String() string {
 	text := fmt.Sprintf("%d check-ins in %.1f s, %.0f a second, %d failed, %d put off\n", f.CheckIns, f.Seconds, f.PerSecond, f.Failed, f.PutOff)
 	text += fmt.Sprintf("latency: 50 %% %.1f ms, 90 %% %.1f ms, 99 %% %.1f ms, at most %.1f ms\n", f.Latency.P50, f.Latency.P90, f.Latency.P99, f.Latency.Max)
 	text += fmt.Sprintf("server: %s\nthis program: %s\n", r.Server, r.Client)
-	for what, n := range r.Errors {
-		text += fmt.Sprintf("%d times: %s\n", n, what)
+	for _, what := range slices.Sorted(maps.Keys(r.Errors)) {
+		text += fmt.Sprintf("%d times: %s\n", r.Errors[what], term.Clean(what)) // it may be the server's
 	}
 	return text
 }
