@@ -183,46 +183,75 @@ func element(v any) any {
 	return fmt.Sprintf("s:%v", v)
 }
 
-// upsert writes a whole row and the elements of its lists.
-func (tx *Tx) upsert(c *fleet.Class, r fleet.Row) error {
+// writeRow writes a row over its former state, nil if there was none, and the
+// elements of its lists. Only what differs is written: the indexes of the other
+// columns are left alone.
+func (tx *Tx) writeRow(c *fleet.Class, before, after fleet.Row) error {
 	t := tx.table(c)
-	key := c.Key(r)
-	args := []any{key}
-	var elements [][2]string
-	lists := false
+	key := c.Key(after)
+	var args []any
+	var sets []string
+	var lists []string
 	for _, name := range t.columns {
 		col := c.Column(name)
+		v := scalar(after[name])
 		switch {
 		case name == extraColumn && c.Open:
-			extra := fleet.Row{}
-			for k, v := range r {
-				if c.Column(k) == nil && k != typeColumn {
-					extra[k] = v
-				}
+			v = encodeRow(extra(c, after))
+			if before != nil && v == encodeRow(extra(c, before)) {
+				continue
 			}
-			args = append(args, encodeRow(extra))
+		case before != nil && same(before[name], after[name]):
+			continue
 		case col != nil && col.Kind == fleet.List:
-			lists = true
-			list, _ := r[name].([]any)
-			for _, v := range list {
-				elements = append(elements, [2]string{name, element(v).(string)})
-			}
-			args = append(args, encodeList(list))
-		default:
-			args = append(args, scalar(r[name]))
+			lists = append(lists, name)
+			list, _ := after[name].([]any)
+			v = encodeList(list)
+		}
+		sets = append(sets, quote(name)+" = ?")
+		args = append(args, v)
+	}
+	query := t.insert
+	switch {
+	case before == nil:
+		args = append([]any{key}, args...)
+	case len(sets) == 0:
+		return nil
+	default:
+		query = "UPDATE " + quote(c.Name) + " SET " + strings.Join(sets, ", ") + ` WHERE "key" = ?`
+		args = append(args, key)
+	}
+	if err := tx.exec(query, args...); err != nil {
+		return err
+	}
+	for _, name := range lists {
+		if err := tx.writeElements(c, key, name, before, after); err != nil {
+			return err
 		}
 	}
-	if err := tx.exec(t.insert, args...); err != nil {
-		return err
+	return nil
+}
+
+// extra is the further fields of an open class's row.
+func extra(c *fleet.Class, r fleet.Row) fleet.Row {
+	out := fleet.Row{}
+	for k, v := range r {
+		if c.Column(k) == nil && k != typeColumn {
+			out[k] = v
+		}
 	}
-	if !lists {
-		return nil
+	return out
+}
+
+func (tx *Tx) writeElements(c *fleet.Class, key, name string, before, after fleet.Row) error {
+	if before != nil {
+		if err := tx.exec(`DELETE FROM "element" WHERE "class" = ? AND "key" = ? AND "attribute" = ?`, c.Name, key, name); err != nil {
+			return err
+		}
 	}
-	if err := tx.exec(`DELETE FROM "element" WHERE "class" = ? AND "key" = ?`, c.Name, key); err != nil {
-		return err
-	}
-	for _, e := range elements {
-		if err := tx.exec(`INSERT INTO "element" ("class", "key", "attribute", "value") VALUES (?, ?, ?, ?)`, c.Name, key, e[0], e[1]); err != nil {
+	list, _ := after[name].([]any)
+	for _, v := range list {
+		if err := tx.exec(`INSERT INTO "element" ("class", "key", "attribute", "value") VALUES (?, ?, ?, ?)`, c.Name, key, name, element(v)); err != nil {
 			return err
 		}
 	}

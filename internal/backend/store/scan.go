@@ -18,9 +18,16 @@ func (tx *Tx) scan(c *fleet.Class, rest string, args ...any) iter.Seq2[fleet.Row
 			return
 		}
 		defer rows.Close()
-		cells := t.cells()
+		cells, _ := t.room.Get().(*cells)
+		if cells == nil {
+			cells = t.cells()
+		}
+		defer t.room.Put(cells)
 		for rows.Next() {
 			r, err := cells.read(c, rows)
+			if ended := tx.caller.Err(); ended != nil {
+				err = ended
+			}
 			if !yield(r, err) || err != nil {
 				return
 			}

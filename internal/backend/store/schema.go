@@ -164,6 +164,12 @@ func (s *Store) prepareTable(ctx context.Context, tx *sql.Tx, t *table) error {
 			return err
 		}
 	}
+	if len(t.class.Types) > 1 { // the few servers among ten thousand hosts are asked for by each of these
+		stmt := fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)", quote(t.class.Name+"_type"), quote(t.class.Name), quote(typeColumn))
+		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+			return err
+		}
+	}
 	for _, o := range t.class.Owners {
 		if err := s.prepareOwner(ctx, tx, t, o); err != nil {
 			return err

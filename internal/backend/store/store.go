@@ -29,6 +29,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -48,6 +49,8 @@ type Store struct {
 	queue  chan *request
 	lead   chan struct{}
 	feed   feed
+
+	statements statements
 }
 
 // Open makes or extends the tables of the fleet's classes and of the program's
@@ -57,7 +60,8 @@ func Open(ctx context.Context, db *sqldb.DB, now func() time.Time, own ...*fleet
 	s := &Store{
 		db: db, now: now, tables: map[string]*table{},
 		queue: make(chan *request, 1024), lead: make(chan struct{}, 1),
-		feed: feed{self: token(), watchers: map[*watcher]bool{}},
+		feed:       feed{self: token(), watchers: map[*watcher]bool{}},
+		statements: statements{by: map[statement]*sql.Stmt{}},
 	}
 	for _, c := range append(fleet.Classes(), own...) {
 		t := newTable(c)
@@ -80,15 +84,25 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the database: %w", err)
 	}
-	defer sqlTx.Rollback()
-	return fn(&Tx{ctx: ctx, s: s, sql: sqlTx, now: s.now().UTC()})
+	tx := &Tx{ctx: ctx, caller: ctx, s: s, sql: sqlTx, now: s.now().UTC()}
+	if s.db.Dialect == sqldb.SQLite {
+		// Watching a context costs two goroutines a query; most are over sooner.
+		// Between rows the end of ctx is looked at.
+		tx.ctx = context.WithoutCancel(ctx)
+	}
+	defer func() {
+		sqlTx.Rollback()
+		s.statements.keep(ctx, tx.own)
+	}()
+	return fn(tx)
 }
 
 // table is a class with its SQL text.
 type table struct {
 	class   *fleet.Class
-	columns []string // as stored, without "key"
-	typeAt  int      // where the type stands among them, -1 if there is none
+	columns []string  // as stored, without "key"
+	room    sync.Pool // of *cells
+	typeAt  int       // where the type stands among them, -1 if there is none
 	insert  string
 	find    string      // every row, up to its condition
 	owned   []ownership // what goes with a row of this class

@@ -123,6 +123,9 @@ const window = 8 << 20
 // unpacker is a reader of what a body holds. It books the decoder's own memory.
 func unpacker(r io.Reader, encoding string, book Book) (io.ReadCloser, error) {
 	encoding = strings.ToLower(strings.TrimSpace(encoding))
+	if encoding == "" || encoding == "identity" {
+		return io.NopCloser(r), nil
+	}
 	in := bufio.NewReader(r)
 	if book != nil {
 		if err := book(decoderCost(in, encoding)); err != nil {
@@ -130,8 +133,6 @@ func unpacker(r io.Reader, encoding string, book Book) (io.ReadCloser, error) {
 		}
 	}
 	switch encoding {
-	case "", "identity":
-		return io.NopCloser(in), nil
 	case "zstd":
 		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 		if err != nil {
