@@ -27,6 +27,7 @@ type Server struct {
 	Data     string
 	Listen   string // HOST:PORT; a free port of the loopback interface at the first start if ""
 	Log      string // file that takes what it writes to stderr
+	Config   string // fernwerkd.toml, if there is one
 
 	proc  *process
 	admin *rpc.Client
@@ -37,8 +38,11 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.Listen == "" {
 		s.Listen = "127.0.0.1:0"
 	}
-	proc, url, err := begin(ctx, s.Log, []string{"FERNWERK_ADMIN_PASSWORD=" + Password},
-		s.Programs.Path("fernwerkd"), "serve", "--data", s.Data, "--listen", s.Listen)
+	argv := []string{s.Programs.Path("fernwerkd"), "serve", "--data", s.Data, "--listen", s.Listen}
+	if s.Config != "" {
+		argv = append(argv, "--config", s.Config)
+	}
+	proc, url, err := begin(ctx, s.Log, []string{"FERNWERK_ADMIN_PASSWORD=" + Password}, argv...)
 	if err != nil {
 		return err
 	}
@@ -64,6 +68,9 @@ func (s *Server) CAFile() string { return filepath.Join(s.Data, "ca", "ca.pem") 
 
 // Alive tells whether the server's process runs.
 func (s *Server) Alive() bool { return s.proc.alive() }
+
+// PID is the server's process.
+func (s *Server) PID() int { return s.proc.cmd.Process.Pid }
 
 // Kill ends the server without a word.
 func (s *Server) Kill() { s.proc.kill() }
@@ -107,8 +114,7 @@ func (s *Server) Fingerprint() (string, error) {
 
 // Command runs the administrator's command line against the server.
 func (s *Server) Command(ctx context.Context, args ...string) (string, error) {
-	out, errOut, code, err := s.Programs.Run(ctx, []string{"FERNWERK_SERVER=" + s.URL(), "FERNWERK_USER=admin",
-		"FERNWERK_PASSWORD=" + Password, "FERNWERK_CA=" + s.CAFile()}, "fernwerk", args...)
+	out, errOut, code, err := s.Programs.Run(ctx, s.Env(), "fernwerk", args...)
 	if err == nil && code != 0 {
 		err = fmt.Errorf("status %d: %s", code, strings.TrimSpace(errOut))
 	}
@@ -116,6 +122,11 @@ func (s *Server) Command(ctx context.Context, args ...string) (string, error) {
 		return "", fmt.Errorf("cannot run fernwerk %s: %w", strings.Join(args, " "), err)
 	}
 	return out, nil
+}
+
+// Env is the environment in which the command line is the administrator's.
+func (s *Server) Env() []string {
+	return []string{"FERNWERK_SERVER=" + s.URL(), "FERNWERK_USER=admin", "FERNWERK_PASSWORD=" + Password, "FERNWERK_CA=" + s.CAFile()}
 }
 
 // Install builds a package of a source folder (OPSI, CLIENT_DATA) and installs
