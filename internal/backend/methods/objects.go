@@ -117,7 +117,11 @@ func getObjects(c *Call) (any, error) {
 func matching[T any](c *Call, of func(fleet.Row) T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		err := c.View(func(tx *store.Tx) error {
+		look := c.s.store.View
+		if c.asksForItself(c.Method.Class, fleet.Filter(c.Rest)) { // nothing else has to be asked
+			look = c.s.store.Look
+		}
+		err := look(c.Context, func(tx *store.Tx) error {
 			for r, err := range c.eachVisible(tx, c.Method.Class, fleet.Filter(c.Rest)) {
 				if err != nil {
 					return err

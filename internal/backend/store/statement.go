@@ -50,6 +50,8 @@ func (tx *Tx) prepared(query string, args int) *sql.Stmt {
 	}
 	kept, full := tx.s.statements.find(id)
 	switch {
+	case kept != nil && tx.sql == nil:
+		return kept
 	case kept != nil:
 		stmt = tx.sql.StmtContext(tx.ctx, kept)
 	case full:

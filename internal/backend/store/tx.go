@@ -17,7 +17,8 @@ type Tx struct {
 	ctx    context.Context // of statements
 	caller context.Context // who no longer listens once it ended
 	s      *Store
-	sql    *sql.Tx
+	sql    *sql.Tx // nil in a Look
+	asked  bool    // in a Look
 	now    time.Time
 	write  *writing // nil in a View
 
@@ -42,10 +43,18 @@ func (tx *Tx) Stamp() string { return tx.now.Format(time.DateTime) }
 func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
 	var rows *sql.Rows
 	var err error
+	if tx.sql == nil {
+		if tx.asked {
+			panic("store: a Look asks once")
+		}
+		tx.asked = true
+	}
 	if stmt := tx.prepared(query, len(args)); stmt != nil {
 		rows, err = stmt.QueryContext(tx.ctx, args...)
+	} else if query = tx.s.db.Dialect.Rebind(query); tx.sql == nil {
+		rows, err = tx.s.db.Read.QueryContext(tx.ctx, query, args...)
 	} else {
-		rows, err = tx.sql.QueryContext(tx.ctx, tx.s.db.Dialect.Rebind(query), args...)
+		rows, err = tx.sql.QueryContext(tx.ctx, query, args...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the database: %w", err)

@@ -122,7 +122,7 @@ func (a *Access) resume(r *http.Request, header string) (principal, bool, error)
 
 // stillGood tells whether the stored credential is the one a session began with.
 func (a *Access) stillGood(ctx context.Context, p principal) (good bool, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
+	err = a.store.Look(ctx, func(tx *store.Tx) error {
 		now, err := a.stored(tx, p.actor)
 		good = err == nil && subtle.ConstantTimeCompare(now.proof[:], p.proof[:]) == 1 && now.actor.Role == p.actor.Role
 		if fleet.CodeOf(err) == fleet.NotFound {
