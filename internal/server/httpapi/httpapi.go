@@ -65,6 +65,8 @@ type Server struct {
 	TLS      *tls.Config
 	Log      *slog.Logger
 	Now      func() time.Time
+
+	turns turns
 }
 
 // Serve answers until ctx ends, then finishes what is under way.
@@ -93,7 +95,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		stopped <- err
 	})
 	defer stop()
-	err = srv.ServeTLS(s.Listener, "", "")
+	err = srv.ServeTLS(&listener{Listener: s.Listener, log: s.Log}, "", "")
 	if errors.Is(err, http.ErrServerClosed) {
 		return <-stopped
 	}
