@@ -156,7 +156,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports := methods.Ports{
 		Logs:      hostLogs,
 		Accounts:  accounts.Accounts(s.id),
-		Info:      map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd"},
+		Info:      map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd", "simulation": s.cfg.AllowSimulation},
 		Authority: authority.PEM(),
 		Depot:     files, Certificates: authority,
 	}
@@ -164,13 +164,17 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports.Reach = s.reachHosts(messages, authority.PEM())
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
+	answers := s.path("cache", "answers")
+	if err := os.MkdirAll(answers, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make folder for large answers: %w", err)
+	}
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
-			RPC:          &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log},
+			RPC:          &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
 			Chunks:       products.Chunks(),
 			Packages:     packages.Handler(products),
 			WebDAV:       products.WebDAV(),

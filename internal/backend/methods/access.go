@@ -19,42 +19,57 @@ var hostMayWrite = []*fleet.Class{
 var hostMayNotRead = []*fleet.Class{fleet.Users, fleet.LicenseContracts}
 
 // Visible narrows rows to what the actor may see, and takes out what it may
-// not read of them: a host sees itself, the servers, and what belongs to
-// neither; somebody bound to groups sees the hosts in them in that way; secrets
-// go to administrators, depots and the host itself. Of accounts everybody but
-// an administrator sees his own.
+// not read of them.
 func (c *Call) Visible(tx *store.Tx, class *fleet.Class, rows []fleet.Row) ([]fleet.Row, error) {
-	if c.Actor.Role == Administrator || c.Actor.Role == Depot {
-		return rows, nil
+	sees, err := c.sight(tx, class)
+	if err != nil {
+		return nil, err
 	}
-	if c.Actor.Role == Host && slices.Contains(hostMayNotRead, class) {
-		return nil, nil
+	var out []fleet.Row
+	for _, r := range rows {
+		if r, visible := sees(r); visible {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// sight is a row as the actor sees it, if it does.
+type sight func(fleet.Row) (seen fleet.Row, visible bool)
+
+// sight says what the actor sees of a class: a host sees itself, the servers,
+// and what belongs to neither; somebody bound to groups sees the hosts in them in
+// that way; secrets go to administrators, depots and the host itself. Of accounts
+// everybody but an administrator sees his own.
+func (c *Call) sight(tx *store.Tx, class *fleet.Class) (sight, error) {
+	switch {
+	case c.Actor.Role == Administrator || c.Actor.Role == Depot:
+		return func(r fleet.Row) (fleet.Row, bool) { return r, true }, nil
+	case c.Actor.Role == Host && slices.Contains(hostMayNotRead, class):
+		return func(fleet.Row) (fleet.Row, bool) { return nil, false }, nil
 	}
 	bound, err := c.scope(tx)
 	if err != nil {
 		return nil, err
 	}
 	col := hostOf(class)
+	host := c.Actor.Role == Host && col != ""
 	var servers map[string]bool
-	if c.Actor.Role == Host && col != "" || bound != nil {
+	if host || bound != nil {
 		if servers, err = c.servers(tx); err != nil {
 			return nil, err
 		}
 	}
-	var out []fleet.Row
-	for _, r := range rows {
-		own := c.Actor.Role == Host && col != "" && r.Str(col) == c.Actor.ID
+	return func(r fleet.Row) (fleet.Row, bool) {
+		own := host && r.Str(col) == c.Actor.ID
 		switch {
-		case class == fleet.Users && r.Str("id") != c.Actor.ID:
-			continue
-		case c.Actor.Role == Host && col != "" && !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup:
-			continue
-		case bound != nil && !bound.Sees(class, r, servers):
-			continue
+		case class == fleet.Users && r.Str("id") != c.Actor.ID,
+			host && !own && !servers[r.Str(col)] && r.Str("groupType") != fleet.ProductGroup,
+			bound != nil && !bound.Sees(class, r, servers):
+			return nil, false
 		}
-		out = append(out, c.redact(class, r, own))
-	}
-	return out, nil
+		return c.redact(class, r, own), true
+	}, nil
 }
 
 func (c *Call) redact(class *fleet.Class, r fleet.Row, own bool) fleet.Row {

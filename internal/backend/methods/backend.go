@@ -1,6 +1,11 @@
 package methods
 
-import "context"
+import (
+	"context"
+	"iter"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
 
 // Role is what an actor may do in general; the method table says what each
 // role may do with each method.
@@ -40,4 +45,40 @@ func Pos(args ...any) Params { return Params{Positional: args} }
 // map[string]any, fleet.Row and []fleet.Row. Errors carry a fleet.Code.
 type Backend interface {
 	Call(ctx context.Context, actor Actor, method string, params Params) (any, error)
+}
+
+// Objects and Values are lists that are made while they are read: rows come one
+// by one from the database, whose state is held until the list ends or its
+// reader stops. An error is the last that comes, and makes the list none.
+type (
+	Objects = iter.Seq2[fleet.Row, error]
+	Values  = iter.Seq2[any, error]
+)
+
+// Streamer is a Backend that can give large lists without having them in memory.
+type Streamer interface {
+	// Stream is [Backend.Call], except that a list may be [Objects] or [Values].
+	Stream(ctx context.Context, actor Actor, method string, params Params) (any, error)
+}
+
+// collect makes a result of Stream one of Call.
+func collect(v any, err error) (any, error) {
+	switch v := v.(type) {
+	case Objects:
+		return gather(v)
+	case Values:
+		return gather(v)
+	}
+	return v, err
+}
+
+func gather[T any](list iter.Seq2[T, error]) (any, error) {
+	out := []T{}
+	for v, err := range list {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }

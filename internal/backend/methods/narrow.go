@@ -7,29 +7,57 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-// selectVisible returns the rows that match as the caller sees them. What is
-// hidden from it reads as no value, for the filter too: one that found rows by
-// a secret would tell the secret, a letter a question.
+// SelectVisible returns the rows that match as the caller sees them.
 func (c *Call) SelectVisible(tx *store.Tx, class *fleet.Class, f fleet.Filter) ([]fleet.Row, error) {
+	var rows []fleet.Row
+	for r, err := range c.eachVisible(tx, class, f) {
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// eachVisible is SelectVisible, a row at a time. What is hidden from the caller
+// reads as no value, for the filter too: one that found rows by a secret would
+// tell the secret, a letter a question.
+func (c *Call) eachVisible(tx *store.Tx, class *fleet.Class, f fleet.Filter) Objects {
 	if c.Actor.Role == Administrator || c.Actor.Role == Depot {
-		return tx.Select(class, f)
+		return tx.Each(class, f)
 	}
-	terms, err := class.Terms(f)
-	if err != nil {
-		return nil, err
+	return func(yield func(fleet.Row, error) bool) {
+		terms, err := class.Terms(f)
+		asked, some := fleet.Filter(nil), false
+		if err == nil {
+			asked, some, err = c.narrow(tx, class, f)
+		}
+		var sees sight
+		switch {
+		case err != nil || !some:
+		case c.asksForItself(class, f):
+			sees = func(r fleet.Row) (fleet.Row, bool) { return c.redact(class, r, true), true }
+		default:
+			sees, err = c.sight(tx, class)
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if !some {
+			return
+		}
+		for r, err := range tx.Each(class, asked) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			seen, visible := sees(r)
+			if visible && class.Matches(seen, terms) && !yield(seen, nil) {
+				return
+			}
+		}
 	}
-	asked, some, err := c.narrow(tx, class, f)
-	if err != nil || !some {
-		return nil, err
-	}
-	rows, err := tx.Select(class, asked)
-	if err != nil {
-		return nil, err
-	}
-	if rows, err = c.Visible(tx, class, rows); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(rows, func(r fleet.Row) bool { return !class.Matches(r, terms) }), nil
 }
 
 // fewObjects is up to how many objects their rows are asked for by name: for
@@ -54,6 +82,9 @@ func (c *Call) narrow(tx *store.Tx, class *fleet.Class, f fleet.Filter) (asked f
 	if c.Actor.Role != Host && (bound == nil || len(bound.Hosts()) > fewObjects) || of == "" || class == fleet.Memberships { // groups of products are everybody's
 		return asked, true, nil
 	}
+	if c.asksForItself(class, f) {
+		return asked, true, nil
+	}
 	servers, err := c.servers(tx)
 	if err != nil {
 		return nil, false, err
@@ -76,6 +107,13 @@ func (c *Call) narrow(tx *store.Tx, class *fleet.Class, f fleet.Filter) (asked f
 	ids = slices.DeleteFunc(ids, func(id string) bool { return !class.Matches(fleet.Row{of: id}, terms) })
 	asked[of] = ids
 	return asked, len(ids) > 0, nil
+}
+
+// asksForItself tells whether a host asks, by its id, for nothing but what is its
+// own. That is nearly all that hosts ask for.
+func (c *Call) asksForItself(class *fleet.Class, f fleet.Filter) bool {
+	of := hostOf(class)
+	return c.Actor.Role == Host && of != "" && !slices.Contains(hostMayNotRead, class) && f[of] == c.Actor.ID
 }
 
 // hides tells whether the caller may not read a column, of a row that is, or is

@@ -1,6 +1,8 @@
 package methods
 
 import (
+	"errors"
+	"iter"
 	"slices"
 	"strings"
 
@@ -168,23 +170,36 @@ func getObjects(c *Call) (any, error) {
 			return nil, fleet.Errorf(fleet.Invalid, "cannot read %s: no attribute %q", class.Name, a)
 		}
 	}
-	rows, err := c.matching()
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range rows { // in place: there may be very many
-		rows[i] = Project(class, r, attributes)
-	}
-	return rows, nil
+	return matching(c, func(r fleet.Row) fleet.Row { return Project(class, r, attributes) }), nil
 }
 
-func (c *Call) matching() (rows []fleet.Row, err error) {
-	err = c.View(func(tx *store.Tx) error {
-		rows, err = c.SelectVisible(tx, c.Method.Class, fleet.Filter(c.Rest))
-		return err
-	})
-	return rows, err
+// matching lists what becomes of each object that matches the call's filter.
+func matching[T any](c *Call, of func(fleet.Row) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		look := c.s.store.View
+		if c.asksForItself(c.Method.Class, fleet.Filter(c.Rest)) { // nothing else has to be asked
+			look = c.s.store.Look
+		}
+		err := look(c.Context, func(tx *store.Tx) error {
+			for r, err := range c.eachVisible(tx, c.Method.Class, fleet.Filter(c.Rest)) {
+				if err != nil {
+					return err
+				}
+				if !yield(of(r), nil) {
+					return errStopped
+				}
+			}
+			return nil
+		})
+		if err != nil && err != errStopped {
+			yield(none, err)
+		}
+	}
 }
+
+// errStopped says that the reader of a list wants no more.
+var errStopped = errors.New("stopped")
 
 // Project adds type and ident, as clients expect, and keeps the attributes
 // asked for beside the identity.
@@ -208,28 +223,18 @@ func getIdents(c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := c.matching()
-	if err != nil {
-		return nil, err
+	var of func(fleet.Row) any
+	switch form {
+	case "", "str", "unicode":
+		of = func(r fleet.Row) any { return class.IdentString(r) }
+	case "list", "tuple":
+		of = func(r fleet.Row) any { return class.IdentValues(r) }
+	case "dict", "hash":
+		of = func(r fleet.Row) any { return map[string]any(identity(class, r)) }
+	default:
+		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: returnType is one of str, dict, list, tuple, not %q", c.Method.Name, form)
 	}
-	out := make([]any, len(rows))
-	for i, r := range rows {
-		switch form {
-		case "", "str", "unicode":
-			out[i] = class.IdentString(r)
-		case "list", "tuple":
-			out[i] = class.IdentValues(r)
-		case "dict", "hash":
-			ident := map[string]any{}
-			for _, col := range class.Ident() {
-				ident[col.Name] = r[col.Name]
-			}
-			out[i] = ident
-		default:
-			return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: returnType is one of str, dict, list, tuple, not %q", c.Method.Name, form)
-		}
-	}
-	return out, nil
+	return matching(c, of), nil
 }
 
 // writeObjects runs one way of writing over all objects given, in one transaction.

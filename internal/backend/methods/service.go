@@ -83,6 +83,11 @@ func Part(ports Ports, table []*Method, answers func(*Method) bool) *Service {
 
 // Call implements [Backend].
 func (s *Service) Call(ctx context.Context, actor Actor, name string, p Params) (any, error) {
+	return collect(s.Stream(ctx, actor, name, p))
+}
+
+// Stream implements [Streamer].
+func (s *Service) Stream(ctx context.Context, actor Actor, name string, p Params) (any, error) {
 	m := s.table[name]
 	if m == nil {
 		return nil, fleet.WithClass(s.unknown(name), "ValueError") // by which opsi's clients know it

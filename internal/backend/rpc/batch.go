@@ -29,11 +29,7 @@ func (c *Client) Batch(ctx context.Context, calls []Call) ([]Answer, error) {
 	reqs, bodies := make([]request, len(calls)), make([]any, len(calls))
 	for i, call := range calls {
 		reqs[i] = request{id: c.id.Add(1), method: call.Method, params: call.Params}
-		body, err := reqs[i].encode()
-		if err != nil {
-			return nil, err
-		}
-		bodies[i] = body
+		bodies[i] = reqs[i].encode()
 	}
 	v, err := c.post(ctx, fmt.Sprintf("call %d methods", len(calls)), bodies)
 	if err != nil {

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -10,10 +9,10 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-// budget bounds what the bodies of all requests under way cost in memory. A
-// body of 30 kB can unpack to half a gigabyte of values, and whoever is logged
-// in can send many at once: limits for one request do not keep the server up.
-// Its zero value with a limit is ready.
+// budget bounds what all requests under way cost: in memory for their bodies and
+// answers, on disk for large answers. A body of 30 kB can unpack to half a
+// gigabyte of values, and whoever is logged in can send many at once: limits for
+// one request do not keep the server up. Its zero value with a limit is ready.
 type budget struct {
 	mu   sync.Mutex
 	used int64
@@ -21,8 +20,6 @@ type budget struct {
 }
 
 const (
-	// valueCost is about what one decoded value needs, in bytes, beside its text.
-	valueCost = 128
 	// freeOfCharge is what nobody counts: nearly all requests are smaller.
 	freeOfCharge = 32 << 10
 	// shares is how many callers at least fit side by side.
@@ -32,17 +29,18 @@ const (
 // share is one request's part of the budget.
 type share struct {
 	budget *budget
-	most   int64 // of all
+	what   string // that needs it
+	most   int64  // of all
 	who    string
 	asked  int64
 	held   int64
 }
 
-func (b *budget) share(most int64, who methods.Actor) *share {
-	return &share{budget: b, most: most, who: string(who.Role) + " " + who.ID}
+func (b *budget) share(what string, most int64, who methods.Actor) *share {
+	return &share{budget: b, what: what, most: most, who: string(who.Role) + " " + who.ID}
 }
 
-// take books memory before it is needed. What does not fit at all is TooLarge;
+// take books room before it is needed. What does not fit at all is TooLarge;
 // what does not fit now is Unavailable.
 func (s *share) take(n int64) error {
 	if s.asked += n; s.asked <= freeOfCharge {
@@ -50,7 +48,7 @@ func (s *share) take(n int64) error {
 	}
 	n = s.asked - s.held
 	if each := s.most / shares; s.asked > each {
-		return fleet.Errorf(fleet.TooLarge, "body needs more than %d MiB of memory", each>>20)
+		return fleet.Errorf(fleet.TooLarge, "%s needs more than %d MiB", s.what, each>>20)
 	}
 	b := s.budget
 	b.mu.Lock()
@@ -81,18 +79,4 @@ func (s *share) release() {
 		delete(b.by, s.who)
 	}
 	s.held = 0
-}
-
-// counted is a reader whose bytes are booked.
-type counted struct {
-	io.Reader
-	share *share
-}
-
-func (c counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	if bookErr := c.share.take(int64(n)); bookErr != nil {
-		return 0, bookErr
-	}
-	return n, err
 }

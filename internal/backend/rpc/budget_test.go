@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc/wire"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -23,7 +24,7 @@ func TestBudget(t *testing.T) {
 	}
 	send := func(params string, encoding string) *httptest.ResponseRecorder {
 		t.Helper()
-		body, err := compress([]byte(`{"id":1,"method":"echo","params":[`+params+`]}`), encoding)
+		body, err := wire.Pack([]byte(`{"id":1,"method":"echo","params":[`+params+`]}`), encoding)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +46,7 @@ func TestBudget(t *testing.T) {
 		{"long text", text(8 << 20), 200},
 		{"longer text", text(34 << 20), 413},
 	} {
-		for _, e := range append(encodings, "") {
+		for _, e := range append(wire.Encodings, "") {
 			if strings.Contains(tt.name, "text") && e != "" && e != "zstd" {
 				continue // packing takes its time
 			}
@@ -55,10 +56,10 @@ func TestBudget(t *testing.T) {
 			}
 		}
 	}
-	if h.budget.used != 0 || len(h.budget.by) != 0 {
-		t.Fatalf("not given back: %d, %v", h.budget.used, h.budget.by)
+	if h.memory.used != 0 || len(h.memory.by) != 0 {
+		t.Fatalf("not given back: %d, %v", h.memory.used, h.memory.by)
 	}
-	under := h.budget.share(128<<20, evil) // a large request that is under way
+	under := h.memory.share("request", 128<<20, evil) // a large request that is under way
 	if err := under.take(16 << 20); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc/wire"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
@@ -130,11 +131,7 @@ func (c *Client) Session() string {
 // Call asks the server; the actor is whom the server takes us for.
 func (c *Client) Call(ctx context.Context, _ methods.Actor, method string, params methods.Params) (any, error) {
 	req := request{id: c.id.Add(1), method: method, params: params}
-	body, err := req.encode()
-	if err != nil {
-		return nil, err
-	}
-	v, err := c.post(ctx, "call "+method, body)
+	v, err := c.post(ctx, "call "+method, req.encode())
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +157,11 @@ func (c *Client) result(v any, req request) (any, error) {
 // errors what was to be done.
 func (c *Client) post(ctx context.Context, what string, v any) (any, error) {
 	p, known := c.server()
-	data, err := jsonCodec.marshal(v)
-	if err == nil && !known && len(data) > compressAbove {
+	data, err := wire.JSON.Marshal(v)
+	if err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "cannot %s: parameters: %w", what, err)
+	}
+	if !known && len(data) > compressAbove {
 		// Large and unknown whether it may be packed: greet first. A small
 		// request saves the round trip and learns from its answer.
 		if _, err := c.Greet(ctx); err != nil {
@@ -170,18 +170,18 @@ func (c *Client) post(ctx context.Context, what string, v any) (any, error) {
 		p, _ = c.server()
 	}
 	codec, encoding := p.codec(), ""
-	if err == nil && codec != jsonCodec {
-		data, err = codec.marshal(v)
+	if codec != wire.JSON {
+		data, err = codec.Marshal(v)
 	}
 	if err == nil && len(data) > compressAbove {
 		encoding = p.encoding()
-		data, err = compress(data, encoding)
+		data, err = wire.Pack(data, encoding)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot %s: %w", what, err)
 	}
 	return c.do(ctx, what, http.MethodPost, c.url.Path, data, http.Header{
-		"Content-Type": {codec.mediaType}, "Content-Encoding": {encoding}, "Accept": {codec.mediaType},
+		"Content-Type": {codec.MediaType}, "Content-Encoding": {encoding}, "Accept": {codec.MediaType},
 	})
 }
 
@@ -231,7 +231,7 @@ func (c *Client) do(ctx context.Context, what, method, path string, body []byte,
 			req.Header[name] = values
 		}
 	}
-	req.Header.Set("Accept-Encoding", strings.Join(encodings, ", "))
+	req.Header.Set("Accept-Encoding", strings.Join(wire.Encodings, ", "))
 	req.Header.Set("User-Agent", cmp.Or(c.opts.UserAgent, "fernwerk"))
 	if c.opts.User != "" {
 		password, err := c.opts.Password(ctx)
@@ -266,20 +266,20 @@ func (c *Client) do(ctx context.Context, what, method, path string, body []byte,
 // read decodes an answer; what is neither JSON nor MessagePack is no value.
 func (c *Client) read(resp *http.Response) (any, error) {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	codec := codecOf(media)
+	codec := wire.CodecOf(media)
 	if codec == nil || resp.Request.Method == http.MethodHead {
 		return nil, nil
 	}
 	limit := cmp.Or(c.opts.Limit, 256<<20)
 	body := &reader{r: io.LimitReader(resp.Body, limit+1)}
-	data, err := unpack(body, resp.Header.Get("Content-Encoding"), limit)
+	data, err := wire.Unpack(body, resp.Header.Get("Content-Encoding"), limit, nil)
 	if body.err != nil {
 		return nil, &networkError{body.err}
 	}
 	if err != nil || len(data) == 0 {
 		return nil, err
 	}
-	return codec.unmarshal(data, within(limit))
+	return codec.Unmarshal(data, limit, nil)
 }
 
 // reader remembers the network's error: what unpacks tends to replace it.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc/wire"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
@@ -197,7 +198,7 @@ func TestServerAway(t *testing.T) {
 func TestCutAnswer(t *testing.T) {
 	for _, encoding := range []string{"", "zstd", "lz4", "deflate", "gzip"} {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			data, _ := compress([]byte(`{"id":1,"result":"`+strings.Repeat("x", 1000)+`"}`), encoding)
+			data, _ := wire.Pack([]byte(`{"id":1,"result":"`+strings.Repeat("x", 1000)+`"}`), encoding)
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Length", "100000")
 			if encoding != "" {

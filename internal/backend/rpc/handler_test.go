@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc/wire"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -53,8 +54,8 @@ func TestEnvelopes(t *testing.T) {
 func TestSerialisations(t *testing.T) {
 	s := open(t, ours, Limits{})
 	req := map[string]any{"id": int64(1), "method": "text", "params": []any{int64(1)}}
-	inJSON, _ := marshalJSON(req)
-	packed, _ := marshalMsgpack(req)
+	inJSON, _ := wire.JSON.Marshal(req)
+	packed, _ := wire.Msgpack.Marshal(req)
 	for _, tt := range []struct {
 		name, method, path, body string
 		header                   []string
@@ -75,7 +76,7 @@ func TestSerialisations(t *testing.T) {
 			t.Errorf("%s: %d %s %s", tt.name, resp.StatusCode, got, body)
 			continue
 		}
-		v, err := codecOf(tt.want).unmarshal([]byte(body), within(roomy))
+		v, err := wire.CodecOf(tt.want).Unmarshal([]byte(body), 1<<20, nil)
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -102,7 +103,7 @@ func TestAnswerEncoding(t *testing.T) {
 		if e := resp.Header.Get("Content-Encoding"); e != tt.want {
 			t.Errorf("%s, accept %q: encoding %q, want %q", tt.times, tt.accept, e, tt.want)
 		}
-		data, err := unpack(strings.NewReader(got), tt.want, roomy)
+		data, err := wire.Unpack(strings.NewReader(got), tt.want, 1<<20, nil)
 		if err != nil || !strings.Contains(string(data), `"result":"fernwerk fernwerk`) {
 			t.Errorf("%s, accept %q: %v, %.50s", tt.times, tt.accept, err, data)
 		}
@@ -111,9 +112,9 @@ func TestAnswerEncoding(t *testing.T) {
 
 func TestPackedRequests(t *testing.T) {
 	s := open(t, ours, Limits{Body: 50_000})
-	for _, e := range encodings {
+	for _, e := range wire.Encodings {
 		for size, status := range map[int]int{40_000: 200, 4_000_000: 413} {
-			packed, err := compress([]byte(`{"id":1,"method":"echo","params":["`+strings.Repeat("x", size)+`"]}`), e)
+			packed, err := wire.Pack([]byte(`{"id":1,"method":"echo","params":["`+strings.Repeat("x", size)+`"]}`), e)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/backend/rpc/wire"
 )
 
 // peer is what a Server header tells of the other end. Opsi clients derive
@@ -35,11 +37,11 @@ func (p peer) atLeast(version ...int) bool {
 }
 
 // codec is what the peer reads: without a version, JSON is all that is safe.
-func (p peer) codec() *codec {
+func (p peer) codec() *wire.Codec {
 	if p.atLeast(4, 2, 0, 171) {
-		return msgpackCodec
+		return wire.Msgpack
 	}
-	return jsonCodec
+	return wire.JSON
 }
 
 // encoding is what the peer unpacks; "" is nothing.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc/wire"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -50,7 +51,7 @@ func parseRequest(v any) (request, error) {
 
 // encode is the request as a client sends it. Parameters by position and by
 // name become a list with a trailing dictionary, as opsi clients write filters.
-func (r *request) encode() (map[string]any, error) {
+func (r *request) encode() map[string]any {
 	var params any = append([]any{}, r.params.Positional...)
 	switch {
 	case len(r.params.Named) > 0 && len(r.params.Positional) > 0:
@@ -58,11 +59,7 @@ func (r *request) encode() (map[string]any, error) {
 	case len(r.params.Named) > 0:
 		params = r.params.Named
 	}
-	params, err := plain(params)
-	if err != nil {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot send parameters of %s: %w", r.method, err)
-	}
-	return map[string]any{"jsonrpc": "2.0", "id": r.id, "method": r.method, "params": params}, nil
+	return map[string]any{"jsonrpc": "2.0", "id": r.id, "method": r.method, "params": params}
 }
 
 // answer is the envelope of a result or, when f is not nil, of an error.
@@ -80,31 +77,29 @@ func (r *request) answer(result any, f *fault) map[string]any {
 
 // readBody reads and decodes the body, or the query string of a GET, and says
 // which codec the answer takes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, s *share) (v any, out *codec, err error) {
-	in := codecOf(r.Header.Get("Content-Type"))
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, s *share) (v any, out *wire.Codec, err error) {
+	in := wire.CodecOf(r.Header.Get("Content-Type"))
 	if out = in; in == nil {
-		in = jsonCodec
-		if out = codecOf(r.Header.Get("Accept")); out == nil {
-			out = jsonCodec
+		in = wire.JSON
+		if out = wire.CodecOf(r.Header.Get("Accept")); out == nil {
+			out = wire.JSON
 		}
 	}
 	var data []byte
 	if r.Method == http.MethodGet {
-		in = jsonCodec
+		in = wire.JSON
 		var text string
 		text, err = url.PathUnescape(r.URL.RawQuery)
 		data = []byte(text)
 	} else {
 		// The packed size has the same limit: a body that grows when packed is no use.
-		data, err = unpackCounted(http.MaxBytesReader(w, r.Body, limit), r.Header.Get("Content-Encoding"), limit, s)
+		data, err = wire.Unpack(http.MaxBytesReader(w, r.Body, limit), r.Header.Get("Content-Encoding"), limit, s.take)
 	}
 	if err == nil && len(data) == 0 {
 		err = fleet.Errorf(fleet.Invalid, "body is empty")
 	}
 	if err == nil {
-		most := within(limit)
-		most.share = s
-		v, err = in.unmarshal(data, most)
+		v, err = in.Unmarshal(data, limit, s.take)
 	}
 	return v, out, err
 }

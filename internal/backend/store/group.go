@@ -118,6 +118,7 @@ func (s *Store) commitGroup() {
 		s.commits.Add(1)
 		s.updates.Add(int64(len(group)))
 	}
+	s.statements.keep(context.Background(), g.own)
 	for _, r := range group {
 		if r.err == nil && err != nil {
 			r.err, r.pos = err, Position{}
@@ -142,6 +143,7 @@ type groupTx struct {
 	now    time.Time
 	broken error // the transaction is lost; all of the group fail
 	topics map[string]bool
+	own    own
 }
 
 func (s *Store) begin() (*groupTx, error) {
@@ -150,7 +152,7 @@ func (s *Store) begin() (*groupTx, error) {
 	if err != nil {
 		return nil, s.failed("write to", err)
 	}
-	g := &groupTx{s: s, tx: tx, now: s.now().UTC(), topics: map[string]bool{}}
+	g := &groupTx{s: s, tx: tx, now: s.now().UTC(), topics: map[string]bool{}, own: own{}}
 	query := `SELECT "epoch", "number" FROM "head" WHERE "id" = 1`
 	if s.db.Dialect == sqldb.PostgreSQL {
 		query += " FOR UPDATE" // one order of all revisions, also among servers
@@ -169,11 +171,10 @@ func (g *groupTx) run(r *request) {
 		r.err = g.broken
 		return
 	}
-	if err := g.exec(`SAVEPOINT request`); err != nil {
-		r.err = err
+	tx := &Tx{ctx: context.Background(), caller: context.Background(), s: g.s, sql: g.tx, now: g.now, write: &writing{origin: r.origin, revision: g.number + 1}, own: g.own}
+	if r.err = g.exec(tx, `SAVEPOINT request`); r.err != nil {
 		return
 	}
-	tx := &Tx{ctx: context.Background(), s: g.s, sql: g.tx, now: g.now, write: &writing{origin: r.origin, revision: g.number + 1}}
 	r.err = call(r.fn, tx)
 	if r.err == nil && tx.write.changes > 0 {
 		r.err = tx.closeRevision()
@@ -184,8 +185,8 @@ func (g *groupTx) run(r *request) {
 		r.err = tx.exec(`RELEASE SAVEPOINT request`)
 	}
 	if r.err != nil {
-		g.exec(`ROLLBACK TO SAVEPOINT request`)
-		g.exec(`RELEASE SAVEPOINT request`)
+		g.exec(tx, `ROLLBACK TO SAVEPOINT request`)
+		g.exec(tx, `RELEASE SAVEPOINT request`)
 		return
 	}
 	for _, topic := range tx.write.topics {
@@ -208,9 +209,9 @@ func call(fn func(*Tx) error, tx *Tx) (err error) {
 	return fn(tx)
 }
 
-func (g *groupTx) exec(stmt string) error {
-	if _, err := g.tx.Exec(stmt); err != nil && g.broken == nil {
-		g.broken = g.s.failed("write to", err)
+func (g *groupTx) exec(tx *Tx, stmt string) error {
+	if err := tx.exec(stmt); err != nil && g.broken == nil {
+		g.broken = err
 	}
 	return g.broken
 }

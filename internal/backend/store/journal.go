@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 	"time"
 
@@ -53,10 +52,8 @@ func (tx *Tx) journal(c *fleet.Class, before, after fleet.Row) error {
 	default:
 		key = c.Key(after)
 		was, is := fleet.Row{}, fleet.Row{}
-		for name := range union(before, after) {
-			if !reflect.DeepEqual(before[name], after[name]) {
-				was[name], is[name] = before[name], after[name]
-			}
+		for name := range differing(before, after) {
+			was[name], is[name] = before[name], after[name]
 		}
 		b, a = encodeRow(was), encodeRow(is)
 	}

@@ -2,9 +2,9 @@ package store
 
 import (
 	"bytes"
-	"database/sql"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -16,29 +16,50 @@ const maxTerms = 30_000
 
 // Select returns the rows that match, ordered by key.
 func (tx *Tx) Select(c *fleet.Class, f fleet.Filter) ([]fleet.Row, error) {
+	return gather(tx.Each(c, f))
+}
+
+// Each is Select, a row at a time: memory does not grow with their number. The
+// transaction must not be asked for anything else meanwhile.
+func (tx *Tx) Each(c *fleet.Class, f fleet.Filter) iter.Seq2[fleet.Row, error] {
 	terms, err := c.Terms(f)
 	if err != nil {
-		return nil, err
+		return func(yield func(fleet.Row, error) bool) { yield(nil, err) }
 	}
-	return tx.selectTerms(c, terms)
+	return tx.eachOf(c, terms)
 }
 
 func (tx *Tx) selectTerms(c *fleet.Class, terms []fleet.Term) ([]fleet.Row, error) {
-	where, args, inGo := tx.where(c, terms)
-	if len(args) > maxTerms {
-		return nil, fleet.Errorf(fleet.TooLarge, "cannot filter %s by %d values: the limit is %d", c.Name, len(args), maxTerms)
-	}
-	rows, err := tx.scan(c, where+` ORDER BY "key"`+tx.s.db.Dialect.ByBytes(), args...)
-	if err != nil || !inGo {
-		return rows, err
-	}
-	kept := rows[:0]
-	for _, r := range rows {
-		if c.Matches(r, terms) {
-			kept = append(kept, r)
+	return gather(tx.eachOf(c, terms))
+}
+
+func (tx *Tx) eachOf(c *fleet.Class, terms []fleet.Term) iter.Seq2[fleet.Row, error] {
+	return func(yield func(fleet.Row, error) bool) {
+		where, args, inGo := tx.where(c, terms)
+		if len(args) > maxTerms {
+			yield(nil, fleet.Errorf(fleet.TooLarge, "cannot filter %s by %d values: the limit is %d", c.Name, len(args), maxTerms))
+			return
+		}
+		for r, err := range tx.scan(c, where+` ORDER BY "key"`+tx.s.db.Dialect.ByBytes(), args...) {
+			if err == nil && inGo && !c.Matches(r, terms) {
+				continue
+			}
+			if !yield(r, err) {
+				return
+			}
 		}
 	}
-	return kept, nil
+}
+
+func gather(rows iter.Seq2[fleet.Row, error]) ([]fleet.Row, error) {
+	var out []fleet.Row
+	for r, err := range rows {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
 }
 
 // Get returns the row with this identity, or NotFound.
@@ -81,11 +102,10 @@ func (tx *Tx) RemoveKey(c *fleet.Class, key string) error {
 
 // find returns the row with this key, or nil.
 func (tx *Tx) find(c *fleet.Class, key string) (fleet.Row, error) {
-	rows, err := tx.scan(c, ` WHERE "key" = ?`, key)
-	if err != nil || len(rows) == 0 {
-		return nil, err
+	for r, err := range tx.scan(c, ` WHERE "key" = ?`, key) {
+		return r, err
 	}
-	return rows[0], nil
+	return nil, nil
 }
 
 // where turns a filter's terms into a condition. Terms on the further fields
@@ -163,131 +183,75 @@ func element(v any) any {
 	return fmt.Sprintf("s:%v", v)
 }
 
-func (tx *Tx) scan(c *fleet.Class, rest string, args ...any) ([]fleet.Row, error) {
+// writeRow writes a row over its former state, nil if there was none, and the
+// elements of its lists. Only what differs is written: the indexes of the other
+// columns are left alone.
+func (tx *Tx) writeRow(c *fleet.Class, before, after fleet.Row) error {
 	t := tx.table(c)
-	names := make([]string, len(t.columns))
-	for i, n := range t.columns {
-		names[i] = quote(n)
-	}
-	rows, err := tx.query("SELECT "+strings.Join(names, ", ")+" FROM "+quote(c.Name)+rest, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []fleet.Row
-	for rows.Next() {
-		r, err := scanRow(c, t, rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, tx.s.failed("read", err)
-	}
-	return out, nil
-}
-
-func scanRow(c *fleet.Class, t *table, rows *sql.Rows) (fleet.Row, error) {
-	texts := make([]sql.NullString, len(t.columns))
-	ints := make([]sql.NullInt64, len(t.columns))
-	dst := make([]any, len(t.columns))
-	for i, name := range t.columns {
-		if t.columnType(name) == "BIGINT" {
-			dst[i] = &ints[i]
-		} else {
-			dst[i] = &texts[i]
-		}
-	}
-	if err := rows.Scan(dst...); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", c.Name, err)
-	}
-	r := make(fleet.Row, len(t.columns)+1)
-	typ := ""
-	for i, name := range t.columns {
-		if name == typeColumn {
-			typ = texts[i].String
-			r[typeColumn] = typ
-		}
-	}
-	for i, name := range t.columns {
-		col := c.Column(name)
-		switch {
-		case name == extraColumn && c.Open:
-			extra, err := decodeRow(texts[i].String)
-			if err != nil {
-				return nil, fmt.Errorf("cannot read %s: %w", c.Name, err)
-			}
-			for k, v := range extra {
-				r[k] = v
-			}
-		case col == nil || !col.Has(typ):
-		case col.Kind == fleet.List:
-			list, err := decodeList(texts[i].String)
-			if err != nil {
-				return nil, fmt.Errorf("cannot read %s: attribute %s: %w", c.Name, name, err)
-			}
-			r[name] = list
-		case col.Kind == fleet.Bool:
-			r[name] = nil
-			if ints[i].Valid {
-				r[name] = ints[i].Int64 != 0
-			}
-		case col.Kind == fleet.Int:
-			r[name] = nil
-			if ints[i].Valid {
-				r[name] = ints[i].Int64
-			}
-		default:
-			r[name] = nil
-			if texts[i].Valid {
-				r[name] = texts[i].String
-			}
-		}
-	}
-	return r, nil
-}
-
-// upsert writes a whole row and the elements of its lists.
-func (tx *Tx) upsert(c *fleet.Class, r fleet.Row) error {
-	t := tx.table(c)
-	key := c.Key(r)
-	args := []any{key}
-	var elements [][2]string
-	lists := false
+	key := c.Key(after)
+	var args []any
+	var sets []string
+	var lists []string
 	for _, name := range t.columns {
 		col := c.Column(name)
+		v := scalar(after[name])
 		switch {
 		case name == extraColumn && c.Open:
-			extra := fleet.Row{}
-			for k, v := range r {
-				if c.Column(k) == nil && k != typeColumn {
-					extra[k] = v
-				}
+			v = encodeRow(extra(c, after))
+			if before != nil && v == encodeRow(extra(c, before)) {
+				continue
 			}
-			args = append(args, encodeRow(extra))
+		case before != nil && same(before[name], after[name]):
+			continue
 		case col != nil && col.Kind == fleet.List:
-			lists = true
-			list, _ := r[name].([]any)
-			for _, v := range list {
-				elements = append(elements, [2]string{name, element(v).(string)})
-			}
-			args = append(args, encodeList(list))
-		default:
-			args = append(args, scalar(r[name]))
+			lists = append(lists, name)
+			list, _ := after[name].([]any)
+			v = encodeList(list)
+		}
+		sets = append(sets, quote(name)+" = ?")
+		args = append(args, v)
+	}
+	query := t.insert
+	switch {
+	case before == nil:
+		args = append([]any{key}, args...)
+	case len(sets) == 0:
+		return nil
+	default:
+		query = "UPDATE " + quote(c.Name) + " SET " + strings.Join(sets, ", ") + ` WHERE "key" = ?`
+		args = append(args, key)
+	}
+	if err := tx.exec(query, args...); err != nil {
+		return err
+	}
+	for _, name := range lists {
+		if err := tx.writeElements(c, key, name, before, after); err != nil {
+			return err
 		}
 	}
-	if err := tx.exec(t.insert, args...); err != nil {
-		return err
+	return nil
+}
+
+// extra is the further fields of an open class's row.
+func extra(c *fleet.Class, r fleet.Row) fleet.Row {
+	out := fleet.Row{}
+	for k, v := range r {
+		if c.Column(k) == nil && k != typeColumn {
+			out[k] = v
+		}
 	}
-	if !lists {
-		return nil
+	return out
+}
+
+func (tx *Tx) writeElements(c *fleet.Class, key, name string, before, after fleet.Row) error {
+	if before != nil {
+		if err := tx.exec(`DELETE FROM "element" WHERE "class" = ? AND "key" = ? AND "attribute" = ?`, c.Name, key, name); err != nil {
+			return err
+		}
 	}
-	if err := tx.exec(`DELETE FROM "element" WHERE "class" = ? AND "key" = ?`, c.Name, key); err != nil {
-		return err
-	}
-	for _, e := range elements {
-		if err := tx.exec(`INSERT INTO "element" ("class", "key", "attribute", "value") VALUES (?, ?, ?, ?)`, c.Name, key, e[0], e[1]); err != nil {
+	list, _ := after[name].([]any)
+	for _, v := range list {
+		if err := tx.exec(`INSERT INTO "element" ("class", "key", "attribute", "value") VALUES (?, ?, ?, ?)`, c.Name, key, name, element(v)); err != nil {
 			return err
 		}
 	}

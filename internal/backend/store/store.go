@@ -30,6 +30,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +53,8 @@ type Store struct {
 	feed   feed
 
 	commits, updates atomic.Int64 // see Stats
+
+	statements statements
 }
 
 // Open makes or extends the tables of the fleet's classes and of the program's
@@ -61,7 +64,8 @@ func Open(ctx context.Context, db *sqldb.DB, now func() time.Time, own ...*fleet
 	s := &Store{
 		db: db, now: now, tables: map[string]*table{},
 		queue: make(chan *request, 1024), lead: make(chan struct{}, 1),
-		feed: feed{self: token(), watchers: map[*watcher]bool{}},
+		feed:       feed{self: token(), watchers: map[*watcher]bool{}},
+		statements: statements{by: map[statement]*sql.Stmt{}},
 	}
 	for _, c := range append(fleet.Classes(), own...) {
 		t := newTable(c)
@@ -84,8 +88,29 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return s.failed("read", err)
 	}
-	defer sqlTx.Rollback()
-	return fn(&Tx{ctx: ctx, s: s, sql: sqlTx, now: s.now().UTC()})
+	tx := &Tx{ctx: ctx, caller: ctx, s: s, sql: sqlTx, now: s.now().UTC()}
+	if s.db.Dialect == sqldb.SQLite {
+		// Watching a context costs two goroutines a query; most are over sooner.
+		// Between rows the end of ctx is looked at.
+		tx.ctx = context.WithoutCancel(ctx)
+	}
+	defer func() {
+		sqlTx.Rollback()
+		s.statements.keep(ctx, tx.own)
+	}()
+	return fn(tx)
+}
+
+// Look is View for a function that asks for one thing: one statement sees one
+// state of the database by itself, and a transaction around it costs as much.
+// Asking twice panics.
+func (s *Store) Look(ctx context.Context, fn func(*Tx) error) error {
+	if s.db.Dialect == sqldb.SQLite {
+		ctx = context.WithoutCancel(ctx) // as in View; it is one row, or a host's own
+	}
+	tx := &Tx{ctx: ctx, caller: ctx, s: s, now: s.now().UTC()}
+	defer func() { s.statements.keep(ctx, tx.own) }()
+	return fn(tx)
 }
 
 // failed makes an error of the database. One that can pass is Unavailable, and
@@ -100,8 +125,11 @@ func (s *Store) failed(what string, err error) error {
 // table is a class with its SQL text.
 type table struct {
 	class   *fleet.Class
-	columns []string // as stored, without "key"
+	columns []string  // as stored, without "key"
+	room    sync.Pool // of *cells
+	typeAt  int       // where the type stands among them, -1 if there is none
 	insert  string
+	find    string      // every row, up to its condition
 	owned   []ownership // what goes with a row of this class
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"iter"
 	"reflect"
 	"time"
 
@@ -12,11 +13,15 @@ import (
 // Tx is one transaction. It is good until the function that got it returns,
 // and serves one goroutine.
 type Tx struct {
-	ctx   context.Context
-	s     *Store
-	sql   *sql.Tx
-	now   time.Time
-	write *writing // nil in a View
+	ctx    context.Context // of statements
+	caller context.Context // who no longer listens once it ended
+	s      *Store
+	sql    *sql.Tx // nil in a Look
+	asked  bool    // in a Look
+	now    time.Time
+	write  *writing // nil in a View
+
+	own own
 }
 
 // writing is the part of a Tx that only an Update has.
@@ -61,7 +66,21 @@ func (tx *Tx) Now() time.Time { return tx.now }
 func (tx *Tx) Stamp() string { return tx.now.Format(time.DateTime) }
 
 func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
-	rows, err := tx.sql.QueryContext(tx.ctx, tx.s.db.Dialect.Rebind(query), args...)
+	var rows *sql.Rows
+	var err error
+	if tx.sql == nil {
+		if tx.asked {
+			panic("store: a Look asks once")
+		}
+		tx.asked = true
+	}
+	if stmt := tx.prepared(query, len(args)); stmt != nil {
+		rows, err = stmt.QueryContext(tx.ctx, args...)
+	} else if query = tx.s.db.Dialect.Rebind(query); tx.sql == nil {
+		rows, err = tx.s.db.Read.QueryContext(tx.ctx, query, args...)
+	} else {
+		rows, err = tx.sql.QueryContext(tx.ctx, query, args...)
+	}
 	if err != nil {
 		return nil, tx.s.failed("read", err)
 	}
@@ -69,7 +88,13 @@ func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
 }
 
 func (tx *Tx) exec(query string, args ...any) error {
-	if _, err := tx.sql.ExecContext(tx.ctx, tx.s.db.Dialect.Rebind(query), args...); err != nil {
+	var err error
+	if stmt := tx.prepared(query, len(args)); stmt != nil {
+		_, err = stmt.ExecContext(tx.ctx, args...)
+	} else {
+		_, err = tx.sql.ExecContext(tx.ctx, tx.s.db.Dialect.Rebind(query), args...)
+	}
+	if err != nil {
 		return tx.s.failed("write to", err)
 	}
 	return nil
@@ -178,7 +203,7 @@ func (tx *Tx) put(c *fleet.Class, before, after fleet.Row) error {
 	if local {
 		tx.stamp(c, before, after)
 	}
-	if err := tx.upsert(c, after); err != nil {
+	if err := tx.writeRow(c, before, after); err != nil {
 		return err
 	}
 	if c.Local || before != nil && !steady {
@@ -210,10 +235,7 @@ func (tx *Tx) stamp(c *fleet.Class, before, after fleet.Row) {
 // difference tells whether anything differs, and whether a column that is not
 // volatile does.
 func difference(c *fleet.Class, a, b fleet.Row) (changed, steady bool) {
-	for name := range union(a, b) {
-		if reflect.DeepEqual(a[name], b[name]) {
-			continue
-		}
+	for name := range differing(a, b) {
 		changed = true
 		if col := c.Column(name); col == nil || !col.Volatile {
 			return true, true
@@ -222,15 +244,30 @@ func difference(c *fleet.Class, a, b fleet.Row) (changed, steady bool) {
 	return changed, false
 }
 
-func union(a, b fleet.Row) map[string]bool {
-	names := make(map[string]bool, len(a)+len(b))
-	for n := range a {
-		names[n] = true
+// differing are the columns in which two rows differ.
+func differing(a, b fleet.Row) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name, v := range a {
+			if !same(v, b[name]) && !yield(name) {
+				return
+			}
+		}
+		for name, v := range b {
+			if _, both := a[name]; !both && v != nil && !yield(name) {
+				return
+			}
+		}
 	}
-	for n := range b {
-		names[n] = true
+}
+
+// same tells whether two canonical values are equal.
+func same(a, b any) bool {
+	_, listA := a.([]any)
+	_, listB := b.([]any)
+	if listA || listB {
+		return reflect.DeepEqual(a, b)
 	}
-	return names
+	return a == b
 }
 
 // Delete removes the rows that match, with all that they own, and says how

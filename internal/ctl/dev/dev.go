@@ -26,7 +26,7 @@ type command struct{ *tool.Tool }
 // Command is dev.
 func Command(t *tool.Tool) *cobra.Command {
 	c := &cobra.Command{Use: "dev", Short: "For those who develop or try out Fernwerk"}
-	c.AddCommand(command{t}.demoCommand())
+	c.AddCommand(command{t}.demoCommand(), command{t}.simulateCommand())
 	return c
 }
 

@@ -105,6 +105,9 @@ func (c *Connection) authorize(req *http.Request) {
 	}
 }
 
+// Trust is the trust in this server, for connections beside this one.
+func (c *Connection) Trust() (*tls.Config, error) { return trust(c.Account) }
+
 // trust is the trust in the account's server.
 func trust(a Account) (*tls.Config, error) {
 	u, err := url.Parse(a.Server)

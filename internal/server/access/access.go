@@ -173,7 +173,7 @@ func (a *Access) resume(w http.ResponseWriter, r *http.Request, header string) (
 // stillGood tells whether the stored credential is the one a session began with,
 // and who that is now.
 func (a *Access) stillGood(ctx context.Context, s *session) (p principal, good bool, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
+	err = a.store.Look(ctx, func(tx *store.Tx) error {
 		p, err = a.stored(tx, methods.Actor{Role: s.role, ID: s.actor})
 		good = err == nil && subtle.ConstantTimeCompare(p.proof[:], s.proof[:]) == 1 && p.actor.Role == s.role
 		if fleet.CodeOf(err) == fleet.NotFound {

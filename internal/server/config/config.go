@@ -72,6 +72,9 @@ type Config struct {
 	// Drain is how many seconds the server says at /healthz that it stops before
 	// it takes no more connections.
 	Drain int `toml:"drain"`
+	// AllowSimulation lets administrators load the server with hosts that are not
+	// there. The server says so to whoever asks; it changes nothing else.
+	AllowSimulation bool `toml:"allow_simulation"`
 
 	// AdminPassword is for the first administrator; empty has one made.
 	AdminPassword string `toml:"-"`

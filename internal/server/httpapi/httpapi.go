@@ -77,6 +77,8 @@ type Server struct {
 	Now      func() time.Time
 	Replica  string        // which of several servers this is
 	Drain    time.Duration // between saying that it stops, and stopping
+
+	turns turns
 }
 
 // Serve answers until ctx ends, then finishes what is under way.
@@ -93,7 +95,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // handshakes that strangers broke off
 	}
-	serving := []func() error{s.until(ctx, srv, func() error { return srv.ServeTLS(s.Listener, "", "") })}
+	serving := []func() error{s.until(ctx, srv, func() error { return srv.ServeTLS(&listener{Listener: s.Listener, log: s.Log}, "", "") })}
 	if s.Local != nil {
 		near := &http.Server{Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 			ErrorLog: srv.ErrorLog, ConnContext: withPeer}

@@ -101,6 +101,12 @@ func (s *Server) guard(route route) http.Handler {
 			if c.err == nil && !route.access.allows(c.actor.Role) {
 				c.err = fleet.Errorf(fleet.Denied, "cannot use %s: not allowed for %s %s", r.URL.Path, c.actor.Role, c.actor.ID)
 			}
+			var done func()
+			if c.err == nil {
+				if done, c.err = s.turns.take(c.actor, time.Now()); done != nil {
+					defer done()
+				}
+			}
 			if c.err != nil {
 				http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedReading))
 				if !route.refuses {

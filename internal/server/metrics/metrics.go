@@ -8,6 +8,7 @@ package metrics
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -90,7 +91,12 @@ func (m *Metrics) Request(route string, status int, bytes int64, took time.Durat
 }
 
 // Backend counts the calls of a backend.
-func (m *Metrics) Backend(b methods.Backend) methods.Backend { return &counted{m, b} }
+func (m *Metrics) Backend(b methods.Backend) methods.Backend {
+	if s, ok := b.(methods.Streamer); ok {
+		return &streaming{counted{m, b}, s}
+	}
+	return &counted{m, b}
+}
 
 type counted struct {
 	m *Metrics
@@ -100,15 +106,55 @@ type counted struct {
 func (c *counted) Call(ctx context.Context, actor methods.Actor, method string, params methods.Params) (any, error) {
 	began := time.Now()
 	v, err := c.Backend.Call(ctx, actor, method, params)
+	c.m.done(method, began, err)
+	return v, err
+}
+
+// done counts a call that has come to its end.
+func (m *Metrics) done(method string, began time.Time, err error) {
 	name := method
-	if !c.m.known[name] {
+	if !m.known[name] {
 		name = "unknown"
 	}
 	code := "ok"
 	if err != nil {
 		code = string(fleet.CodeOf(err))
 	}
-	c.m.calls.WithLabelValues(name, code).Inc()
-	c.m.called.WithLabelValues(name).Observe(time.Since(began).Seconds())
+	m.calls.WithLabelValues(name, code).Inc()
+	m.called.WithLabelValues(name).Observe(time.Since(began).Seconds())
+}
+
+// streaming counts calls whose lists are made while they are read: such a call
+// ends with its list.
+type streaming struct {
+	counted
+	from methods.Streamer
+}
+
+func (c *streaming) Stream(ctx context.Context, actor methods.Actor, method string, params methods.Params) (any, error) {
+	began := time.Now()
+	v, err := c.from.Stream(ctx, actor, method, params)
+	if err == nil {
+		switch list := v.(type) {
+		case methods.Objects:
+			return counting(c.m, method, began, list), nil
+		case methods.Values:
+			return counting(c.m, method, began, list), nil
+		}
+	}
+	c.m.done(method, began, err)
 	return v, err
+}
+
+func counting[T any](m *Metrics, method string, began time.Time, list iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var failed error
+		defer func() { m.done(method, began, failed) }()
+		for v, err := range list {
+			failed = err
+			if !yield(v, err) {
+				return
+			}
+		}
+	}
 }

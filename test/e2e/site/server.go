@@ -69,6 +69,9 @@ func (s *Server) CAFile() string { return filepath.Join(s.Data, "ca", "ca.pem") 
 // Alive tells whether the server's process runs.
 func (s *Server) Alive() bool { return s.proc.alive() }
 
+// PID is the server's process.
+func (s *Server) PID() int { return s.proc.cmd.Process.Pid }
+
 // Kill ends the server without a word.
 func (s *Server) Kill() { s.proc.kill() }
 
@@ -111,8 +114,7 @@ func (s *Server) Fingerprint() (string, error) {
 
 // Command runs the administrator's command line against the server.
 func (s *Server) Command(ctx context.Context, args ...string) (string, error) {
-	out, errOut, code, err := s.Programs.Run(ctx, []string{"FERNWERK_SERVER=" + s.URL(), "FERNWERK_USER=admin",
-		"FERNWERK_PASSWORD=" + Password, "FERNWERK_CA=" + s.CAFile()}, "fernwerk", args...)
+	out, errOut, code, err := s.Programs.Run(ctx, s.Env(), "fernwerk", args...)
 	if err == nil && code != 0 {
 		err = fmt.Errorf("status %d: %s", code, strings.TrimSpace(errOut))
 	}
@@ -120,6 +122,11 @@ func (s *Server) Command(ctx context.Context, args ...string) (string, error) {
 		return "", fmt.Errorf("cannot run fernwerk %s: %w", strings.Join(args, " "), err)
 	}
 	return out, nil
+}
+
+// Env is the environment in which the command line is the administrator's.
+func (s *Server) Env() []string {
+	return []string{"FERNWERK_SERVER=" + s.URL(), "FERNWERK_USER=admin", "FERNWERK_PASSWORD=" + Password, "FERNWERK_CA=" + s.CAFile()}
 }
 
 // Install builds a package of a source folder (OPSI, CLIENT_DATA) and installs

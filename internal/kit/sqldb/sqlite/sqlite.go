@@ -48,8 +48,9 @@ func Open(path string) (*sqldb.DB, error) {
 		write.Close()
 		return nil, fmt.Errorf("cannot open database %s: %w", path, err)
 	}
-	read.SetMaxOpenConns(max(4, runtime.NumCPU()))
-	read.SetMaxIdleConns(2)
+	readers := max(4, runtime.NumCPU())
+	read.SetMaxOpenConns(readers)
+	read.SetMaxIdleConns(readers) // a new one costs more than what most are asked
 	db := &sqldb.DB{Write: write, Read: read, Dialect: sqldb.SQLite, Passing: passing}
 	if err := write.Ping(); err != nil {
 		db.Close()

@@ -1,7 +1,8 @@
-package rpc
+package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,21 +13,57 @@ import (
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
-func marshalMsgpack(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := msgpack.NewEncoder(&buf)
-	enc.UseCompactInts(true)
-	enc.SetSortMapKeys(true)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return buf.Bytes(), nil
+// msgpackForm writes MessagePack; single values are the library's.
+type msgpackForm struct {
+	*msgpack.Encoder
+	out *Spool
 }
+
+func newMsgpackForm(s *Spool) form {
+	enc := msgpack.NewEncoder(s)
+	enc.UseCompactInts(true)
+	return msgpackForm{enc, s}
+}
+
+func (f msgpackForm) scalar(v any) error {
+	switch v := v.(type) {
+	case bool:
+		return f.EncodeBool(v)
+	case int64:
+		return f.EncodeInt(v)
+	case float64:
+		return f.EncodeFloat64(v)
+	case string:
+		return f.EncodeString(v)
+	}
+	return f.EncodeNil()
+}
+
+// list announces its length. One that is not known yet gets the longest form,
+// whose four bytes are filled in at the end.
+func (f msgpackForm) list(n int) (func(int) error, error) {
+	if n >= 0 {
+		return func(int) error { return nil }, f.EncodeArrayLen(n)
+	}
+	at := f.out.Len() + 1
+	_, err := f.out.Write([]byte{msgpcode.Array32, 0, 0, 0, 0})
+	return func(n int) error {
+		if n > math.MaxUint32 {
+			return errors.New("list is too long")
+		}
+		return f.out.patch(at, binary.BigEndian.AppendUint32(nil, uint32(n)))
+	}, err
+}
+
+func (f msgpackForm) dict(n int) error { return f.EncodeMapLen(n) }
+func (f msgpackForm) endDict() error   { return nil }
+func (f msgpackForm) colon() error     { return nil }
+func (f msgpackForm) next(int) error   { return nil }
 
 // unmarshalMsgpack walks the data itself and takes only single values from the
 // library, whose own walk has no limit of depth: nested arrays would end the
 // process with a stack overflow, which no recover catches.
-func unmarshalMsgpack(data []byte, limits nesting) (any, error) {
+func unmarshalMsgpack(data []byte, limits *nesting) (any, error) {
 	in := bytes.NewReader(data)
 	d := msgpackDecoder{Decoder: msgpack.NewDecoder(in), in: in, nesting: limits}
 	v, err := d.next()
@@ -45,7 +82,7 @@ func unmarshalMsgpack(data []byte, limits nesting) (any, error) {
 type msgpackDecoder struct {
 	*msgpack.Decoder
 	in *bytes.Reader
-	nesting
+	*nesting
 }
 
 func (d *msgpackDecoder) next() (any, error) {

@@ -1,4 +1,4 @@
-package rpc
+package wire
 
 import (
 	"bufio"
@@ -19,15 +19,12 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-// compressAbove is the size in bytes from which opsi compresses a body.
-const compressAbove = 10_000
-
-// encodings are the content encodings that both ends know, the preferred one
+// Encodings are the content encodings that both ends know, the preferred one
 // first; opsi knows all but zstd, in this order.
-var encodings = []string{"zstd", "lz4", "deflate", "gzip"}
+var Encodings = []string{"zstd", "lz4", "deflate", "gzip"}
 
-// acceptable picks an encoding for an Accept-Encoding header; "" is none.
-func acceptable(header string) string {
+// Acceptable picks an encoding for an Accept-Encoding header; "" is none.
+func Acceptable(header string) string {
 	var named []string
 	for part := range strings.SplitSeq(strings.ToLower(header), ",") {
 		name, params, _ := strings.Cut(part, ";")
@@ -39,7 +36,7 @@ func acceptable(header string) string {
 			named = append(named, strings.TrimSpace(name))
 		}
 	}
-	for _, e := range encodings {
+	for _, e := range Encodings {
 		if slices.Contains(named, e) {
 			return e
 		}
@@ -56,24 +53,18 @@ var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-// compress packs data by one of the encodings; "" leaves it alone.
-func compress(data []byte, encoding string) ([]byte, error) {
-	var buf bytes.Buffer
-	var w io.WriteCloser
+// Pack compresses data by one of the [Encodings]; "" leaves it alone.
+func Pack(data []byte, encoding string) ([]byte, error) {
 	switch encoding {
 	case "":
 		return data, nil
 	case "zstd":
 		return zstdEncoder().EncodeAll(data, nil), nil
-	case "lz4":
-		// Blocks are independent: the Java library of opsi-configed reads no others.
-		w = lz4.NewWriter(&buf)
-	case "deflate":
-		w = zlib.NewWriter(&buf)
-	case "gzip":
-		w = gzip.NewWriter(&buf)
-	default:
-		return nil, fmt.Errorf("no content encoding %q", encoding)
+	}
+	var buf bytes.Buffer
+	w, err := NewPacker(&buf, encoding)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := w.Write(data); err != nil {
 		return nil, err
@@ -84,22 +75,36 @@ func compress(data []byte, encoding string) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// unpack reads a whole body of at most limit bytes, counted after unpacking.
-// Memory grows with what is really there, never with what a header announces.
-func unpack(r io.Reader, encoding string, limit int64) ([]byte, error) {
-	return unpackCounted(r, encoding, limit, nil)
+// NewPacker compresses what is written to it. Its memory is a few MiB however
+// much that is.
+func NewPacker(w io.Writer, encoding string) (io.WriteCloser, error) {
+	switch encoding {
+	case "zstd":
+		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20),
+			zstd.WithEncoderLevel(zstd.SpeedFastest))
+	case "lz4":
+		// Blocks are independent: the Java library of opsi-configed reads no others.
+		p := lz4.NewWriter(w)
+		return p, p.Apply(lz4.BlockSizeOption(lz4.Block256Kb))
+	case "deflate":
+		return zlib.NewWriter(w), nil
+	case "gzip":
+		return gzip.NewWriter(w), nil
+	}
+	return nil, fmt.Errorf("no content encoding %q", encoding)
 }
 
-// unpackCounted is unpack within a share of the memory.
-func unpackCounted(r io.Reader, encoding string, limit int64, s *share) ([]byte, error) {
-	d, err := unpacker(r, encoding, s)
+// Unpack reads a whole body of at most limit bytes, counted after unpacking.
+// Memory grows with what is really there, never with what a header announces.
+func Unpack(r io.Reader, encoding string, limit int64, book Book) ([]byte, error) {
+	d, err := unpacker(r, encoding, book)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
 	r = d
-	if s != nil {
-		r = counted{d, s}
+	if book != nil {
+		r = counted{d, book}
 	}
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -116,17 +121,18 @@ func unpackCounted(r io.Reader, encoding string, limit int64, s *share) ([]byte,
 const window = 8 << 20
 
 // unpacker is a reader of what a body holds. It books the decoder's own memory.
-func unpacker(r io.Reader, encoding string, s *share) (io.ReadCloser, error) {
+func unpacker(r io.Reader, encoding string, book Book) (io.ReadCloser, error) {
 	encoding = strings.ToLower(strings.TrimSpace(encoding))
+	if encoding == "" || encoding == "identity" {
+		return io.NopCloser(r), nil
+	}
 	in := bufio.NewReader(r)
-	if s != nil {
-		if err := s.take(decoderCost(in, encoding)); err != nil {
+	if book != nil {
+		if err := book(decoderCost(in, encoding)); err != nil {
 			return nil, err
 		}
 	}
 	switch encoding {
-	case "", "identity":
-		return io.NopCloser(in), nil
 	case "zstd":
 		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 		if err != nil {
@@ -141,7 +147,7 @@ func unpacker(r io.Reader, encoding string, s *share) (io.ReadCloser, error) {
 	case "gzip":
 		return gzip.NewReader(in)
 	}
-	return nil, fleet.Errorf(fleet.Invalid, "no content encoding %q: known are %s", encoding, strings.Join(encodings, ", "))
+	return nil, fleet.Errorf(fleet.Invalid, "no content encoding %q: known are %s", encoding, strings.Join(Encodings, ", "))
 }
 
 // decoderCost is what the decoder will need for the frame that the body begins
@@ -179,4 +185,18 @@ func inflate(r io.Reader) (io.Reader, error) {
 		return zlib.NewReader(r)
 	}
 	return flate.NewReader(r), nil
+}
+
+// counted is a reader whose bytes are booked.
+type counted struct {
+	io.Reader
+	book Book
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if bookErr := c.book(int64(n)); bookErr != nil {
+		return 0, bookErr
+	}
+	return n, err
 }
