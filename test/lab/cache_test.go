@@ -53,7 +53,8 @@ func TestInterruptedDownload(t *testing.T) {
 	needed := fetch(t, first, calm, "timer")
 
 	rough := l.Line(slowline.Line{Rate: 4_000_000})
-	second := l.Host("second", lab.Through(rough), lab.Conf("[config_service]\npermanent_connection = false\n")) // only what is fetched is counted
+	second := l.Host("second", lab.Through(rough))
+	second.Set("opsiclientd.config_service.permanent_connection", false) // only what is fetched is counted
 	second.Request("tool", "setup")
 	rough.Reset()
 	const piece = 900_000

@@ -197,9 +197,11 @@ func TestUndo(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer db.Close()
-				_, err = db.Write.Exec(`CREATE TRIGGER "refuse" BEFORE INSERT ON "depotTree" BEGIN SELECT RAISE(ABORT, 'refused'); END`)
-				if err != nil {
-					t.Fatal(err)
+				for _, what := range []string{"INSERT", "UPDATE"} {
+					_, err = db.Write.Exec(`CREATE TRIGGER "refuse ` + what + `" BEFORE ` + what + ` ON "depotTree" BEGIN SELECT RAISE(ABORT, 'refused'); END`)
+					if err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 		}, "refused", false},
