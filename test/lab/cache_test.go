@@ -90,7 +90,7 @@ func TestInterruptedDownload(t *testing.T) {
 		t.Errorf("%d interruptions, %d bytes", cuts, down)
 	}
 	l.Run("nothing_is_fetched_twice", func(t *testing.T) {
-		if n := fetch(t, second, rough, "timer"); n > 4<<10 {
+		if n := fetch(t, second, rough, "timer"); n > 5<<10 {
 			t.Errorf("%d bytes for what is here already", n)
 		}
 	})
