@@ -30,7 +30,10 @@ type Term struct {
 func (c *Class) Terms(f Filter) ([]Term, error) {
 	var terms []Term
 	for name, v := range f {
-		values := asList(v)
+		values := Elements(v)
+		if v == nil {
+			values = []any{nil} // asks for rows without a value
+		}
 		if len(values) == 0 {
 			continue
 		}
@@ -116,8 +119,12 @@ func (t *Term) addChecked(v any) error {
 	return err
 }
 
-func asList(v any) []any {
+// Elements are the values of a list in any form that clients send; one value is
+// a list of one, nil is none.
+func Elements(v any) []any {
 	switch v := v.(type) {
+	case nil:
+		return nil
 	case []any:
 		return v
 	case []string:

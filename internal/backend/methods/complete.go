@@ -107,7 +107,7 @@ func fitValues(class *fleet.Class, r fleet.Row) error {
 	if r["type"] == fleet.BoolConfig || r["type"] == "BoolProductProperty" {
 		return truths(class, r, "defaultValues")
 	}
-	possible, usual := elements(r["possibleValues"]), elements(r["defaultValues"])
+	possible, usual := fleet.Elements(r["possibleValues"]), fleet.Elements(r["defaultValues"])
 	if len(possible) > 0 {
 		for _, v := range usual {
 			if slices.Contains(possible, v) {
@@ -133,7 +133,7 @@ func truths(class *fleet.Class, r fleet.Row, column string) error {
 	if r[column] == nil {
 		return nil
 	}
-	values := elements(r[column])
+	values := fleet.Elements(r[column])
 	out := make([]any, len(values))
 	for i, v := range values {
 		truth, err := fleet.Truth(v)
@@ -147,21 +147,4 @@ func truths(class *fleet.Class, r fleet.Row, column string) error {
 	}
 	r[column] = out
 	return nil
-}
-
-// elements are the values of a list in any form that clients send.
-func elements(v any) []any {
-	switch v := v.(type) {
-	case nil:
-		return nil
-	case []any:
-		return v
-	case []string:
-		out := make([]any, len(v))
-		for i, s := range v {
-			out[i] = s
-		}
-		return out
-	}
-	return []any{v}
 }

@@ -71,15 +71,7 @@ func givenRows(c *methods.Call) ([]fleet.Row, error) {
 
 // ordered are the rows in the order of their actions, client by client.
 func ordered(tx *store.Tx, rows []fleet.Row, choose func(given, known []fleet.Row, plan sequence.Plan) ([]fleet.Row, sequence.Plan)) ([]fleet.Row, error) {
-	byClient := map[string][]fleet.Row{}
-	var clients []string
-	for _, r := range rows {
-		id := r.Str("clientId")
-		if byClient[id] == nil {
-			clients = append(clients, id)
-		}
-		byClient[id] = append(byClient[id], r)
-	}
+	clients, byClient := perClient(rows)
 	plans, err := newPlanner(tx, clients)
 	if err != nil {
 		return nil, err
@@ -192,4 +184,18 @@ func withDemanded(given, known []fleet.Row, plan sequence.Plan) ([]fleet.Row, se
 		}
 	}
 	return out, plan
+}
+
+// perClient sorts rows by their clients, which stand in the order of their first
+// rows.
+func perClient(rows []fleet.Row) (clients []string, of map[string][]fleet.Row) {
+	of = map[string][]fleet.Row{}
+	for _, r := range rows {
+		id := r.Str("clientId")
+		if of[id] == nil {
+			clients = append(clients, id)
+		}
+		of[id] = append(of[id], r)
+	}
+	return clients, of
 }

@@ -41,15 +41,7 @@ func objectsWithSequence(c *methods.Call) (any, error) {
 			}
 			return nil
 		}
-		byClient := map[string][]fleet.Row{}
-		var clients []string
-		for _, r := range rows {
-			id := r.Str("clientId")
-			if byClient[id] == nil {
-				clients = append(clients, id)
-			}
-			byClient[id] = append(byClient[id], r)
-		}
+		clients, byClient := perClient(rows)
 		plans, err := newPlanner(tx, clients)
 		if err != nil {
 			return err
