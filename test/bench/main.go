@@ -43,6 +43,7 @@ type bench struct {
 	source  string // tree that travels
 	hosts   int    // in the service suite
 	scratch string
+	reached float64 // check-ins a second over warm connections
 	figures []figure
 	leftOut []string
 }
