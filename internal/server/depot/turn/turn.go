@@ -14,7 +14,6 @@ package turn
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/lease"
@@ -31,8 +30,11 @@ const lookAgain = 30 * time.Second
 type Turns struct {
 	leases *lease.Leases
 	name   string
-	held   atomic.Pointer[lease.Held]
 }
+
+// heldKey is the context's key for the lease under which fn runs. A server may
+// have lost one and got the next: whoever runs under the first has no part in it.
+type heldKey struct{}
 
 // New makes the turns at a depot; leases is nil where nobody shares it.
 func New(leases *lease.Leases, depot string) *Turns {
@@ -81,9 +83,12 @@ func (t *Turns) Try(ctx context.Context, order, look func(context.Context) error
 
 func (t *Turns) under(steps ...func(context.Context) error) func(context.Context, *lease.Held) error {
 	return func(ctx context.Context, h *lease.Held) error {
-		t.held.Store(h)
-		defer t.held.Store(nil)
-		ctx = methods.Fenced(ctx, t.check)
+		// A transaction of a server that lost its turn is refused; those who
+		// follow are woken.
+		ctx = methods.Fenced(context.WithValue(ctx, heldKey{}, h), func(tx *store.Tx) error {
+			tx.Wake(t.name)
+			return h.Check(tx)
+		})
 		for _, step := range steps {
 			if err := step(ctx); err != nil {
 				return err
@@ -93,25 +98,15 @@ func (t *Turns) under(steps ...func(context.Context) error) func(context.Context
 	}
 }
 
-// check refuses a transaction of a server that lost its turn, and wakes those
-// who follow.
-func (t *Turns) check(tx *store.Tx) error {
-	h := t.held.Load()
-	if h == nil {
-		return fleet.Errorf(fleet.Conflict, "cannot change the %s: %w", t.name, lease.ErrLost)
-	}
-	tx.Wake(t.name)
-	return h.Check(tx)
-}
-
-// Still is an error if another server has the turn now, or if that cannot be
-// known: what was begun is his to put in order then.
+// Still is an error if another server, or this one again, has had the turn since
+// ctx was given to fn, or if that cannot be known: what was begun is his to put
+// in order then.
 func (t *Turns) Still(ctx context.Context) error {
 	if !t.Shared() {
 		return nil
 	}
-	h := t.held.Load()
-	if h == nil {
+	h, ok := ctx.Value(heldKey{}).(*lease.Held)
+	if !ok {
 		return lease.ErrLost
 	}
 	return h.Still(ctx)
