@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -49,11 +50,12 @@ type Health struct {
 	probes []Probe
 	log    *slog.Logger
 
-	mu       sync.Mutex
-	stopping bool
-	asked    time.Time
-	parts    []Part
-	running  map[string]chan struct{} // probes that hang
+	stopping atomic.Bool
+
+	mu      sync.Mutex
+	asked   time.Time
+	parts   []Part
+	running map[string]chan struct{} // probes that hang
 }
 
 // New makes a Health of probes.
@@ -62,19 +64,15 @@ func New(log *slog.Logger, probes ...Probe) *Health {
 }
 
 // Stopping makes the server say that it takes no more work, while it still
-// answers what it has.
-func (h *Health) Stopping() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.stopping = true
-}
+// answers what it has. It waits for no probe: a stop has little time.
+func (h *Health) Stopping() { h.stopping.Store(true) }
 
 // Check asks the probes, or says what they said just now. The error is
 // Unavailable and names the parts that fail.
 func (h *Health) Check(ctx context.Context) ([]Part, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopping {
+	if h.stopping.Load() {
 		return nil, fleet.Errorf(fleet.Unavailable, "cannot take more work: the server stops")
 	}
 	if h.asked.IsZero() || time.Since(h.asked) > fresh {

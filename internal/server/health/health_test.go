@@ -73,6 +73,13 @@ func TestCheck_Hangs(t *testing.T) {
 		if tries.Load() != 1 {
 			t.Errorf("%d probes hang", tries.Load())
 		}
+		go h.Check(t.Context())
+		synctest.Wait()
+		began := time.Now()
+		if h.Stopping(); time.Since(began) > 0 {
+			t.Errorf("a stop waits %v for a probe", time.Since(began))
+		}
+		h.stopping.Store(false)
 		close(release)
 		for range 2 {
 			time.Sleep(fresh + time.Second)
