@@ -10,7 +10,8 @@
 //     that minute;
 //   - while the config server is away, a host that it has vouched for stays known
 //     for a day, so that a branch goes on working. People are not: what they do
-//     here is not reading.
+//     here is not reading. For half a minute after a question without an answer
+//     such hosts cost none: a line that is cut answers nothing, not even no.
 //
 // All is in memory: after a restart everybody is asked for anew. The config
 // server is told not to take the depot's address for the host's.
@@ -46,6 +47,7 @@ const NoContact = "X-Fernwerk-No-Contact"
 const (
 	fresh    = time.Minute    // how long an answer counts without asking
 	grace    = 24 * time.Hour // and for hosts while nobody can be asked
+	away     = 30 * time.Second
 	patience = 15 * time.Second
 	// maxKnown bounds the memory, 300 bytes each. Whoever is forgotten is asked for
 	// again.
@@ -73,6 +75,7 @@ type Voucher struct {
 	asking chan struct{}
 
 	mu    sync.Mutex
+	mute  time.Time // since when the config server answers nothing; zero if it does
 	known map[[sha256.Size]byte]word
 }
 
@@ -107,6 +110,10 @@ func (v *Voucher) Authenticate(w http.ResponseWriter, r *http.Request) (methods.
 	if known && now.Sub(before.asked) < fresh {
 		return at(before.actor, r), nil
 	}
+	lasts := known && before.actor.Role == methods.Host && now.Sub(before.asked) < grace
+	if lasts && v.isMute(now) {
+		return at(before.actor, r), nil
+	}
 	said, err := v.ask(r.Context(), w, r, before.cookie)
 	switch {
 	case err == nil:
@@ -115,7 +122,7 @@ func (v *Voucher) Authenticate(w http.ResponseWriter, r *http.Request) (methods.
 		return at(said.actor, r), nil
 	case fleet.CodeOf(err) != fleet.Unavailable:
 		v.forget(key)
-	case known && before.actor.Role == methods.Host && now.Sub(before.asked) < grace && r.Context().Err() == nil:
+	case lasts && r.Context().Err() == nil:
 		v.log.Warn("Config server is away, a known host is served", "host", before.actor.ID, "known since", before.asked, "error", err)
 		return at(before.actor, r), nil
 	}
@@ -144,6 +151,21 @@ func at(a methods.Actor, r *http.Request) methods.Actor {
 		a.Address = host
 	}
 	return a
+}
+
+// heard notes whether the config server answers.
+func (v *Voucher) heard(answers bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.mute = v.now(); answers {
+		v.mute = time.Time{}
+	}
+}
+
+func (v *Voucher) isMute(now time.Time) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.mute.IsZero() && now.Sub(v.mute) < away
 }
 
 func (v *Voucher) recall(key [sha256.Size]byte, now time.Time) (word, bool) {
@@ -192,7 +214,8 @@ func (v *Voucher) ask(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	case <-ctx.Done():
 		return said, ctx.Err()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.url, strings.NewReader(question))
+	// Whoever asks may go away; that there is no answer is worth knowing.
+	req, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, v.url, strings.NewReader(question))
 	if err != nil {
 		return said, err
 	}
@@ -208,6 +231,7 @@ func (v *Voucher) ask(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	req.Header.Set("User-Agent", "fernwerkd depot")
 	req.Header.Set(NoContact, "1")
 	resp, err := v.client.Do(req)
+	v.heard(err == nil)
 	if err != nil {
 		return said, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot ask the config server who that is: %w", err), "is it up? this depot server knows nobody by itself")
 	}

@@ -35,6 +35,8 @@ func newServer(t *testing.T) *server {
 			t.Errorf("asked %s %s", r.URL, body)
 		}
 		switch {
+		case s.status < 0: // no answer at all
+			panic(http.ErrAbortHandler)
 		case s.status != 0:
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(s.status)
@@ -161,6 +163,29 @@ func TestAway(t *testing.T) {
 	s.voucher.Logout(httptest.NewRecorder(), r)
 	_, _, err = s.login("pc1.example.org", "right")
 	s.wants(t, "after a logout", err, "", 8)
+}
+
+// A config server that answers nothing is not asked for each request of a known
+// host: each would wait for it.
+func TestAway_CostsLittle(t *testing.T) {
+	s := newServer(t)
+	for i, host := range []string{"pc1.example.org", "pc2.example.org"} {
+		_, _, err := s.login(host, "right")
+		s.wants(t, host, err, "", i+1)
+	}
+	s.status, s.now = -1, s.now.Add(time.Hour)
+	_, _, err := s.login("pc1.example.org", "right")
+	s.wants(t, "the first", err, "", 3)
+	for _, host := range []string{"pc1.example.org", "pc2.example.org", "pc1.example.org"} {
+		_, _, err := s.login(host, "right")
+		s.wants(t, host+" after it", err, "", 3)
+	}
+	_, _, err = s.login("stranger.example.org", "right")
+	s.wants(t, "one who is not known", err, fleet.Unavailable, 4)
+	s.now = s.now.Add(away + time.Second)
+	s.status, s.deleted = 0, "pc1.example.org"
+	_, _, err = s.login("pc1.example.org", "right")
+	s.wants(t, "deleted meanwhile", err, fleet.Unauthenticated, 5)
 }
 
 func TestRemember_IsBounded(t *testing.T) {
