@@ -18,10 +18,9 @@ type feed struct {
 	at int64 // revision that was told last; negative while nobody listens
 }
 
-// begin lets the events begin here, unless they are told already.
+// begin lets the events begin here, unless they are told already. The feed's
+// lock is held.
 func (b *Bus) begin(ctx context.Context) error {
-	b.feed.mu.Lock()
-	defer b.feed.mu.Unlock()
 	if b.feed.at >= 0 {
 		return nil
 	}

@@ -105,6 +105,9 @@ func (c *connection) changeChannels(ctx context.Context, m bus.Message) error {
 		}
 	}
 	if slices.ContainsFunc(names, isEvent) { // the journal is read from before the answer on
+		// Held until we are among the listeners: else the telling ends for want of any.
+		c.bus.feed.mu.Lock()
+		defer c.bus.feed.mu.Unlock()
 		if err := c.bus.begin(ctx); err != nil {
 			return err
 		}
