@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -40,6 +41,7 @@ type request struct {
 	ctx    context.Context
 	origin Origin
 	fn     func(*Tx) error
+	taken  atomic.Bool // by a group, or back by its caller
 	done   chan struct{}
 	pos    Position
 	err    error
@@ -69,6 +71,7 @@ func (s *Store) UpdateAt(ctx context.Context, origin Origin, fn func(*Tx) error)
 	case <-ctx.Done():
 		return Position{}, ctx.Err()
 	}
+	ended := ctx.Done()
 	for {
 		select {
 		case <-r.done:
@@ -76,6 +79,11 @@ func (s *Store) UpdateAt(ctx context.Context, origin Origin, fn func(*Tx) error)
 		case s.lead <- struct{}{}:
 			s.commitGroup()
 			<-s.lead
+		case <-ended: // perhaps behind a group whose database does not answer
+			if r.taken.CompareAndSwap(false, true) {
+				return Position{}, ctx.Err()
+			}
+			ended = nil
 		}
 	}
 }
@@ -93,6 +101,9 @@ func (s *Store) commitGroup() {
 		}
 		if r == nil {
 			break
+		}
+		if !r.taken.CompareAndSwap(false, true) {
+			continue
 		}
 		if err := r.ctx.Err(); err != nil {
 			r.err = err

@@ -107,6 +107,27 @@ func TestUpdate_CancelledRequestDoesNotRollBackItsBatch(t *testing.T) {
 	})
 }
 
+// Who waits behind a group that does not end may give up.
+func TestUpdate_GivesUpBehindAGroup(t *testing.T) {
+	inBatch(t, func(b *batch) {
+		waiting, giveUp := context.WithCancel(context.Background())
+		given := make(chan error, 1)
+		b.write("before")
+		b.start(waiting, func(tx *store.Tx) error { return putGroup(tx, "given up", "") }, func(err error) { given <- err })
+		giveUp()
+		synctest.Wait()
+		select {
+		case err := <-given:
+			if !errors.Is(err, context.Canceled) {
+				b.t.Errorf("gave up with %v", err)
+			}
+		default:
+			b.t.Error("it waits for the group before")
+		}
+		b.commit("before")
+	})
+}
+
 func TestUpdate_FailingRequestUndoesOnlyItsSavepoint(t *testing.T) {
 	inBatch(t, func(b *batch) {
 		refused := errors.New("refused")
