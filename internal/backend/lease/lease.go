@@ -181,9 +181,7 @@ func (h *Held) Keep(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		began := time.Now()
-		within, cancel := context.WithDeadline(ctx, last.Add(Life-every))
-		err := h.Renew(within)
-		cancel()
+		err := h.renewUntil(ctx, last.Add(Life-every))
 		switch {
 		case err == nil:
 			last = began
@@ -192,6 +190,26 @@ func (h *Held) Keep(ctx context.Context) error {
 		case fleet.CodeOf(err) == fleet.Conflict, time.Since(last) >= Life-every:
 			return err
 		}
+	}
+}
+
+// renewUntil is Renew, which cannot be called back from a database that does not
+// answer, and is left to itself at the deadline. Should it come through later,
+// the lease lasts a little longer for nobody.
+func (h *Held) renewUntil(ctx context.Context, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	renewed := make(chan error, 1)
+	go func() { defer cancel(); renewed <- h.Renew(ctx) }()
+	select {
+	case err := <-renewed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-renewed: // it is what ended ctx
+		return err
+	default:
+		return fleet.Errorf(fleet.Unavailable, "cannot renew lease %q: %w", h.Name, ctx.Err())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/lease"
@@ -179,5 +180,36 @@ func TestDo_ReturnsWhatWentWrong(t *testing.T) {
 		if err := a.Do(gone, "one", "", nil); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
+	})
+}
+
+// A lease ends for its holder in time also if the database does not even refuse
+// to renew it.
+func TestKeep_DatabaseHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := sqlite.Open(filepath.Join(t.TempDir(), "x.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		s, err := store.Open(t.Context(), db, time.Now, lease.Class)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := lease.New(s, "a").Take(t.Context(), "one", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Whoever has the database's one connection for writing has it for himself.
+		busy, err := db.Write.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := h.Keep(t.Context()); fleet.CodeOf(err) != fleet.Unavailable || time.Since(began) >= lease.Life {
+			t.Errorf("%v after %v, but the lease lasts %v", err, time.Since(began), lease.Life)
+		}
+		busy.Rollback()
+		synctest.Wait()
 	})
 }
