@@ -196,6 +196,14 @@ func (s *Store) prepareOwner(ctx context.Context, tx *sql.Tx, t *table, o fleet.
 	for i, c := range cols {
 		cols[i] = quote(c)
 	}
+	if s.db.Dialect == sqldb.SQLite {
+		// Rows are wanted by key: they come so, and are not sorted. PostgreSQL bounds
+		// an entry of an index (2,704 bytes), and sorts what little is found.
+		if _, err := tx.ExecContext(ctx, "DROP INDEX IF EXISTS "+quote(index)); err != nil { // without the key, of before
+			return err
+		}
+		index, cols = index+"_key", append(cols, quote("key"))
+	}
 	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)",
 		quote(index), quote(t.class.Name), strings.Join(cols, ", ")))
 	return err

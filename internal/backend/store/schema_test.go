@@ -38,6 +38,41 @@ var (
 	extras     = fleet.LocalClass[Extra]("extraClass")
 )
 
+// What belongs to a host is found by an index that has it sorted; a database of
+// before, whose index had not, gets the new one in its place.
+func TestOpen_OwnerIndexIsSorted(t *testing.T) {
+	db := database{t, engines[0].fresh(t)}
+	db.store()
+	conn := db.conn()
+	for _, stmt := range []string{`DROP INDEX "productOnClient_clientId_key"`, `CREATE INDEX "productOnClient_clientId" ON "productOnClient" ("clientId")`} {
+		if _, err := conn.Write.Exec(stmt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.store()
+	rows, err := conn.Read.Query(`EXPLAIN QUERY PLAN SELECT "actionRequest" FROM "productOnClient" WHERE "clientId" = ? ORDER BY "key"`, "pc1.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, step)
+	}
+	if len(plan) != 1 || !strings.Contains(plan[0], "productOnClient_clientId_key") {
+		t.Errorf("the plan is %q, %v", plan, rows.Err())
+	}
+	var old int
+	if err := conn.Read.QueryRow(`SELECT count(*) FROM "sqlite_master" WHERE "name" = 'productOnClient_clientId'`).Scan(&old); err != nil || old != 0 {
+		t.Errorf("%d indexes of before, %v", old, err)
+	}
+}
+
 func TestOpen_NewColumnsAndClassesKeepTheData(t *testing.T) {
 	onEngines(t, func(t *testing.T, db database) {
 		older := db.store(notes)
