@@ -63,6 +63,8 @@ func (c *crowd) herd(ctx context.Context) error {
 				select {
 				case <-time.After(busy.wait):
 				case <-ctx.Done():
+					c.tally.add(time.Since(begin), ctx.Err())
+					return
 				}
 			}
 		})
