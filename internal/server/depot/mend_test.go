@@ -81,6 +81,44 @@ func TestMend(t *testing.T) {
 	}
 }
 
+// mute is a config server that does not answer.
+type mute struct {
+	methods.Backend
+	asked, end chan struct{}
+}
+
+func (m *mute) Call(context.Context, methods.Actor, string, methods.Params) (any, error) {
+	m.asked <- struct{}{}
+	<-m.end
+	return nil, fleet.Errorf(fleet.Unavailable, "no answer")
+}
+
+// While a config server that does not answer is asked how a change ended, clients
+// are served.
+func TestMend_HoldsNobodyOff(t *testing.T) {
+	p := newPlace(t)
+	p.install(t, "1.0-1", nil)
+	whole := p.Backend
+	p.Backend = &cutLine{Backend: whole, at: "depotTree_commit"}
+	if _, err := p.try(t, "2.0-1", nil, Options{}); fleet.CodeOf(err) != fleet.Unavailable {
+		t.Fatal(err)
+	}
+	m := &mute{Backend: whole, asked: make(chan struct{}), end: make(chan struct{})}
+	p.Backend = m
+	mended := make(chan error, 1)
+	go func() { mended <- p.mend(t.Context()) }()
+	<-m.asked
+	if p.swap.TryRLock() {
+		p.swap.RUnlock()
+	} else {
+		t.Error("readers wait for the config server")
+	}
+	close(m.end)
+	if err := <-mended; fleet.CodeOf(err) != fleet.Unavailable {
+		t.Error(err)
+	}
+}
+
 // Values that a tool names for the depot count before those that it has.
 func TestInstall_GivenValues(t *testing.T) {
 	p := newPlace(t)

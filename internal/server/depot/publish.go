@@ -177,6 +177,10 @@ func (d *Depot) mend(ctx context.Context) error {
 			return nil
 		})
 	}
+	// Readers are not held off for a config server that does not answer.
+	if _, _, err := d.Ledger.Self().States(ctx); err != nil {
+		return err
+	}
 	d.swap.Lock()
 	defer d.swap.Unlock()
 	left := d.unsettled[:0]
