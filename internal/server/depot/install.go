@@ -133,7 +133,7 @@ func (in *installation) prepare(ctx context.Context, body io.Reader, size int64)
 	if err := in.unchanged(ctx, in.intent.Product); err != nil {
 		return nil, err // before an hour's upload, not after
 	}
-	if err := in.receive(body, size); err != nil {
+	if err := in.receive(ctx, body, size); err != nil {
 		return nil, err
 	}
 	in.reached("received")

@@ -2,6 +2,8 @@ package depot
 
 import (
 	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -116,6 +118,37 @@ func TestMend_HoldsNobodyOff(t *testing.T) {
 	close(m.end)
 	if err := <-mended; fleet.CodeOf(err) != fleet.Unavailable {
 		t.Error(err)
+	}
+}
+
+// upload never ends; its turn does.
+type upload struct {
+	left int
+	end  context.CancelFunc
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	if u.left--; u.left == 0 {
+		u.end()
+	}
+	if u.left < -5 {
+		return 0, io.EOF
+	}
+	return 1, nil
+}
+
+// Who lost the turn receives nothing more.
+func TestInstall_EndsWithItsTurn(t *testing.T) {
+	p := newPlace(t)
+	before := p.state(t)
+	ctx, end := context.WithCancel(t.Context())
+	body := &upload{left: 3, end: end}
+	_, err := p.Install(ctx, tester, "editor_1.0-1.opsi", body, -1, Options{})
+	if !errors.Is(err, context.Canceled) || body.left != 0 {
+		t.Errorf("%v, read %d times more", err, -body.left)
+	}
+	if diff := cmp.Diff(before, p.state(t)); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -51,8 +51,9 @@ func (in *installation) room(need int64) error {
 }
 
 // receive writes the package to staging. Unpacked it needs about its own size
-// once more, and mostly more than that.
-func (in *installation) receive(body io.Reader, size int64) error {
+// once more, and mostly more than that. It ends with ctx: what a server receives
+// that lost its turn is thrown away.
+func (in *installation) receive(ctx context.Context, body io.Reader, size int64) error {
 	if size > maxPackage {
 		return tooLarge()
 	}
@@ -63,10 +64,12 @@ func (in *installation) receive(body io.Reader, size int64) error {
 	if err != nil {
 		return err
 	}
-	src := &incoming{r: io.LimitReader(body, maxPackage+1)}
+	src := &incoming{ctx: ctx, r: io.LimitReader(body, maxPackage+1)}
 	n, err := io.CopyBuffer(&probed{w: f, in: in}, src, make([]byte, 1<<20))
 	err = errors.Join(err, f.Close())
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case src.err != nil:
 		return fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot receive the package: %w", src.err), "send it again")
 	case err != nil:
@@ -83,12 +86,17 @@ func tooLarge() error {
 
 // incoming remembers that it was the sender who failed, and not the disk.
 type incoming struct {
+	ctx context.Context
 	r   io.Reader
 	err error
 }
 
 func (i *incoming) Read(p []byte) (int, error) {
-	n, err := i.r.Read(p)
+	err := i.ctx.Err()
+	n := 0
+	if err == nil {
+		n, err = i.r.Read(p)
+	}
 	if err != nil && err != io.EOF {
 		i.err = err
 	}
@@ -141,7 +149,7 @@ func (in *installation) unpack(ctx context.Context) error {
 	if err := in.writeControl(p.Files); err != nil {
 		return err
 	}
-	w, err := newTreeWriter(in)
+	w, err := newTreeWriter(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -197,6 +205,7 @@ func (in *installation) writeControl(files map[string][]byte) error {
 
 // treeWriter makes the entries of CLIENT_DATA in staging.
 type treeWriter struct {
+	ctx  context.Context
 	in   *installation
 	root *os.Root
 	out  probed
@@ -204,7 +213,7 @@ type treeWriter struct {
 	err  error // of the disk, not of the package
 }
 
-func newTreeWriter(in *installation) (*treeWriter, error) {
+func newTreeWriter(ctx context.Context, in *installation) (*treeWriter, error) {
 	if err := os.Mkdir(in.staged(treeDir), 0o755); err != nil {
 		return nil, err
 	}
@@ -212,7 +221,7 @@ func newTreeWriter(in *installation) (*treeWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &treeWriter{in: in, root: root, out: probed{in: in}, buf: make([]byte, 256<<10)}, nil
+	return &treeWriter{ctx: ctx, in: in, root: root, out: probed{in: in}, buf: make([]byte, 256<<10)}, nil
 }
 
 func (w *treeWriter) entry(layer archive.Layer, e manifest.Entry, content io.Reader) error {
@@ -242,7 +251,7 @@ func (w *treeWriter) entry(layer archive.Layer, e manifest.Entry, content io.Rea
 	}
 	defer f.Close()
 	w.out.w = f
-	src := &incoming{r: content}
+	src := &incoming{ctx: w.ctx, r: content}
 	_, err = io.CopyBuffer(&w.out, src, w.buf)
 	if src.err != nil {
 		return src.err
