@@ -27,7 +27,7 @@ func Open(ctx context.Context, dsn string) (*sqldb.DB, error) {
 	if cfg.ConnectTimeout == 0 { // else a host that is gone holds each request for minutes
 		cfg.ConnectTimeout = connectWithin
 	}
-	pool := stdlib.OpenDB(*cfg)
+	pool := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(limitIdle(cfg)))
 	pool.SetMaxOpenConns(16)
 	pool.SetMaxIdleConns(4)
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
@@ -42,13 +42,32 @@ func Open(ctx context.Context, dsn string) (*sqldb.DB, error) {
 	return &sqldb.DB{Write: pool, Read: pool, Dialect: sqldb.PostgreSQL, Passing: passing, Listen: listen}, nil
 }
 
+// idleLimit is how long a transaction may do nothing, see [limitIdle].
+const idleLimit = "60s"
+
+// limitIdle has the database end a transaction whose program stands still in its
+// middle, asleep or cut off: all writers of all servers take turns on one row, and
+// would wait for it as long as that lasts. A connection string may say otherwise.
+func limitIdle(cfg *pgx.ConnConfig) func(context.Context, *pgx.Conn) error {
+	const name = "idle_in_transaction_session_timeout"
+	return func(ctx context.Context, conn *pgx.Conn) error {
+		if cfg.RuntimeParams[name] != "" {
+			return nil
+		}
+		// Not as a parameter of the start: poolers refuse those that they do not know.
+		_, err := conn.Exec(ctx, "SET "+name+" = '"+idleLimit+"'")
+		return err
+	}
+}
+
 // passing is [sqldb.DB.Passing].
 func passing(err error) bool {
 	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
 		// Classes of SQLSTATE (PostgreSQL manual, appendix A): connection,
 		// resources (disk, memory, connections), the server stops or starts;
-		// read-only is what a standby answers while it is not promoted yet.
-		for _, class := range []string{"08", "53", "57P0", "58", "25006"} {
+		// read-only is what a standby answers while it is not promoted yet; the last
+		// is our own limit.
+		for _, class := range []string{"08", "53", "57P0", "58", "25006", "25P03"} {
 			if strings.HasPrefix(said.Code, class) {
 				return true
 			}
