@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -166,8 +167,7 @@ func (s *Store) prepareTable(ctx context.Context, tx *sql.Tx, t *table) error {
 		}
 	}
 	if len(t.class.Types) > 1 { // the few servers among ten thousand hosts are asked for by each of these
-		stmt := fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)", quote(t.class.Name+"_type"), quote(t.class.Name), quote(typeColumn))
-		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+		if err := tables.Index(ctx, tx, s.db.Dialect, t.class.Name, []string{typeColumn}); err != nil {
 			return err
 		}
 	}
@@ -187,24 +187,5 @@ func (s *Store) prepareOwner(ctx context.Context, tx *sql.Tx, t *table, o fleet.
 		return fmt.Errorf("its owner %s is not a class of this store", o.Class)
 	}
 	owner.owned = append(owner.owned, ownership{class: t.class.Name, pairs: o.Columns})
-	var cols []string
-	for own := range o.Columns {
-		cols = append(cols, own)
-	}
-	slices.Sort(cols)
-	index := t.class.Name + "_" + strings.Join(cols, "_")
-	for i, c := range cols {
-		cols[i] = quote(c)
-	}
-	if s.db.Dialect == sqldb.SQLite {
-		// Rows are wanted by key: they come so, and are not sorted. PostgreSQL bounds
-		// an entry of an index (2,704 bytes), and sorts what little is found.
-		if _, err := tx.ExecContext(ctx, "DROP INDEX IF EXISTS "+quote(index)); err != nil { // without the key, of before
-			return err
-		}
-		index, cols = index+"_key", append(cols, quote("key"))
-	}
-	_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)",
-		quote(index), quote(t.class.Name), strings.Join(cols, ", ")))
-	return err
+	return tables.Index(ctx, tx, s.db.Dialect, t.class.Name, slices.Sorted(maps.Keys(o.Columns)))
 }

@@ -1,4 +1,5 @@
-// Package tables tells which tables and columns a database has, on both engines.
+// Package tables tells which tables and columns a database has, on both engines,
+// and makes the indexes of those that belong to others.
 package tables
 
 import (
