@@ -103,7 +103,7 @@ func (t command) sayPassword(made map[string]any, done string) error {
 func (t command) deleteCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
-		Use: "delete NAME", Aliases: []string{"rm"}, Args: tool.Args,
+		Use: "delete USER", Aliases: []string{"rm"}, Args: tool.Args,
 		Short: "Take an account away; its sessions end",
 		RunE: func(c *cobra.Command, given []string) error {
 			if w.DryRun {
@@ -126,7 +126,7 @@ func (t command) roleCommand() *cobra.Command {
 	var groups []string
 	var dry bool
 	c := &cobra.Command{
-		Use: "role NAME ROLE", Args: tool.Args,
+		Use: "role USER ROLE", Args: tool.Args, ValidArgs: roles,
 		Short:   "Give an account another role, and bind it to groups or to none",
 		Example: "  fernwerk user role berta operator --group branch-north --group branch-south",
 		RunE: func(c *cobra.Command, given []string) error {

@@ -78,7 +78,7 @@ func (t command) confirm(ctx context.Context, code string) error {
 
 func (t command) offCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "off [NAME]", Args: tool.Args,
+		Use: "off [USER]", Args: tool.Args,
 		Short: "Ask for no one-time codes any more: for the own account, or as an administrator for another's",
 		RunE: func(c *cobra.Command, given []string) error {
 			self, err := t.own(c.Context())

@@ -12,7 +12,7 @@ import (
 func (t command) lockCommand(lock bool) *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
-		Use: "lock DEPOT PRODUCT...", Args: tool.Args, ValidArgsFunction: t.CompleteDepot,
+		Use: "lock DEPOT PRODUCT...", Args: tool.Args,
 		Short: "Lock products on a depot: nothing installs over them, clients leave them alone",
 		RunE:  func(c *cobra.Command, given []string) error { return t.lock(c.Context(), given[0], given[1:], lock, w) },
 	}

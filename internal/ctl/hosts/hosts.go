@@ -14,9 +14,8 @@ func (t command) hostCommand() *cobra.Command {
 	c := &cobra.Command{Use: "host", Short: "The machines: list, show, why, create, change, rename, delete, history, fire, wake"}
 	show := &cobra.Command{
 		Use: "show HOST", Args: tool.Args,
-		Short:             "Show one host, without its secrets",
-		ValidArgsFunction: t.CompleteHost,
-		RunE:              func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
+		Short: "Show one host, without its secrets",
+		RunE:  func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
 	}
 	c.AddCommand(t.hostListCommand(), show, t.hostWhyCommand(), t.hostCreateCommand(), t.hostChangeCommand(), t.hostRenameCommand(),
 		t.hostDeleteCommand(), t.hostHistoryCommand(), t.hostFireCommand(), t.hostWakeCommand())

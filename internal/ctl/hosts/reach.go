@@ -26,8 +26,7 @@ control port. In HOST * stands for any text; a pattern is asked about first, unl
 "fernwerk host history".
 
 Exit status 3: some hosts took it, some did not; 4: the one host is not reached.`,
-		Example:           "  fernwerk host fire pc1.example.org on_demand\n  fernwerk host fire '*.branch.example.org' timer --yes",
-		ValidArgsFunction: t.CompleteHost,
+		Example: "  fernwerk host fire pc1.example.org on_demand\n  fernwerk host fire '*.branch.example.org' timer --yes",
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.reach(c.Context(), given[0], "fire "+given[1]+" on", "change", w, "hostControlSafe_fireEvent", given[1])
 		},
@@ -44,8 +43,7 @@ func (t command) hostWakeCommand() *cobra.Command {
 		Long: `Wake a machine by Wake-on-LAN. Magic packets go to the broadcast addresses of the
 server's configuration ([host_control.broadcast]); no machine answers them. In HOST *
 stands for any text.`,
-		Example:           "  fernwerk host wake pc1.example.org",
-		ValidArgsFunction: t.CompleteHost,
+		Example: "  fernwerk host wake pc1.example.org",
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.reach(c.Context(), given[0], "wake", "packets", w, "hostControlSafe_start")
 		},

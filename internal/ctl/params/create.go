@@ -72,9 +72,8 @@ func (t command) deleteCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "delete PARAMETER", Aliases: []string{"rm"}, Args: tool.Args,
-		Short:             "Delete a host parameter, with all its values",
-		ValidArgsFunction: t.CompleteParameter,
-		RunE:              func(c *cobra.Command, given []string) error { return t.delete(c.Context(), given[0], w) },
+		Short: "Delete a host parameter, with all its values",
+		RunE:  func(c *cobra.Command, given []string) error { return t.delete(c.Context(), given[0], w) },
 	}
 	w.Add(c)
 	return c

@@ -16,8 +16,7 @@ func (t command) unsetCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "unset PARAMETER", Args: tool.Args,
-		Short:             "Take away values, so that those of the level above count again",
-		ValidArgsFunction: t.CompleteParameter,
+		Short: "Take away values, so that those of the level above count again",
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := g.Check(c); err != nil {
 				return err

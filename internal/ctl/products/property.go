@@ -24,8 +24,7 @@ func (t command) propertyListCommand() *cobra.Command {
 	var host string
 	c := &cobra.Command{
 		Use: "list PRODUCT", Aliases: []string{"ls"}, Args: tool.Args,
-		Short:             "List a product's properties, or the values that count for a host",
-		ValidArgsFunction: t.CompleteProduct,
+		Short: "List a product's properties, or the values that count for a host",
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.propertyList(c.Context(), strings.ToLower(given[0]), strings.ToLower(host))
 		},
@@ -86,9 +85,8 @@ func (t command) propertySetCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "set PRODUCT PROPERTY VALUE...", Args: tool.Args,
-		Short:             "Set a property of a product, for hosts or for the clients of a depot",
-		Example:           "  fernwerk product property set firefox language de --where 'group = branch'",
-		ValidArgsFunction: t.CompleteProduct,
+		Short:   "Set a property of a product, for hosts or for the clients of a depot",
+		Example: "  fernwerk product property set firefox language de --where 'group = branch'",
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := g.Check(c); err != nil {
 				return err
@@ -119,8 +117,7 @@ func (t command) propertyUnsetCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "unset PRODUCT PROPERTY", Args: tool.Args,
-		Short:             "Take away values of a property, so that those of the level above count again",
-		ValidArgsFunction: t.CompleteProduct,
+		Short: "Take away values of a property, so that those of the level above count again",
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := g.Check(c); err != nil {
 				return err

@@ -45,13 +45,7 @@ func (t *Tool) DepotRow(ctx context.Context, id string) (fleet.Row, error) {
 	return rows[0], nil
 }
 
-// CompleteDepot completes any argument with depots.
-func (t *Tool) CompleteDepot(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-	return t.complete(c, "host", "id", fleet.Filter{"id": begun + "*", "type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
-}
-
 // DepotFlag adds --depot.
 func (t *Tool) DepotFlag(c *cobra.Command, depot *string) {
 	c.Flags().StringVar(depot, "depot", "", "the depot, by its host id (default the config server's)")
-	_ = c.RegisterFlagCompletionFunc("depot", t.CompleteDepot) // it was added one line above
 }
