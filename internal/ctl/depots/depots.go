@@ -37,7 +37,7 @@ func Commands(t *tool.Tool) []*cobra.Command {
 }
 
 func (t command) list(ctx context.Context) error {
-	rows, err := t.Objects(ctx, "host", fleet.Filter{"type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
+	rows, err := t.Rows(ctx, "host_getObjects", tool.HostAttributes(), map[string]any{"type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
 	if err != nil {
 		return err
 	}

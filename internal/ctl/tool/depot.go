@@ -35,12 +35,12 @@ func (t *Tool) Depot(ctx context.Context, id string) (conn *session.Connection, 
 
 // DepotRow is the row of a depot.
 func (t *Tool) DepotRow(ctx context.Context, id string) (fleet.Row, error) {
-	rows, err := t.Objects(ctx, "host", fleet.Filter{"id": strings.ToLower(id)})
+	rows, err := t.Rows(ctx, "host_getObjects", HostAttributes(), map[string]any{"id": strings.ToLower(id)})
 	if err != nil {
 		return nil, err
 	}
 	if len(rows) != 1 || rows[0].Str("type") == fleet.OpsiClient {
-		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find depot %q", id), "see: fernwerk depot list")
+		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find depot %q", id), "list all with: fernwerk depot list")
 	}
 	return rows[0], nil
 }
