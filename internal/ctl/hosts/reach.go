@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,11 +46,30 @@ server's configuration ([host_control.broadcast]); no machine answers them. In H
 stands for any text.`,
 		Example: "  fernwerk host wake pc1.example.org",
 		RunE: func(c *cobra.Command, given []string) error {
-			return t.reach(c.Context(), given[0], "wake", "packets", w, "hostControlSafe_start")
+			return t.reach(c.Context(), given[0], "wake", "packets", w, wakeMethod)
 		},
 	}
 	w.Add(c)
 	return c
+}
+
+// wakeMethod sends magic packets: no host need be in reach.
+const wakeMethod = "hostControlSafe_start"
+
+// missed is the error for the one host at which it failed. Only if the host is
+// out of reach is there something to wait for.
+func (t command) missed(ctx context.Context, host, what, text, method string) error {
+	code := fleet.Invalid
+	if method != wakeMethod {
+		there, err := rpc.As[map[string]any](t.Call(ctx, "hostControlSafe_reachable", []any{host}))
+		if err != nil || there[host] != true {
+			code = fleet.Unavailable
+		}
+	}
+	if strings.HasPrefix(text, "cannot "+what) {
+		return fleet.Errorf(code, "%s", text)
+	}
+	return fleet.Errorf(code, "cannot %s: %s", what, text)
 }
 
 // reach calls a hostControl method, whose last argument are the hosts, and shows
@@ -80,7 +100,7 @@ func (t command) reach(ctx context.Context, pattern, verb, result string, w tool
 		rows = append(rows, fleet.Row{"host": id, result: one["result"], "error": one["error"]})
 	}
 	if failed == 1 && len(all) == 1 {
-		return fleet.Errorf(fleet.Unavailable, "cannot %s: %s", what, last)
+		return t.missed(ctx, ids[0], what, last, method)
 	}
 	if err := t.List(rows, "nothing to do", "host", result, "error"); err != nil {
 		return err
