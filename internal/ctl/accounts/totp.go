@@ -23,7 +23,7 @@ authenticator programs make them). The secret is shown once, on a terminal also
 as a picture to scan. It counts when a code of it was confirmed.
 
 For somebody who lost the authenticator an administrator turns codes off with
-"fernwerk user totp off NAME"; on the server, "fernwerkd passwd --no-codes NAME".`,
+"fernwerk user totp off USER"; on the server, "fernwerkd passwd --no-codes USER".`,
 		RunE: func(c *cobra.Command, _ []string) error { return t.on(c.Context()) },
 	}
 }

@@ -85,7 +85,7 @@ func (t command) delete(ctx context.Context, id string, w tool.Writing) error {
 		return err
 	}
 	if w.DryRun {
-		return t.Say(map[string]any{"wouldDelete": p.id()}, "would delete %s", p.id())
+		return t.Say(map[string]any{"deleted": p.id(), "dryRun": true}, "would delete %s", p.id())
 	}
 	if err := t.Confirm(w.Yes, "delete "+p.id()+" with all its values"); err != nil {
 		return err

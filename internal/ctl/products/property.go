@@ -109,7 +109,7 @@ func (t command) propertySet(ctx context.Context, product, id string, texts []st
 		return err
 	}
 	return t.propertyStates(ctx, fleet.Row{"productId": product, "propertyId": id, "values": set}, "productPropertyState_createObjects",
-		fmt.Sprintf("set %s of %s to %s for", id, product, values.Say(set)), g, w)
+		"set", "set", fmt.Sprintf("%s of %s to %s for", id, product, values.Say(set)), g, w)
 }
 
 func (t command) propertyUnsetCommand() *cobra.Command {
@@ -124,7 +124,7 @@ func (t command) propertyUnsetCommand() *cobra.Command {
 			}
 			product, id := strings.ToLower(given[0]), strings.ToLower(given[1])
 			return t.propertyStates(c.Context(), fleet.Row{"productId": product, "propertyId": id}, "productPropertyState_deleteObjects",
-				fmt.Sprintf("take away %s of %s from", id, product), g, w)
+				"take", "took", fmt.Sprintf("away %s of %s from", id, product), g, w)
 		},
 	}
 	g.Add(c)
@@ -133,7 +133,7 @@ func (t command) propertyUnsetCommand() *cobra.Command {
 }
 
 // propertyStates makes or deletes a property's values.
-func (t command) propertyStates(ctx context.Context, state fleet.Row, method, what string, g values.Target, w tool.Writing) error {
+func (t command) propertyStates(ctx context.Context, state fleet.Row, method, verb, did, what string, g values.Target, w tool.Writing) error {
 	objects, err := g.Objects(ctx, t.Tool)
 	if err != nil {
 		return err
@@ -141,9 +141,9 @@ func (t command) propertyStates(ctx context.Context, state fleet.Row, method, wh
 	said := map[string]any{"product": state["productId"], "property": state["propertyId"], "values": state["values"], "objects": objects, "dryRun": w.DryRun}
 	what += " " + g.Say(objects)
 	if w.DryRun {
-		return t.Say(said, "would %s", what)
+		return t.Say(said, "would %s %s", verb, what)
 	}
-	if err := t.Confirm(w.Yes || !g.Asks(), what); err != nil {
+	if err := t.Confirm(w.Yes || !g.Asks(), verb+" "+what); err != nil {
 		return err
 	}
 	rows := make([]any, len(objects))
@@ -155,5 +155,5 @@ func (t command) propertyStates(ctx context.Context, state fleet.Row, method, wh
 	if _, err := t.Call(ctx, method, rows); err != nil {
 		return err
 	}
-	return t.Say(said, "%s", what)
+	return t.Say(said, "%s %s", did, what)
 }
