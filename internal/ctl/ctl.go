@@ -102,6 +102,7 @@ somebody else, 5 refused.`,
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	group(root)
+	t.Complete(root)
 	return root
 }
 

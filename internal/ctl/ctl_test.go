@@ -200,6 +200,42 @@ func TestCompletion(t *testing.T) {
 	if !strings.Contains(got.out, "setup\n") {
 		t.Errorf("actions: %q", got.out)
 	}
+	server := answers{
+		`host_getObjects[["id"],{"id":"pc*"}]`:                                             []any{map[string]any{"id": "pc1.x.y"}, map[string]any{"id": "pc2.x.y"}},
+		`host_getObjects[["id"],{"id":"pc*","type":"OpsiClient"}]`:                         []any{map[string]any{"id": "pc1.x.y"}},
+		`productOnDepot_getObjects[["productId"],{"depotId":"d.x.y","productId":"*"}]`:     []any{map[string]any{"productId": "fern"}},
+		`productOnDepot_getObjects[["productId"],{"productId":"*"}]`:                       []any{map[string]any{"productId": "fern"}, map[string]any{"productId": "fern"}},
+		`productProperty_getObjects[["propertyId"],{"productId":"fern","propertyId":"*"}]`: []any{map[string]any{"propertyId": "language"}},
+		`group_getObjects[["id"],{"id":"*","type":"HostGroup"}]`:                           []any{map[string]any{"id": "branch"}},
+		`group_getObjects[["id"],{"id":"*","type":"ProductGroup"}]`:                        []any{map[string]any{"id": "office"}},
+		`licensePool_getObjects[["id"],{"id":"*"}]`:                                        []any{map[string]any{"id": "writer"}},
+		"account_list": []any{map[string]any{"name": "admin"}, map[string]any{"name": "berta"}},
+	}
+	for line, want := range map[string]string{
+		"host show pc":                          "pc1.x.y pc2.x.y",
+		"host delete pc9.x.y pc":                "pc1.x.y pc2.x.y",
+		"host create pc":                        "",
+		"action set fern setup --host pc":       "pc1.x.y",
+		"action set fern setup --host a.x.y,pc": "a.x.y,pc1.x.y",
+		"action set ":                           "fern",
+		"depot lock d.x.y ":                     "fern",
+		"product property set fern ":            "language",
+		"group show ":                           "branch",
+		"group show --products ":                "office",
+		"group add --products office ":          "fern",
+		"user create berta --group ":            "branch",
+		"user delete b":                         "berta",
+		"user role berta op":                    "operator",
+		"licence reserve pc1.x.y --pool ":       "writer",
+		"log show pc1.x.y inst":                 "instlog",
+		"doctor ":                               "",
+	} {
+		words := strings.Split(line, " ")
+		got := strings.Fields(runWith(t, server, append([]string{"__complete"}, words...)...).out)
+		if len(got) == 0 || strings.Join(got[:len(got)-1], " ") != want || got[len(got)-1] != ":4" {
+			t.Errorf("%q: %q, want %q and no files", line, got, want)
+		}
+	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		if got := runWith(t, answers{}, "completion", shell); got.exit != 0 || !strings.Contains(got.out, "fernwerk") {
 			t.Errorf("%s: exit %d", shell, got.exit)

@@ -94,6 +94,9 @@ func options(b *bytes.Buffer, flags *pflag.FlagSet) {
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand + ", " + name
 		}
+		if f.DefValue != "" && !strings.Contains("|false|0|0s|[]|", "|"+f.DefValue+"|") {
+			text += fmt.Sprintf(" (default %s)", f.DefValue)
+		}
 		fmt.Fprintf(b, "| `%s` | %s |\n", name, strings.ReplaceAll(text, "|", `\|`))
 	})
 }

@@ -19,8 +19,8 @@ type command struct{ *tool.Tool }
 // Commands is user.
 func Commands(t *tool.Tool) []*cobra.Command {
 	c := command{t}
-	user := &cobra.Command{Use: "user", Short: "People who may log in"}
-	totp := &cobra.Command{Use: "totp", Short: "One-time codes besides the password"}
+	user := &cobra.Command{Use: "user", Short: "People who may log in: accounts, roles, passwords, one-time codes"}
+	totp := &cobra.Command{Use: "totp", Short: "One-time codes besides the password: on, confirm, off"}
 	totp.AddCommand(c.onCommand(), c.confirmCommand(), c.offCommand())
 	user.AddCommand(c.listCommand(), c.createCommand(), c.deleteCommand(), c.roleCommand(), c.passwdCommand(), totp)
 	return []*cobra.Command{user}
@@ -70,7 +70,7 @@ is meant.`,
 				return err
 			}
 			if dry {
-				return t.Say(map[string]any{"wouldCreate": given[0]}, "would make the account %s: %s", given[0], role)
+				return t.Say(map[string]any{"name": given[0], "role": role, "groups": groups, "dryRun": true}, "would make the account %s: %s", given[0], role)
 			}
 			made, err := rpc.As[map[string]any](t.Call(c.Context(), "account_create", given[0], role, groups, password))
 			if err != nil {
@@ -103,11 +103,11 @@ func (t command) sayPassword(made map[string]any, done string) error {
 func (t command) deleteCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
-		Use: "delete NAME", Aliases: []string{"rm"}, Args: tool.Args,
+		Use: "delete USER", Aliases: []string{"rm"}, Args: tool.Args,
 		Short: "Take an account away; its sessions end",
 		RunE: func(c *cobra.Command, given []string) error {
 			if w.DryRun {
-				return t.Say(map[string]any{"wouldDelete": given[0]}, "would take away the account %s", given[0])
+				return t.Say(map[string]any{"deleted": given[0], "dryRun": true}, "would take away the account %s", given[0])
 			}
 			if err := t.Confirm(w.Yes, "take away the account "+given[0]); err != nil {
 				return err
@@ -126,7 +126,7 @@ func (t command) roleCommand() *cobra.Command {
 	var groups []string
 	var dry bool
 	c := &cobra.Command{
-		Use: "role NAME ROLE", Args: tool.Args,
+		Use: "role USER ROLE", Args: tool.Args, ValidArgs: roles,
 		Short:   "Give an account another role, and bind it to groups or to none",
 		Example: "  fernwerk user role berta operator --group branch-north --group branch-south",
 		RunE: func(c *cobra.Command, given []string) error {
@@ -138,7 +138,7 @@ func (t command) roleCommand() *cobra.Command {
 				words = fmt.Sprintf("%s of %v", words, groups)
 			}
 			if dry {
-				return t.Say(map[string]any{"wouldChange": given[0]}, "would make %s %s", given[0], words)
+				return t.Say(map[string]any{"changed": given[0], "role": given[1], "groups": groups, "dryRun": true}, "would make %s %s", given[0], words)
 			}
 			if _, err := t.Call(c.Context(), "account_setRole", given[0], given[1], groups); err != nil {
 				return err

@@ -22,7 +22,7 @@ func (t command) passwdCommand() *cobra.Command {
 	var file string
 	var made bool
 	c := &cobra.Command{
-		Use: "passwd [NAME]", Args: tool.Args,
+		Use: "passwd [USER]", Args: tool.Args,
 		Short: "Change a password: the own one, or as an administrator another's",
 		Long: `Change a password: the own one, for which the old one is needed, or as an
 administrator another's. The sessions of the account end. The new password is

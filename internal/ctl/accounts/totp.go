@@ -23,7 +23,7 @@ authenticator programs make them). The secret is shown once, on a terminal also
 as a picture to scan. It counts when a code of it was confirmed.
 
 For somebody who lost the authenticator an administrator turns codes off with
-"fernwerk user totp off NAME"; on the server, "fernwerkd passwd --no-codes NAME".`,
+"fernwerk user totp off USER"; on the server, "fernwerkd passwd --no-codes USER".`,
 		RunE: func(c *cobra.Command, _ []string) error { return t.on(c.Context()) },
 	}
 }
@@ -78,7 +78,7 @@ func (t command) confirm(ctx context.Context, code string) error {
 
 func (t command) offCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "off [NAME]", Args: tool.Args,
+		Use: "off [USER]", Args: tool.Args,
 		Short: "Ask for no one-time codes any more: for the own account, or as an administrator for another's",
 		RunE: func(c *cobra.Command, given []string) error {
 			self, err := t.own(c.Context())

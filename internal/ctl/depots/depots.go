@@ -28,7 +28,7 @@ func Commands(t *tool.Tool) []*cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return d.list(c.Context()) },
 	}
 	show := &cobra.Command{
-		Use: "show DEPOT", Args: tool.Args, ValidArgsFunction: t.CompleteDepot,
+		Use: "show DEPOT", Args: tool.Args,
 		Short: "Show a depot and the products that it has",
 		RunE:  func(c *cobra.Command, given []string) error { return d.show(c.Context(), given[0]) },
 	}
@@ -37,7 +37,7 @@ func Commands(t *tool.Tool) []*cobra.Command {
 }
 
 func (t command) list(ctx context.Context) error {
-	rows, err := t.Objects(ctx, "host", fleet.Filter{"type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
+	rows, err := t.Rows(ctx, "host_getObjects", tool.HostAttributes(), map[string]any{"type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 func (t command) lockCommand(lock bool) *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
-		Use: "lock DEPOT PRODUCT...", Args: tool.Args, ValidArgsFunction: t.CompleteDepot,
+		Use: "lock DEPOT PRODUCT...", Args: tool.Args,
 		Short: "Lock products on a depot: nothing installs over them, clients leave them alone",
 		RunE:  func(c *cobra.Command, given []string) error { return t.lock(c.Context(), given[0], given[1:], lock, w) },
 	}
@@ -55,7 +55,7 @@ func (t command) lock(ctx context.Context, depot string, products []string, lock
 	}
 	verb := map[bool]string{true: "lock", false: "unlock"}[lock]
 	if w.DryRun {
-		return t.Say(map[string]any{"would": verb, "products": names}, "would %s %d products on %s", verb, len(names), depot)
+		return t.Say(map[string]any{"depotId": depot, "locked": lock, "products": names, "dryRun": true}, "would %s %d products on %s", verb, len(names), depot)
 	}
 	if len(change) > 0 {
 		if _, err := t.Call(ctx, "productOnDepot_updateObjects", change); err != nil {

@@ -17,7 +17,7 @@ func (t command) syncCommand() *cobra.Command {
 	var force bool
 	var w tool.Writing
 	c := &cobra.Command{
-		Use: "sync FROM TO", Args: tool.Args, ValidArgsFunction: t.CompleteDepot,
+		Use: "sync FROM TO", Args: tool.Args,
 		Short: "Copy products from one depot to another, only what differs",
 		Long: `Make products on depot TO what they are on depot FROM. TO fetches from FROM, and
 only the parts of files that are not in the version that it has. A product is
@@ -28,7 +28,6 @@ are left alone. Exit status 3: some were copied, some not.`,
 		},
 	}
 	c.Flags().StringArrayVar(&wanted, "product", nil, "a product to copy, may be repeated (default all that FROM has)")
-	_ = c.RegisterFlagCompletionFunc("product", t.CompleteProduct) // it was added one line above
 	c.Flags().BoolVar(&force, "force", false, "also over products that are locked on TO")
 	w.Add(c)
 	return c

@@ -14,7 +14,7 @@ import (
 
 func (t command) verifyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify DEPOT [PRODUCT]...", Args: tool.Args, ValidArgsFunction: t.CompleteDepot,
+		Use: "verify DEPOT [PRODUCT]...", Args: tool.Args,
 		Short: "Read the files of a depot and compare them with what was installed",
 		Long: `Read all files of products on a depot and compare them with what was installed;
 without PRODUCT of all products. Exit status 1: something differs.`,

@@ -31,7 +31,7 @@ func (t command) create(ctx context.Context, k kind, r fleet.Row, parent string)
 	id := r.Str("id")
 	_, err := t.find(ctx, k, id)
 	if err == nil {
-		return fleet.Errorf(fleet.Exists, "cannot create group %q: it exists", id)
+		return fleet.WithHint(fleet.Errorf(fleet.Exists, "cannot create group %q: it exists", id), "look at it with: fernwerk group show %s", id)
 	}
 	if fleet.CodeOf(err) != fleet.NotFound {
 		return err
@@ -74,7 +74,7 @@ func (t command) delete(ctx context.Context, k kind, id string, w tool.Writing) 
 		return fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot delete group %q: group %q lies in it", id, within[0].Str("id")), "delete that first")
 	}
 	if w.DryRun {
-		return t.Say(map[string]any{"wouldDelete": id}, "would delete group %s", id)
+		return t.Say(map[string]any{"deleted": id, "dryRun": true}, "would delete group %s", id)
 	}
 	if err := t.Confirm(w.Yes, "delete group "+id); err != nil {
 		return err

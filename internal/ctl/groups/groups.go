@@ -18,7 +18,7 @@ type command struct{ *tool.Tool }
 // Commands is group.
 func Commands(t *tool.Tool) []*cobra.Command {
 	c := command{t}
-	group := &cobra.Command{Use: "group", Short: "Groups of hosts and of products"}
+	group := &cobra.Command{Use: "group", Short: "Groups of hosts and of products: list, create, fill, delete"}
 	group.AddCommand(c.listCommand(), c.showCommand(), c.createCommand(), c.deleteCommand(), c.addCommand(), c.removeCommand())
 	return []*cobra.Command{group}
 }

@@ -25,10 +25,9 @@ func (t command) hostChangeCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "change HOST", Args: tool.Args,
-		Short:             "Change what is noted about a host",
-		Long:              "Change what is noted about a host. Only what is given is changed; an empty text\nempties it.",
-		Example:           "  fernwerk host change pc1.example.org --description 'reception, left'",
-		ValidArgsFunction: t.CompleteHost,
+		Short:   "Change what is noted about a host",
+		Long:    "Change what is noted about a host. Only what is given is changed; an empty text\nempties it.",
+		Example: "  fernwerk host change pc1.example.org --description 'reception, left'",
 		RunE: func(c *cobra.Command, given []string) error {
 			change := fleet.Row{}
 			for name, f := range changeable {

@@ -28,7 +28,7 @@ func (t command) hostDelete(ctx context.Context, ids []string, w tool.Writing) e
 		}
 	}
 	if w.DryRun {
-		return t.Say(map[string]any{"wouldDelete": ids}, "would delete %s", selection.Say(ids))
+		return t.Say(map[string]any{"deleted": ids, "dryRun": true}, "would delete %s", selection.Say(ids))
 	}
 	if err := t.Confirm(w.Yes, fmt.Sprintf("delete %s", selection.Say(ids))); err != nil {
 		return err

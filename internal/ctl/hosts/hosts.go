@@ -11,12 +11,11 @@ import (
 )
 
 func (t command) hostCommand() *cobra.Command {
-	c := &cobra.Command{Use: "host", Short: "The machines: list, show, why, create, change, rename, delete, history, fire, wake"}
+	c := &cobra.Command{Use: "host", Short: "Hosts: list, create, change, delete, fire, wake, history"}
 	show := &cobra.Command{
 		Use: "show HOST", Args: tool.Args,
-		Short:             "Show one host, without its secrets",
-		ValidArgsFunction: t.CompleteHost,
-		RunE:              func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
+		Short: "Show one host, without its secrets",
+		RunE:  func(c *cobra.Command, given []string) error { return t.hostShow(c.Context(), given[0]) },
 	}
 	c.AddCommand(t.hostListCommand(), show, t.hostWhyCommand(), t.hostCreateCommand(), t.hostChangeCommand(), t.hostRenameCommand(),
 		t.hostDeleteCommand(), t.hostHistoryCommand(), t.hostFireCommand(), t.hostWakeCommand())
@@ -42,17 +41,6 @@ func (t command) hostListCommand() *cobra.Command {
 	return c
 }
 
-// hostAttributes are those that anybody may see who sees the host at all.
-func hostAttributes() []any {
-	var names []any
-	for _, col := range fleet.Hosts.Columns {
-		if !col.Secret {
-			names = append(names, col.Name)
-		}
-	}
-	return names
-}
-
 func (t command) hostList(ctx context.Context, chosen selection.Hosts) error {
 	filter := map[string]any{}
 	if chosen.Where != "" {
@@ -67,7 +55,7 @@ func (t command) hostList(ctx context.Context, chosen selection.Hosts) error {
 	} else if len(chosen.Names) > 0 {
 		filter["id"] = chosen.Names
 	}
-	rows, err := t.Rows(ctx, "host_getObjects", hostAttributes(), filter)
+	rows, err := t.Rows(ctx, "host_getObjects", tool.HostAttributes(), filter)
 	if err != nil {
 		return err
 	}
@@ -79,7 +67,7 @@ func (t command) host(ctx context.Context, id string) (fleet.Row, error) {
 	if err := fleet.ValidHostID(id); err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot find the host: %w", err)
 	}
-	rows, err := t.Rows(ctx, "host_getObjects", hostAttributes(), map[string]any{"id": id})
+	rows, err := t.Rows(ctx, "host_getObjects", tool.HostAttributes(), map[string]any{"id": id})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +83,7 @@ func (t command) hostShow(ctx context.Context, id string) error {
 		return err
 	}
 	names := make([]string, 0, len(r))
-	for _, name := range hostAttributes() {
+	for _, name := range tool.HostAttributes() {
 		names = append(names, name.(string))
 	}
 	return t.Sheet(r, append([]string{"type"}, names...))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,8 +27,7 @@ control port. In HOST * stands for any text; a pattern is asked about first, unl
 "fernwerk host history".
 
 Exit status 3: some hosts took it, some did not; 4: the one host is not reached.`,
-		Example:           "  fernwerk host fire pc1.example.org on_demand\n  fernwerk host fire '*.branch.example.org' timer --yes",
-		ValidArgsFunction: t.CompleteHost,
+		Example: "  fernwerk host fire pc1.example.org on_demand\n  fernwerk host fire '*.branch.example.org' timer --yes",
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.reach(c.Context(), given[0], "fire "+given[1]+" on", "change", w, "hostControlSafe_fireEvent", given[1])
 		},
@@ -44,14 +44,32 @@ func (t command) hostWakeCommand() *cobra.Command {
 		Long: `Wake a machine by Wake-on-LAN. Magic packets go to the broadcast addresses of the
 server's configuration ([host_control.broadcast]); no machine answers them. In HOST *
 stands for any text.`,
-		Example:           "  fernwerk host wake pc1.example.org",
-		ValidArgsFunction: t.CompleteHost,
+		Example: "  fernwerk host wake pc1.example.org",
 		RunE: func(c *cobra.Command, given []string) error {
-			return t.reach(c.Context(), given[0], "wake", "packets", w, "hostControlSafe_start")
+			return t.reach(c.Context(), given[0], "wake", "packets", w, wakeMethod)
 		},
 	}
 	w.Add(c)
 	return c
+}
+
+// wakeMethod sends magic packets: no host need be in reach.
+const wakeMethod = "hostControlSafe_start"
+
+// missed is the error for the one host at which it failed. Only if the host is
+// out of reach is there something to wait for.
+func (t command) missed(ctx context.Context, host, what, text, method string) error {
+	code := fleet.Invalid
+	if method != wakeMethod {
+		there, err := rpc.As[map[string]any](t.Call(ctx, "hostControlSafe_reachable", []any{host}))
+		if err != nil || there[host] != true {
+			code = fleet.Unavailable
+		}
+	}
+	if strings.HasPrefix(text, "cannot "+what) {
+		return fleet.Errorf(code, "%s", text)
+	}
+	return fleet.Errorf(code, "cannot %s: %s", what, text)
 }
 
 // reach calls a hostControl method, whose last argument are the hosts, and shows
@@ -82,7 +100,7 @@ func (t command) reach(ctx context.Context, pattern, verb, result string, w tool
 		rows = append(rows, fleet.Row{"host": id, result: one["result"], "error": one["error"]})
 	}
 	if failed == 1 && len(all) == 1 {
-		return fleet.Errorf(fleet.Unavailable, "cannot %s: %s", what, last)
+		return t.missed(ctx, ids[0], what, last, method)
 	}
 	if err := t.List(rows, "nothing to do", "host", result, "error"); err != nil {
 		return err

@@ -17,8 +17,7 @@ func (t command) hostRenameCommand() *cobra.Command {
 		Long: `Give a client another name, with all that belongs to it. Its key stays. A machine
 that logs in by its hardware address learns the new name by itself; any other has
 to join anew.`,
-		ValidArgsFunction: t.CompleteHost,
-		RunE:              func(c *cobra.Command, given []string) error { return t.hostRename(c.Context(), given[0], given[1], w) },
+		RunE: func(c *cobra.Command, given []string) error { return t.hostRename(c.Context(), given[0], given[1], w) },
 	}
 	w.Add(c)
 	return c

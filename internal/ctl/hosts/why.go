@@ -22,7 +22,6 @@ func (t command) hostWhyCommand() *cobra.Command {
 		Short: "Show what is requested of a host in which order, who requested it and when, and what came of it",
 		Long: `Show what is requested of a host, in the order in which it will be done, who
 requested it and when; with PRODUCT also what came of it last.`,
-		ValidArgsFunction: t.CompleteHost,
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.hostWhy(c.Context(), strings.ToLower(given[0]), strings.ToLower(append(given, "")[1]))
 		},

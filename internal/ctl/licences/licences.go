@@ -19,7 +19,7 @@ type command struct{ *tool.Tool }
 // Commands is licence.
 func Commands(t *tool.Tool) []*cobra.Command {
 	c := command{t}
-	licence := &cobra.Command{Use: "licence", Aliases: []string{"license"}, Short: "Licence pools, and who has a seat"}
+	licence := &cobra.Command{Use: "licence", Aliases: []string{"license"}, Short: "Licence pools: list, usage, reserve, release"}
 	licence.AddCommand(c.listCommand(), c.showCommand(), c.usageCommand(), c.reserveCommand(), c.releaseCommand())
 	return []*cobra.Command{licence}
 }

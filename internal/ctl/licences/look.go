@@ -2,6 +2,7 @@ package licences
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -61,6 +62,7 @@ func (t command) show(ctx context.Context, id string) error {
 			l["expirationDate"] = "expired"
 		}
 	}
+	fmt.Fprintln(t.Out)
 	return t.List(licenses, "no licences in it", "licence=softwareLicenseId", "type", "seats=maxInstallations", "used", "reserved", "free", "host=boundToHost", "until=expirationDate")
 }
 

@@ -49,7 +49,7 @@ func (t command) reserveCommand() *cobra.Command {
 	var days int64
 	var w tool.Writing
 	c := &cobra.Command{
-		Use: "reserve HOST", Args: tool.Args, ValidArgsFunction: t.CompleteHost,
+		Use: "reserve HOST", Args: tool.Args,
 		Short:   "Keep a seat for a host",
 		Long:    "Keep a seat for a host, for some days. When they are over, another host may take the\nseat, if it is not in use by then.",
 		Example: "  fernwerk licence reserve pc1.example.org --product writer --days 90",
@@ -85,7 +85,7 @@ func (t command) releaseCommand() *cobra.Command {
 	var o of
 	var w tool.Writing
 	c := &cobra.Command{
-		Use: "release HOST", Args: tool.Args, ValidArgsFunction: t.CompleteHost,
+		Use: "release HOST", Args: tool.Args,
 		Short: "Give a host's seat back, reserved or in use",
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := o.check(c); err != nil {

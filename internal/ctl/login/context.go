@@ -8,7 +8,7 @@ import (
 )
 
 func (t command) contextCommand() *cobra.Command {
-	c := &cobra.Command{Use: "context", Short: "The saved logins, for those who work with several servers"}
+	c := &cobra.Command{Use: "context", Short: "Saved logins: list, use, delete"}
 	c.AddCommand(
 		&cobra.Command{
 			Use: "list", Aliases: []string{"ls"}, Args: tool.Args,

@@ -9,7 +9,8 @@ import (
 func (t command) logoutCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "logout",
-		Short: "Forget the saved login of the current context, or of the one named by --context",
+		Short: "Forget a saved login",
+		Long:  "Forget the saved login of the current context, or of the one named by --context.",
 		Args:  tool.Args,
 		RunE: func(*cobra.Command, []string) error {
 			was, err := t.Source.Forget(t.Source.Flags.Context)

@@ -72,9 +72,8 @@ func (t command) deleteCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "delete PARAMETER", Aliases: []string{"rm"}, Args: tool.Args,
-		Short:             "Delete a host parameter, with all its values",
-		ValidArgsFunction: t.CompleteParameter,
-		RunE:              func(c *cobra.Command, given []string) error { return t.delete(c.Context(), given[0], w) },
+		Short: "Delete a host parameter, with all its values",
+		RunE:  func(c *cobra.Command, given []string) error { return t.delete(c.Context(), given[0], w) },
 	}
 	w.Add(c)
 	return c
@@ -86,7 +85,7 @@ func (t command) delete(ctx context.Context, id string, w tool.Writing) error {
 		return err
 	}
 	if w.DryRun {
-		return t.Say(map[string]any{"wouldDelete": p.id()}, "would delete %s", p.id())
+		return t.Say(map[string]any{"deleted": p.id(), "dryRun": true}, "would delete %s", p.id())
 	}
 	if err := t.Confirm(w.Yes, "delete "+p.id()+" with all its values"); err != nil {
 		return err

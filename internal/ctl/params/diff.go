@@ -17,8 +17,7 @@ import (
 func (t command) diffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "diff HOST [OTHER]", Args: tool.Args,
-		Short:             "Show where a host's values differ from the defaults, or from another host's",
-		ValidArgsFunction: t.CompleteHost,
+		Short: "Show where a host's values differ from the defaults, or from another host's",
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.diff(c.Context(), strings.ToLower(given[0]), strings.ToLower(append(given, "")[1]))
 		},

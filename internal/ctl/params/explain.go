@@ -15,9 +15,8 @@ func (t command) explainCommand() *cobra.Command {
 	var host string
 	c := &cobra.Command{
 		Use: "explain PARAMETER", Args: tool.Args,
-		Short:             "Show each level's value of a parameter for a host, and which one counts",
-		Example:           "  fernwerk param explain clientconfig.depot.protocol --host pc1.example.org",
-		ValidArgsFunction: t.CompleteParameter,
+		Short:   "Show each level's value of a parameter for a host, and which one counts",
+		Example: "  fernwerk param explain clientconfig.depot.protocol --host pc1.example.org",
 		RunE: func(c *cobra.Command, given []string) error {
 			if host == "" {
 				return tool.Misused(c, "cannot run %q: no --host is named", c.CommandPath())

@@ -22,7 +22,6 @@ all that have no other value. What concerns more hosts than are named is asked
 about first, unless --yes is given.`,
 		Example: "  fernwerk param set clientconfig.depot.protocol webdav --where 'group = branch'\n" +
 			"  fernwerk param set opsiclientd.event_timer.active true --host pc1.example.org",
-		ValidArgsFunction: t.CompleteParameter,
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := g.Check(c); err != nil {
 				return err

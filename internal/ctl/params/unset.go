@@ -16,8 +16,7 @@ func (t command) unsetCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "unset PARAMETER", Args: tool.Args,
-		Short:             "Take away values, so that those of the level above count again",
-		ValidArgsFunction: t.CompleteParameter,
+		Short: "Take away values, so that those of the level above count again",
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := g.Check(c); err != nil {
 				return err
@@ -53,15 +52,15 @@ func (t command) unset(ctx context.Context, id string, g values.Target, w tool.W
 	if len(with) == 0 {
 		return t.Say(said, "nothing to do: none has a value of its own")
 	}
-	what := fmt.Sprintf("take away the value of %s from %s", p.id(), g.Say(with))
+	rest := fmt.Sprintf("away the value of %s from %s", p.id(), g.Say(with))
 	if w.DryRun {
-		return t.Say(said, "would %s", what)
+		return t.Say(said, "would take %s", rest)
 	}
-	if err := t.Confirm(w.Yes || !g.Asks(), what); err != nil {
+	if err := t.Confirm(w.Yes || !g.Asks(), "take "+rest); err != nil {
 		return err
 	}
 	if _, err := t.Call(ctx, "configState_deleteObjects", idents); err != nil {
 		return err
 	}
-	return t.Say(said, "%s", what)
+	return t.Say(said, "took %s", rest)
 }

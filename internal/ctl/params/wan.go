@@ -14,7 +14,7 @@ import (
 func (t command) wanCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "wan",
-		Short: "WAN mode: clients that cache in the background and install without a server",
+		Short: "WAN mode: enable, disable, status",
 		Long: `WAN mode: clients that cache products and configuration in the background, and
 install at a start without asking a server. It is four host parameters, which are
 set together here, and always for hosts that are named or chosen, never for all by
@@ -70,9 +70,9 @@ func (t command) wanSwitch(ctx context.Context, on bool, hosts selection.Hosts, 
 	if len(changed) == 0 {
 		return t.Say(said, "nothing to do: WAN mode is %s for all %d chosen", wanted, len(clients))
 	}
-	what := fmt.Sprintf("switch WAN mode %s for %s (%d of %d chosen)", wanted, selection.Say(changed), len(changed), len(clients))
+	rest := fmt.Sprintf("WAN mode %s for %s (%d of %d chosen)", wanted, selection.Say(changed), len(changed), len(clients))
 	if w.DryRun {
-		return t.Say(said, "would %s", what)
+		return t.Say(said, "would switch %s", rest)
 	}
 	there, err := t.Count(ctx, "host", fleet.Filter{"type": fleet.OpsiClient})
 	if err != nil {
@@ -82,11 +82,11 @@ func (t command) wanSwitch(ctx context.Context, on bool, hosts selection.Hosts, 
 		return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot switch WAN mode %s: that would be every client of this server (%d)", wanted, there),
 			"choose fewer, or add --all if all are meant")
 	}
-	if err := t.Confirm(w.Yes || !hosts.Open(), what); err != nil {
+	if err := t.Confirm(w.Yes || !hosts.Open(), "switch "+rest); err != nil {
 		return err
 	}
 	if _, err := t.Call(ctx, "changeWANConfig", on, clients); err != nil {
 		return err
 	}
-	return t.Say(said, "%s", what)
+	return t.Say(said, "switched %s", rest)
 }

@@ -25,13 +25,8 @@ requested with it, in the order in which it will be done.
 
 A pattern or condition is asked about first, unless --yes is given. Exit status 3:
 some hosts took the request, some did not.`,
-		Example: "  fernwerk action set firefox setup --host pc1.example.org",
-		ValidArgsFunction: func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(given) == 1 {
-				return actions, cobra.ShellCompDirectiveNoFileComp
-			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		},
+		Example:   "  fernwerk action set firefox setup --host pc1.example.org",
+		ValidArgs: actions,
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := tool.OneOf(c, "action", given[1], actions); err != nil {
 				return err

@@ -32,7 +32,7 @@ func (t command) packageRemove(ctx context.Context, product, depot string, force
 	}
 	defer done()
 	if w.DryRun {
-		return t.Say(map[string]any{"wouldRemove": product}, "would remove %s from the depot", product)
+		return t.Say(map[string]any{"product": product, "dryRun": true}, "would remove %s from the depot", product)
 	}
 	if err := t.Confirm(w.Yes, "remove "+product+" from the depot"); err != nil {
 		return err

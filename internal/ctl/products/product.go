@@ -10,7 +10,7 @@ import (
 )
 
 func (t command) productCommand() *cobra.Command {
-	c := &cobra.Command{Use: "product", Short: "The products on the depots: list, show, their properties"}
+	c := &cobra.Command{Use: "product", Short: "Products on depots: list, show, properties"}
 	list := &cobra.Command{
 		Use: "list [PATTERN]", Aliases: []string{"ls"}, Args: tool.Args,
 		Short: "List products on depots; in PATTERN * stands for any text",

@@ -17,8 +17,7 @@ func (t command) productShowCommand() *cobra.Command {
 	var depot string
 	c := &cobra.Command{
 		Use: "show PRODUCT", Args: tool.Args,
-		Short:             "Show a product: its scripts, what it depends on, its properties, where it is installed",
-		ValidArgsFunction: t.CompleteProduct,
+		Short: "Show a product: its scripts, what it depends on, its properties, where it is installed",
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.productShow(c.Context(), strings.ToLower(given[0]), strings.ToLower(depot))
 		},

@@ -24,8 +24,7 @@ func (t command) propertyListCommand() *cobra.Command {
 	var host string
 	c := &cobra.Command{
 		Use: "list PRODUCT", Aliases: []string{"ls"}, Args: tool.Args,
-		Short:             "List a product's properties, or the values that count for a host",
-		ValidArgsFunction: t.CompleteProduct,
+		Short: "List a product's properties, or the values that count for a host",
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.propertyList(c.Context(), strings.ToLower(given[0]), strings.ToLower(host))
 		},
@@ -86,9 +85,8 @@ func (t command) propertySetCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "set PRODUCT PROPERTY VALUE...", Args: tool.Args,
-		Short:             "Set a property of a product, for hosts or for the clients of a depot",
-		Example:           "  fernwerk product property set firefox language de --where 'group = branch'",
-		ValidArgsFunction: t.CompleteProduct,
+		Short:   "Set a property of a product, for hosts or for the clients of a depot",
+		Example: "  fernwerk product property set firefox language de --where 'group = branch'",
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := g.Check(c); err != nil {
 				return err
@@ -111,7 +109,7 @@ func (t command) propertySet(ctx context.Context, product, id string, texts []st
 		return err
 	}
 	return t.propertyStates(ctx, fleet.Row{"productId": product, "propertyId": id, "values": set}, "productPropertyState_createObjects",
-		fmt.Sprintf("set %s of %s to %s for", id, product, values.Say(set)), g, w)
+		"set", "set", fmt.Sprintf("%s of %s to %s for", id, product, values.Say(set)), g, w)
 }
 
 func (t command) propertyUnsetCommand() *cobra.Command {
@@ -119,15 +117,14 @@ func (t command) propertyUnsetCommand() *cobra.Command {
 	var w tool.Writing
 	c := &cobra.Command{
 		Use: "unset PRODUCT PROPERTY", Args: tool.Args,
-		Short:             "Take away values of a property, so that those of the level above count again",
-		ValidArgsFunction: t.CompleteProduct,
+		Short: "Take away values of a property, so that those of the level above count again",
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := g.Check(c); err != nil {
 				return err
 			}
 			product, id := strings.ToLower(given[0]), strings.ToLower(given[1])
 			return t.propertyStates(c.Context(), fleet.Row{"productId": product, "propertyId": id}, "productPropertyState_deleteObjects",
-				fmt.Sprintf("take away %s of %s from", id, product), g, w)
+				"take", "took", fmt.Sprintf("away %s of %s from", id, product), g, w)
 		},
 	}
 	g.Add(c)
@@ -136,7 +133,7 @@ func (t command) propertyUnsetCommand() *cobra.Command {
 }
 
 // propertyStates makes or deletes a property's values.
-func (t command) propertyStates(ctx context.Context, state fleet.Row, method, what string, g values.Target, w tool.Writing) error {
+func (t command) propertyStates(ctx context.Context, state fleet.Row, method, verb, did, what string, g values.Target, w tool.Writing) error {
 	objects, err := g.Objects(ctx, t.Tool)
 	if err != nil {
 		return err
@@ -144,9 +141,9 @@ func (t command) propertyStates(ctx context.Context, state fleet.Row, method, wh
 	said := map[string]any{"product": state["productId"], "property": state["propertyId"], "values": state["values"], "objects": objects, "dryRun": w.DryRun}
 	what += " " + g.Say(objects)
 	if w.DryRun {
-		return t.Say(said, "would %s", what)
+		return t.Say(said, "would %s %s", verb, what)
 	}
-	if err := t.Confirm(w.Yes || !g.Asks(), what); err != nil {
+	if err := t.Confirm(w.Yes || !g.Asks(), verb+" "+what); err != nil {
 		return err
 	}
 	rows := make([]any, len(objects))
@@ -158,5 +155,5 @@ func (t command) propertyStates(ctx context.Context, state fleet.Row, method, wh
 	if _, err := t.Call(ctx, method, rows); err != nil {
 		return err
 	}
-	return t.Say(said, "%s", what)
+	return t.Say(said, "%s %s", did, what)
 }

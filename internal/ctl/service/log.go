@@ -18,7 +18,7 @@ import (
 var logTypes = []string{"bootimage", "clientconnect", "instlog", "opsiconfd", "userlogin", "winpe"}
 
 func (t command) logCommand() *cobra.Command {
-	c := &cobra.Command{Use: "log", Short: "The logs that hosts have sent"}
+	c := &cobra.Command{Use: "log", Short: "Logs that hosts have sent: show"}
 	var size int64
 	show := &cobra.Command{
 		Use: "show HOST TYPE", Args: tool.Args,

@@ -13,7 +13,8 @@ import (
 func (t command) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Tell whether the server answers, its version, its CA and how much it holds",
+		Short: "Tell whether the server answers, and how much it holds",
+		Long:  "Tell whether the server answers, its version, its CA and how much it holds.",
 		Args:  tool.Args,
 		RunE:  func(c *cobra.Command, _ []string) error { return t.status(c.Context()) },
 	}

@@ -64,6 +64,18 @@ func (t *Tool) Objects(ctx context.Context, class string, filter fleet.Filter) (
 	return t.Rows(ctx, class+"_getObjects", []any{}, map[string]any(filter))
 }
 
+// HostAttributes are those of hosts that anybody may see who sees the host at
+// all: no keys, no passwords.
+func HostAttributes() []any {
+	var names []any
+	for _, col := range fleet.Hosts.Columns {
+		if !col.Secret {
+			names = append(names, col.Name)
+		}
+	}
+	return names
+}
+
 // Count is the number of a class's objects that match.
 func (t *Tool) Count(ctx context.Context, class string, filter fleet.Filter) (int64, error) {
 	v, err := t.Call(ctx, class+"_getIdents", "str", map[string]any(filter))

@@ -35,23 +35,17 @@ func (t *Tool) Depot(ctx context.Context, id string) (conn *session.Connection, 
 
 // DepotRow is the row of a depot.
 func (t *Tool) DepotRow(ctx context.Context, id string) (fleet.Row, error) {
-	rows, err := t.Objects(ctx, "host", fleet.Filter{"id": strings.ToLower(id)})
+	rows, err := t.Rows(ctx, "host_getObjects", HostAttributes(), map[string]any{"id": strings.ToLower(id)})
 	if err != nil {
 		return nil, err
 	}
 	if len(rows) != 1 || rows[0].Str("type") == fleet.OpsiClient {
-		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find depot %q", id), "see: fernwerk depot list")
+		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot find depot %q", id), "list all with: fernwerk depot list")
 	}
 	return rows[0], nil
-}
-
-// CompleteDepot completes any argument with depots.
-func (t *Tool) CompleteDepot(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-	return t.complete(c, "host", "id", fleet.Filter{"id": begun + "*", "type": []string{fleet.OpsiDepotserver, fleet.OpsiConfigserver}})
 }
 
 // DepotFlag adds --depot.
 func (t *Tool) DepotFlag(c *cobra.Command, depot *string) {
 	c.Flags().StringVar(depot, "depot", "", "the depot, by its host id (default the config server's)")
-	_ = c.RegisterFlagCompletionFunc("depot", t.CompleteDepot) // it was added one line above
 }

@@ -42,6 +42,8 @@ func account(tx *store.Tx, name string) (Account, error) {
 	row, err := tx.Get(Accounts, fleet.Row{"name": name})
 	if err == nil {
 		Accounts.Decode(row, &acc)
+	} else if fleet.CodeOf(err) == fleet.NotFound {
+		err = fleet.WithHint(err, "list all with: fernwerk user list")
 	}
 	return acc, err
 }

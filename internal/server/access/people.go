@@ -76,7 +76,7 @@ func (p people) Create(ctx context.Context, by store.Origin, acc methods.Account
 		_, err := account(tx, acc.Name)
 		switch {
 		case err == nil:
-			return fleet.Errorf(fleet.Exists, "cannot make the account %q: it exists", acc.Name)
+			return fleet.WithHint(fleet.Errorf(fleet.Exists, "cannot make the account %q: it exists", acc.Name), "change it with: fernwerk user role, fernwerk user passwd")
 		case fleet.CodeOf(err) != fleet.NotFound:
 			return err
 		}
@@ -100,7 +100,7 @@ func (a *Account) be(tx *store.Tx, role methods.Role, groups []string) error {
 	}
 	for _, id := range groups {
 		if _, err := tx.Get(fleet.Groups, fleet.Row{"type": fleet.HostGroup, "id": id}); err != nil {
-			return fleet.WithHint(err, "see the host groups with: fernwerk rpc group_getIdents")
+			return fleet.WithHint(err, "list all with: fernwerk group list")
 		}
 	}
 	a.Role, a.Groups = string(role), groups

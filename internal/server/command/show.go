@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/server/config"
@@ -57,6 +59,28 @@ func show(w io.Writer, cfg config.Config) error {
 	}
 	if cfg.Drain > 0 {
 		fmt.Fprintf(w, "drain = %d\n", cfg.Drain)
+	}
+	if cfg.AllowSimulation {
+		fmt.Fprintln(w, "allow_simulation = true")
+	}
+	return showHostControl(w, cfg.HostControl)
+}
+
+func showHostControl(w io.Writer, h config.HostControl) error {
+	if h.Trust != "" || h.Port != 0 {
+		fmt.Fprintln(w, "\n[host_control]")
+	}
+	if h.Trust != "" {
+		fmt.Fprintf(w, "trust = %q\n", h.Trust)
+	}
+	if h.Port != 0 {
+		fmt.Fprintf(w, "port = %d\n", h.Port)
+	}
+	if len(h.Broadcast) > 0 {
+		fmt.Fprintln(w, "\n[host_control.broadcast]")
+	}
+	for _, network := range slices.Sorted(maps.Keys(h.Broadcast)) {
+		fmt.Fprintf(w, "%q = [\"%s\"]\n", network, strings.Join(h.Broadcast[network], `", "`))
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func (d *Depot) look(ctx context.Context, product, from string) (*offered, error
 		return nil, err
 	}
 	if len(hosts) != 1 || hosts[0].Type == fleet.OpsiClient || from == d.DepotID {
-		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "there is no other depot %.300q", from), "see: fernwerk depot list")
+		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "there is no other depot %.300q", from), "list all with: fernwerk depot list")
 	}
 	o := &offered{host: hosts[0]}
 	rows, err := depots.Rows[fleet.ProductOnDepot](ctx, book, fleet.ProductsOnDepots, fleet.Filter{"depotId": from, "productId": product})

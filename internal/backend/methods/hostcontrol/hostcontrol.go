@@ -270,7 +270,7 @@ func start(c *methods.Call, wantsHosts bool) (any, error) {
 	}
 	return each(c.Context, hosts, askTime, func(ctx context.Context, host fleet.Row) (any, error) {
 		if host.Str("hardwareAddress") == "" {
-			return nil, fleet.Errorf(fleet.NotFound, "cannot wake %s: its hardware address is not known", host.Str("id"))
+			return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot wake %s: its hardware address is not known", host.Str("id")), "note it with: fernwerk host change %s --mac aa:bb:cc:dd:ee:ff", host.Str("id"))
 		}
 		return "sent", reach.Wake(ctx, host)
 	}), nil
