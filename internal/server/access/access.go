@@ -13,9 +13,9 @@
 // stored credential, since when and how long. No server keeps it, so a herd of
 // logins writes nothing, a restart ends nobody's session, and every server with
 // the same key ([Access.SealWith]) accepts it. It lives 120 seconds beyond its
-// last use, or what the client asked for; with that the token is made anew. A
-// session is good only while the stored credential is the one that it began
-// with, so that changing a password or a host key, or deleting the host, ends it
+// last use, or what the client asked for when it began; with use the token is
+// made anew. A session is good only while the stored credential is the one that
+// it began with, so that changing a password or a host key, or deleting the host, ends it
 // at once, everywhere. What is ended before (a logout, an administrator) is a
 // row until the token would have ended by itself; see [Ended]. A password is
 // checked for a session, not for every request: checking is made to be slow.
@@ -163,7 +163,7 @@ func (a *Access) resume(w http.ResponseWriter, r *http.Request, header string) (
 		}
 		if good {
 			a.resumed.Add(1)
-			a.prolong(w, r, s)
+			a.prolong(w, s)
 			return p, true, nil
 		}
 	}
