@@ -27,6 +27,9 @@ const (
 	tokenPurpose    = "fernwerk session 1"
 	maxCookies      = 8 // of our name in one request; more are noise
 	sessionIDLength = 16
+	// clocksDiffer is how far the clocks of two servers may be apart. A token from
+	// further ahead is of a clock that was wrong, and would live until it is right.
+	clocksDiffer = 5 * time.Minute
 )
 
 // session is a principal who was checked, as its token says. The token is the
@@ -109,7 +112,7 @@ func (k sealer) open(token string, now time.Time) (*session, bool) {
 		return nil, false
 	}
 	s.role, s.actor = methods.Role(take(role)), string(b)
-	return s, now.Before(s.until())
+	return s, now.Before(s.until()) && s.issued.Before(now.Add(clocksDiffer+time.Second))
 }
 
 // begin makes the session of a principal.

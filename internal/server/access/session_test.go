@@ -369,3 +369,21 @@ func TestLogout_EndsEveryTokenOfTheSession(t *testing.T) {
 		}
 	}
 }
+
+// A token that was sealed while a server's clock was far ahead does not live
+// until the time it says.
+func TestSession_OfAClockThatWasAhead(t *testing.T) {
+	d := newDoor(t)
+	right := d.time
+	d.time = right.Add(clocksDiffer)
+	little := d.cookie("admin", "secret")
+	d.time = right.AddDate(4, 0, 0)
+	far := d.cookie("admin", "secret")
+	d.time = right
+	if !d.good(little) {
+		t.Error("the clocks of two servers differ a little")
+	}
+	if d.good(far) {
+		t.Error("a session of four years hence counts")
+	}
+}
