@@ -115,8 +115,9 @@ func (a *Access) Count() (begun, resumed, ended int64) {
 
 // principal is somebody known, with the credential that proved it.
 type principal struct {
-	actor methods.Actor
-	proof [sha256.Size]byte // of the stored credential
+	actor  methods.Actor
+	groups []string          // that a person is bound to
+	proof  [sha256.Size]byte // of the stored credential
 }
 
 // Authenticate says who sends a request. It sets the session cookie, and the
@@ -202,7 +203,7 @@ func hostPrincipal(r fleet.Row) principal {
 	if r.Str("type") != fleet.OpsiClient {
 		role = methods.Depot
 	}
-	return principal{methods.Actor{Role: role, ID: r.Str("id")}, sha256.Sum256([]byte(r.Str("opsiHostKey")))}
+	return principal{methods.Actor{Role: role, ID: r.Str("id")}, nil, sha256.Sum256([]byte(r.Str("opsiHostKey")))}
 }
 
 // login checks the credentials of a request.

@@ -65,6 +65,8 @@ type Config struct {
 	// Proof is the digest of an actor's stored credential as it is now, and is
 	// NotFound for one that is gone.
 	Proof func(context.Context, methods.Actor) ([sha256.Size]byte, error)
+	// Bound tells whether an actor sees a part of the fleet only.
+	Bound func(context.Context, methods.Actor) (bool, error)
 	Log   *slog.Logger
 	Now   func() time.Time
 }
