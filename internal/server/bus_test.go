@@ -261,6 +261,38 @@ func TestBus_Refuses(t *testing.T) {
 	}
 }
 
+// Events are of the whole fleet, and those of people the administrators': who is
+// bound to groups hears none, and who becomes bound does not stay.
+func TestBus_EventsAreForWhoSeesThem(t *testing.T) {
+	r, admin, _ := twoHosts(t)
+	call(t, admin, "group_createHostGroup", "branch")
+	call(t, admin, "account_create", "bound", "operator", []any{"branch"}, password)
+	call(t, admin, "account_create", "reader", "reader", []any{}, password)
+	c := r.bus(t, "bound", password, "")
+	for _, channel := range []string{"event:host_connected", "event:productOnClient_updated", "event:user_connected"} {
+		if got := c.subscribe("add", channel); got["error"] == nil || len(got["subscribed_channels"].([]any)) != 2 {
+			t.Errorf("who is bound hears %s: %v", channel, got)
+		}
+	}
+	c = r.bus(t, "reader", password, "")
+	for _, channel := range []string{"event:user_connected", "event:user_created"} {
+		if got := c.subscribe("add", channel); got["error"] == nil {
+			t.Errorf("a reader hears %s: %v", channel, got)
+		}
+	}
+	if got := c.subscribe("add", "event:host_connected"); got["error"] != nil {
+		t.Errorf("a reader of the whole fleet: %v", got)
+	}
+	call(t, admin, "account_setRole", "reader", "reader", []any{"branch"})
+	c.send(map[string]any{"type": "jsonrpc_request", "channel": "service:config:jsonrpc", "rpc_id": "1", "method": "getDomain", "params": []any{}})
+	if code := c.closed(); code != websocket.StatusPolicyViolation {
+		t.Errorf("who is bound now stays: closed with %v", code)
+	}
+	if got := r.bus(t, "admin", password, "").subscribe("add", "event:user_connected"); got["error"] != nil {
+		t.Errorf("an administrator: %v", got)
+	}
+}
+
 // A hostile host sends what nobody can read, more than anybody can, and reads
 // nothing. The other one is answered meanwhile.
 func TestBus_HostileHostHurtsItselfOnly(t *testing.T) {
@@ -322,10 +354,14 @@ func TestBus_HostileHostHurtsItselfOnly(t *testing.T) {
 	t.Run("too many connections", func(t *testing.T) {
 		var all []*frames
 		for range 6 {
-			all = append(all, r.bus(t, evil, evilKey, ""))
+			c := r.bus(t, evil, evilKey, "")
+			c.subscribe("remove", "@") // it counts all the same
+			all = append(all, c)
 		}
-		if code := all[0].closed(); code != websocket.StatusPolicyViolation {
-			t.Errorf("the oldest was closed with %v", code)
+		for i, c := range all[:2] {
+			if code := c.closed(); code != websocket.StatusPolicyViolation {
+				t.Errorf("the oldest but %d was closed with %v", i, code)
+			}
 		}
 		alive()
 	})

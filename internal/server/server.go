@@ -160,7 +160,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Authority: authority.PEM(),
 		Depot:     files, Certificates: authority,
 	}
-	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Actor: httpapi.Actor, Proof: accounts.Proof, Log: s.cfg.Log, Now: s.cfg.Now})
+	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.PEM())
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)

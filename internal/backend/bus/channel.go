@@ -36,12 +36,13 @@ const (
 	Hosts         Kind = "hosts"         // host: of another
 	Users         Kind = "users"         // user: of another
 	Events        Kind = "events"        // what happens to the fleet
+	People        Kind = "people"        // what happens to accounts
 	NoChannelKind Kind = "no channel"    // anything else
 )
 
 // Kinds lists all kinds.
 func Kinds() []Kind {
-	return []Kind{Services, Own, OwnSession, FreeSession, OtherSession, Hosts, Users, Events, NoChannelKind}
+	return []Kind{Services, Own, OwnSession, FreeSession, OtherSession, Hosts, Users, Events, People, NoChannelKind}
 }
 
 // Own returns an actor's own channel.
@@ -72,6 +73,9 @@ func KindOf(a methods.Actor, channel string, session func(channel string) Kind) 
 		return Users
 	}
 	if rest, is = strings.CutPrefix(channel, EventPrefix); is && eventName(rest) {
+		if strings.HasPrefix(rest, "user_") {
+			return People
+		}
 		return Events
 	}
 	return NoChannelKind
@@ -105,6 +109,7 @@ var rules = []rule{
 	{kind: FreeSession, send: nil, subscribe: all},
 	{kind: Hosts, send: admins, subscribe: nil},
 	{kind: Events, send: nil, subscribe: watchers},
+	{kind: People, send: nil, subscribe: admins},
 }
 
 // MaySend tells whether a role may send to a kind of channel.

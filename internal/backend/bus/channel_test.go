@@ -39,6 +39,7 @@ other session  -- -- -- -- -- --
 hosts          s- -- -- -- -- --
 users          -- -- -- -- -- --
 events         -l -l -l -l -- --
+people         -l -- -- -- -- --
 no channel     -- -- -- -- -- --
 `
 	_, want, _ = strings.Cut(strings.TrimPrefix(want, "\n"), "\n")
@@ -82,6 +83,8 @@ func TestKindOf(t *testing.T) {
 		{anna, "session:{" + uuid.NewString() + "}", NoChannelKind},
 		{anna, "event:host_connected", Events},
 		{anna, "event:productOnClient_updated", Events},
+		{anna, "event:user_created", People},
+		{anna, "event:user_connected", People},
 		{anna, "event:*", NoChannelKind},
 		{anna, "event:", NoChannelKind},
 		{anna, "", NoChannelKind},

@@ -1,6 +1,7 @@
 package methods
 
 import (
+	"cmp"
 	"errors"
 	"iter"
 	"slices"
@@ -376,6 +377,11 @@ func deleteByIdent(c *Call) (any, error) {
 		return nil, fleet.Errorf(fleet.Denied, "cannot call %s: host %s may only delete what is its own: %s must name it", c.Method.Name, c.Actor.ID, of)
 	}
 	return nil, c.Update(func(tx *store.Tx) error {
+		if of := hostOf(c.Method.Class); of != "" { // nor of somebody bound to groups
+			if err := c.AboutIn(tx, hostsIn(f[of])...); err != nil {
+				return err
+			}
+		}
 		rows, err := tx.Select(c.Method.Class, f)
 		if err != nil {
 			return err
@@ -390,6 +396,20 @@ func deleteByIdent(c *Call) (any, error) {
 		}
 		return nil
 	})
+}
+
+// hostsIn are the hosts that a part of a filter names; what names no host by its
+// whole name stays what it is, and is none.
+func hostsIn(v any) (ids []string) {
+	list, isList := v.([]any)
+	if !isList {
+		list = []any{v}
+	}
+	for _, e := range list {
+		id, _ := e.(string)
+		ids = append(ids, strings.ToLower(cmp.Or(id, "*")))
+	}
+	return ids
 }
 
 func identity(class *fleet.Class, r fleet.Row) fleet.Row {

@@ -1,6 +1,7 @@
 package methods_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -133,6 +134,24 @@ func TestBound_LearnsNothingByWriting(t *testing.T) {
 		if _, err := b.b.Call(t.Context(), bound, "licenseOnClient_createObjects", methods.Pos(r)); fleet.CodeOf(err) != fleet.Denied {
 			t.Errorf("%v: %v", r, err)
 		}
+	}
+}
+
+// Nor by deleting: what is asked for of others is refused alike whether it is
+// there or not, and no pattern tells a name.
+func TestBound_LearnsNothingByDeleting(t *testing.T) {
+	b := newBench(t)
+	for _, args := range [][]any{{"*", others}, {"not.there", others}, {"*", "*"}, {"*", []any{own, others}}, {"*"}} {
+		_, err := b.b.Call(t.Context(), bound, "configState_delete", methods.Pos(args...))
+		if fleet.CodeOf(err) != fleet.Denied || strings.Contains(err.Error(), others) && !strings.Contains(fmt.Sprint(args...), others) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	if _, err := b.b.Call(t.Context(), bound, "host_delete", methods.Pos("*")); fleet.CodeOf(err) != fleet.Denied || strings.Contains(err.Error(), others) {
+		t.Errorf("all hosts: %v", err)
+	}
+	if _, err := b.b.Call(t.Context(), bound, "configState_delete", methods.Pos("*", strings.ToUpper(own))); err != nil {
+		t.Errorf("all values of his host: %v", err)
 	}
 }
 

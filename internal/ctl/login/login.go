@@ -86,6 +86,7 @@ func (t command) login(ctx context.Context, server, fingerprint string) error {
 // enter logs in, and asks for a one-time code where the account wants one. What
 // is kept of such an account is a session: its password alone opens nothing.
 func (t command) enter(ctx context.Context, a session.Account) (*session.Connection, error) {
+	a.ToKeep = true // the code may stand in the password
 	conn, err := t.Source.Open(a)
 	if err != nil {
 		return nil, err

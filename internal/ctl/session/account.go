@@ -25,6 +25,7 @@ type Account struct {
 
 	HasPassword bool   `json:"-"`
 	Code        string `json:"-"` // one-time
+	ToKeep      bool   `json:"-"` // the session that begins may be kept
 }
 
 // maxSecret bounds a password file, in bytes.

@@ -65,7 +65,7 @@ func (s *Source) Open(a Account) (*Connection, error) {
 	if a.Session != "" && !a.HasPassword {
 		options.User, options.Session = "", a.Session
 	}
-	if a.Session != "" || a.Code != "" {
+	if a.ToKeep {
 		options.Header.Set(lifetimeHeader, restTime)
 	}
 	if a.Code != "" {

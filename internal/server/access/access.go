@@ -13,9 +13,9 @@
 // stored credential, since when and how long. No server keeps it, so a herd of
 // logins writes nothing, a restart ends nobody's session, and every server with
 // the same key ([Access.SealWith]) accepts it. It lives 120 seconds beyond its
-// last use, or what the client asked for; with that the token is made anew. A
-// session is good only while the stored credential is the one that it began
-// with, so that changing a password or a host key, or deleting the host, ends it
+// last use, or what the client asked for when it began; with use the token is
+// made anew. A session is good only while the stored credential is the one that
+// it began with, so that changing a password or a host key, or deleting the host, ends it
 // at once, everywhere. What is ended before (a logout, an administrator) is a
 // row until the token would have ended by itself; see [Ended]. A password is
 // checked for a session, not for every request: checking is made to be slow.
@@ -115,8 +115,9 @@ func (a *Access) Count() (begun, resumed, ended int64) {
 
 // principal is somebody known, with the credential that proved it.
 type principal struct {
-	actor methods.Actor
-	proof [sha256.Size]byte // of the stored credential
+	actor  methods.Actor
+	groups []string          // that a person is bound to
+	proof  [sha256.Size]byte // of the stored credential
 }
 
 // Authenticate says who sends a request. It sets the session cookie, and the
@@ -163,7 +164,7 @@ func (a *Access) resume(w http.ResponseWriter, r *http.Request, header string) (
 		}
 		if good {
 			a.resumed.Add(1)
-			a.prolong(w, r, s)
+			a.prolong(w, s)
 			return p, true, nil
 		}
 	}
@@ -202,7 +203,7 @@ func hostPrincipal(r fleet.Row) principal {
 	if r.Str("type") != fleet.OpsiClient {
 		role = methods.Depot
 	}
-	return principal{methods.Actor{Role: role, ID: r.Str("id")}, sha256.Sum256([]byte(r.Str("opsiHostKey")))}
+	return principal{methods.Actor{Role: role, ID: r.Str("id")}, nil, sha256.Sum256([]byte(r.Str("opsiHostKey")))}
 }
 
 // login checks the credentials of a request.

@@ -33,7 +33,7 @@ type Account struct {
 var Accounts = fleet.LocalClass[Account]("account")
 
 func (a Account) principal() principal {
-	return principal{methods.Actor{Role: methods.Role(a.Role), ID: a.Name}, sha256.Sum256([]byte(a.Password + "\x00" + a.Secret))}
+	return principal{methods.Actor{Role: methods.Role(a.Role), ID: a.Name}, a.Groups, sha256.Sum256([]byte(a.Password + "\x00" + a.Secret))}
 }
 
 // account finds an account, or is NotFound.

@@ -27,6 +27,9 @@ const (
 	tokenPurpose    = "fernwerk session 1"
 	maxCookies      = 8 // of our name in one request; more are noise
 	sessionIDLength = 16
+	// clocksDiffer is how far the clocks of two servers may be apart. A token from
+	// further ahead is of a clock that was wrong, and would live until it is right.
+	clocksDiffer = 5 * time.Minute
 )
 
 // session is a principal who was checked, as its token says. The token is the
@@ -109,41 +112,39 @@ func (k sealer) open(token string, now time.Time) (*session, bool) {
 		return nil, false
 	}
 	s.role, s.actor = methods.Role(take(role)), string(b)
-	return s, now.Before(s.until())
+	return s, now.Before(s.until()) && s.issued.Before(now.Add(clocksDiffer+time.Second))
 }
 
 // begin makes the session of a principal.
 func (a *Access) begin(w http.ResponseWriter, r *http.Request, p principal, header string) {
 	now := a.now().Truncate(time.Second)
-	s := &session{proof: p.proof, header: headerSum(header), begun: now, issued: now, life: asked(r, sessionLife), role: p.actor.Role, actor: p.actor.ID}
+	s := &session{proof: p.proof, header: headerSum(header), begun: now, issued: now, life: asked(r), role: p.actor.Role, actor: p.actor.ID}
 	rand.Read(s.id[:])
 	a.begun.Add(1)
 	a.show(w, s)
 }
 
-// prolong makes the token anew when it is time, or when the client asks for
-// another life.
-func (a *Access) prolong(w http.ResponseWriter, r *http.Request, s *session) {
-	now := a.now().Truncate(time.Second)
-	life := asked(r, s.life)
-	if life == s.life && now.Sub(s.issued) < s.renewal() {
-		return
+// prolong makes the token anew when it is time. Its life stays what it was when
+// the session began: by that a logout knows when the last token of the session
+// ends, also one that somebody else has.
+func (a *Access) prolong(w http.ResponseWriter, s *session) {
+	if now := a.now().Truncate(time.Second); now.Sub(s.issued) >= s.renewal() {
+		s.issued = now
+		a.show(w, s)
 	}
-	s.issued, s.life = now, life
-	a.show(w, s)
 }
 
 func (a *Access) show(w http.ResponseWriter, s *session) {
 	http.SetCookie(w, cookie(a.sealer.seal(s), int(s.life.Seconds())))
 }
 
-// asked is the life that a client wants, or else.
-func asked(r *http.Request, without time.Duration) time.Duration {
+// asked is the life that a client wants, or else the usual one.
+func asked(r *http.Request) time.Duration {
 	n, err := strconv.ParseUint(strings.TrimSpace(r.Header.Get(lifetimeHeader)), 10, 31)
 	if wanted := time.Duration(n) * time.Second; err == nil && wanted >= time.Second && wanted <= longestLife {
 		return wanted
 	}
-	return without
+	return sessionLife
 }
 
 func headerSum(header string) [16]byte {

@@ -341,3 +341,49 @@ func BenchmarkToken(b *testing.B) {
 		}
 	}
 }
+
+// Whoever has a copy of a session cannot make it outlive the end of it: not by
+// asking for a longer life before the logout.
+func TestLogout_EndsEveryTokenOfTheSession(t *testing.T) {
+	d := newDoor(t)
+	cookie := d.cookie("admin", "secret")
+	r := httptest.NewRequest(http.MethodPost, "/rpc", nil)
+	r.Header.Set("Cookie", cookie)
+	r.Header.Set(lifetimeHeader, "86400")
+	w := httptest.NewRecorder()
+	if _, err := d.Authenticate(w, r); err != nil {
+		t.Fatal(err)
+	}
+	copied := newCookie(w.Header())
+	if copied == "" {
+		copied = cookie
+	}
+	d.logout(cookie)
+	for range 24 {
+		d.time = d.time.Add(time.Hour)
+		if err := d.tidyEnded(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if d.good(copied) {
+			t.Fatalf("a token of the session is good again at %v", d.time)
+		}
+	}
+}
+
+// A token that was sealed while a server's clock was far ahead does not live
+// until the time it says.
+func TestSession_OfAClockThatWasAhead(t *testing.T) {
+	d := newDoor(t)
+	right := d.time
+	d.time = right.Add(clocksDiffer)
+	little := d.cookie("admin", "secret")
+	d.time = right.AddDate(4, 0, 0)
+	far := d.cookie("admin", "secret")
+	d.time = right
+	if !d.good(little) {
+		t.Error("the clocks of two servers differ a little")
+	}
+	if d.good(far) {
+		t.Error("a session of four years hence counts")
+	}
+}

@@ -30,6 +30,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -65,6 +66,8 @@ type Config struct {
 	// Proof is the digest of an actor's stored credential as it is now, and is
 	// NotFound for one that is gone.
 	Proof func(context.Context, methods.Actor) ([sha256.Size]byte, error)
+	// Bound tells whether an actor sees a part of the fleet only.
+	Bound func(context.Context, methods.Actor) (bool, error)
 	Log   *slog.Logger
 	Now   func() time.Time
 }
@@ -85,7 +88,7 @@ type Bus struct {
 	closing   bool
 	all       map[*connection]bool
 	byChannel map[string][]*connection // newest last
-	byActor   map[string]int           // own channel -> connections
+	byActor   map[string][]*connection // by own channel, whatever they listen to; newest last
 	changed   map[string]bool          // hosts whose connection row is not as it is
 	listeners int                      // subscriptions to events
 	asked     map[string]*question     // by rpc_id, id or parcel
@@ -97,7 +100,7 @@ func New(cfg Config) *Bus {
 	return &Bus{
 		cfg: cfg, replica: uuid.NewString(), session: bus.SessionPrefix + uuid.NewString(),
 		large: semaphore.NewWeighted(largeOnes), dirty: make(chan struct{}, 1), feed: feed{at: -1},
-		all: map[*connection]bool{}, byChannel: map[string][]*connection{}, byActor: map[string]int{},
+		all: map[*connection]bool{}, byChannel: map[string][]*connection{}, byActor: map[string][]*connection{},
 		changed: map[string]bool{}, asked: map[string]*question{},
 	}
 }
@@ -150,12 +153,10 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.channels = []string{c.own, c.session}
 	c.heard.Store(b.cfg.Now().Unix())
 	c.life, c.end = context.WithCancel(context.Background())
-	if old, ok := b.room(c); !ok {
+	if !b.room() {
 		w.Header().Set("Retry-After", strconv.Itoa(int(later().Seconds())))
 		http.Error(w, "the bus takes nobody now", http.StatusServiceUnavailable)
 		return
-	} else if old != nil {
-		b.working.Go(func() { old.drop(websocket.StatusPolicyViolation, "you connected too often") })
 	}
 	c.ws, err = websocket.Accept(w, r, &websocket.AcceptOptions{OnPingReceived: c.sign, OnPongReceived: func(ctx context.Context, p []byte) { c.sign(ctx, p) }})
 	if err != nil {
@@ -179,23 +180,29 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.send(bus.New(bus.SubscriptionEvent, c.session, map[string]any{"subscribed_channels": texts(c.channels)}, b.cfg.Now()))
 }
 
-// room says whether there is room for one more, and books its goroutine. Of one
-// caller's too many connections the oldest is to go.
-func (b *Bus) room(c *connection) (old *connection, ok bool) {
+// room says whether there is room for one more, and books its goroutine.
+func (b *Bus) room() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closing || len(b.all) >= maxConnections {
-		return nil, false
-	}
-	most := maxOfPerson
-	if c.actor.Role == methods.Host {
-		most = maxOfHost
-	}
-	if own := b.byChannel[c.own]; b.byActor[c.own] >= most && len(own) > 0 {
-		old = own[0]
+		return false
 	}
 	b.working.Add(1)
-	return old, true
+	return true
+}
+
+// thin sends the oldest of one caller's too many connections away. Those that go
+// already do not count: a caller may take his time to leave. The lock is held.
+func (b *Bus) thin(own []*connection) {
+	live := slices.DeleteFunc(slices.Clone(own), (*connection).isGone)
+	most := maxOfPerson
+	if own[0].actor.Role == methods.Host {
+		most = maxOfHost
+	}
+	for _, old := range live[:max(0, len(live)-most)] {
+		old.stop()
+		b.working.Go(func() { old.drop(websocket.StatusPolicyViolation, "you connected too often") })
+	}
 }
 
 // join makes a connection known. It refuses while the bus closes.
@@ -209,10 +216,11 @@ func (b *Bus) join(c *connection) bool {
 	for _, ch := range c.channels {
 		b.byChannel[ch] = append(b.byChannel[ch], c)
 	}
-	b.byActor[c.own]++
-	if b.byActor[c.own] == 1 {
+	b.byActor[c.own] = append(b.byActor[c.own], c)
+	if len(b.byActor[c.own]) == 1 {
 		b.presence(c, "connected")
 	}
+	b.thin(b.byActor[c.own])
 	return true
 }
 
@@ -225,7 +233,8 @@ func (b *Bus) leave(c *connection) {
 	}
 	delete(b.all, c)
 	b.unsubscribe(c, c.channels)
-	if b.byActor[c.own]--; b.byActor[c.own] == 0 {
+	b.byActor[c.own] = slices.DeleteFunc(slices.Clone(b.byActor[c.own]), func(o *connection) bool { return o == c })
+	if len(b.byActor[c.own]) == 0 {
 		delete(b.byActor, c.own)
 		b.presence(c, "disconnected")
 	}

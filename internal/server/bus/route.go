@@ -104,8 +104,18 @@ func (c *connection) changeChannels(ctx context.Context, m bus.Message) error {
 			return fleet.Errorf(fleet.Denied, "Access to channel %q denied", names[i])
 		}
 	}
-	if slices.ContainsFunc(names, isEvent) { // the journal is read from before the answer on
-		// Held until we are among the listeners: else the telling ends for want of any.
+	if slices.ContainsFunc(names, isEvent) {
+		// Events are of the whole fleet. Who is bound to groups later has another
+		// proof, and loses the connection.
+		bound, err := c.bus.cfg.Bound(ctx, c.actor)
+		if err != nil {
+			return err
+		}
+		if bound && operation != "remove" {
+			return fleet.Errorf(fleet.Denied, "Access to events denied: %s %s is bound to host groups", c.actor.Role, c.actor.ID)
+		}
+		// The journal is read from before the answer on. Held until we are among the
+		// listeners: else the telling ends for want of any.
 		c.bus.feed.mu.Lock()
 		defer c.bus.feed.mu.Unlock()
 		if err := c.bus.begin(ctx); err != nil {

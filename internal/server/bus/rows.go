@@ -187,7 +187,7 @@ func (b *Bus) writeConnections(ctx context.Context) error {
 			if len(here) == rowsAtOnce {
 				break
 			}
-			here[host] = b.byActor[bus.HostPrefix+host] > 0
+			here[host] = len(b.byActor[bus.HostPrefix+host]) > 0
 			delete(b.changed, host)
 		}
 		b.mu.Unlock()

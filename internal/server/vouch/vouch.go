@@ -11,7 +11,8 @@
 //   - while the config server is away, a host that it has vouched for stays known
 //     for a day, so that a branch goes on working. People are not: what they do
 //     here is not reading. For half a minute after a question without an answer
-//     such hosts cost none: a line that is cut answers nothing, not even no.
+//     such hosts cost none: a line that is cut answers nothing, not even no;
+//   - a host's one-time password is not remembered at all: it counts once.
 //
 // All is in memory: after a restart everybody is asked for anew. The config
 // server is told not to take the depot's address for the host's.
@@ -62,8 +63,11 @@ const (
 // own id and key.
 var (
 	credentials = []string{"Authorization", "X-Opsi-Mfa-Otp"}
-	learns      = []string{"X-Opsi-New-Host-Id", "X-Opsi-New-Host-Key"}
+	learns      = []string{"X-Opsi-New-Host-Id", newHostKey}
 )
+
+// newHostKey comes with the answer to a one-time password.
+const newHostKey = "X-Opsi-New-Host-Key"
 
 // Voucher asks one config server.
 type Voucher struct {
@@ -83,6 +87,7 @@ type Voucher struct {
 type word struct {
 	actor  methods.Actor
 	cookie string // the config server's session, for the next question
+	once   bool   // the password is used up by now, and must not count again
 	asked  time.Time
 	used   time.Time
 }
@@ -118,7 +123,9 @@ func (v *Voucher) Authenticate(w http.ResponseWriter, r *http.Request) (methods.
 	switch {
 	case err == nil:
 		said.asked, said.used = now, now
-		v.remember(key, said)
+		if !said.once {
+			v.remember(key, said)
+		}
 		return at(said.actor, r), nil
 	case fleet.CodeOf(err) != fleet.Unavailable:
 		v.forget(key)
@@ -261,6 +268,7 @@ func (v *Voucher) ask(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	default:
 		return said, fleet.Errorf(fleet.Denied, "cannot let %.100q in: its role is %.100q", answer.Result.ID, role)
 	}
+	said.once = resp.Header.Get(newHostKey) != ""
 	var pairs []string
 	for _, c := range resp.Cookies() {
 		pairs = append(pairs, c.Name+"="+c.Value)

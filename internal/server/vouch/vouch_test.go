@@ -124,6 +124,14 @@ func TestAuthenticate_Others(t *testing.T) {
 	if s.wants(t, "one-time password", err, "", 1); header.Get("X-Opsi-New-Host-Key") != "the key" {
 		t.Errorf("its key is not passed on: %v", header)
 	}
+	if len(s.voucher.known) != 0 {
+		t.Error("a one-time password is remembered")
+	}
+	s.deleted = "once.example.org" // to the config server the password is used up
+	if _, _, err = s.login("once.example.org", "right"); fleet.CodeOf(err) != fleet.Unauthenticated {
+		t.Errorf("a one-time password is good twice: %v", err)
+	}
+	s.asked = 1
 	_, _, err = s.login("odd", "right")
 	s.wants(t, "a role that nobody has", err, fleet.Denied, 2)
 	_, _, err = s.login("mute", "right")
