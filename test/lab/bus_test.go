@@ -30,6 +30,7 @@ func reached(t *testing.T, l *lab.Lab, pc *lab.Host) {
 func TestPush_ReachesAnAgentOverTheSlowLine(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
+	l.StayConnected(true)
 	l.Package("tool", "1", lab.Setup("true"))
 	line := l.Line(slowline.Line{Rate: 250_000, RTT: 40 * time.Millisecond})
 	pc := l.Host("pc1", lab.Through(line), lab.Conf(permanent))

@@ -53,6 +53,7 @@ func New(t *testing.T) *Lab {
 	t.Cleanup(l.Server.Stop)
 	l.admin = l.Server.client(admin, password)
 	t.Cleanup(func() { l.admin.Logout(context.Background()) })
+	l.StayConnected(false)
 	return l
 }
 
@@ -79,6 +80,14 @@ func (l *Lab) Call(method string, args ...any) any {
 		l.t.Fatalf("%s: %v", method, err)
 	}
 	return v
+}
+
+// StayConnected says whether hosts that are made from now on keep a connection
+// to the message bus. They do not where nobody says so: what they send would
+// stand among what is counted.
+func (l *Lab) StayConnected(wanted bool) {
+	l.t.Helper()
+	l.Call("config_updateObject", map[string]any{"type": fleet.BoolConfig, "id": "opsiclientd.config_service.permanent_connection", "defaultValues": []any{wanted}})
 }
 
 // Rows calls a method that answers with objects.
