@@ -39,6 +39,8 @@ func (r *running) bus(t *testing.T, user, password, query string) *frames {
 	if err != nil {
 		t.Fatalf("cannot connect %s: %v (%v)", user, err, resp)
 	}
+	// The server knows the connection when it has said so, not when it has opened.
+	c.seen = append(c.seen, c.await(map[string]any{"type": "channel_subscription_event"}))
 	return c
 }
 
