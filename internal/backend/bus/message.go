@@ -83,9 +83,6 @@ func (m Message) Refusal(err error, now time.Time) Message {
 	return m.Answer(GeneralError, map[string]any{"error": map[string]any{"code": int64(0), "message": text, "details": nil}}, now)
 }
 
-// Expired tells whether a message is too old to count.
-func (m Message) Expired(now time.Time) bool { return m.Expires != 0 && now.UnixMilli() > m.Expires }
-
 // Text is a field of the type that holds text, or "".
 func (m Message) Text(name string) string { s, _ := m.Body[name].(string); return s }
 
