@@ -47,7 +47,7 @@ func (r *Runner) told(ctx context.Context, a Attempt) (update.Report, error) {
 
 func (r *Runner) output(ctx context.Context, key string) (text string, err error) {
 	err = r.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		row, err := tx.ByKey(outputs, outputs.Key(fleet.Row{"key": key}))
+		row, err := tx.ByKey(outputs, outputs.Key(fleet.Row{"attempt": key}))
 		text = row.Str("text")
 		return err
 	})

@@ -17,7 +17,7 @@ import (
 type Attempt struct {
 	Number      string `col:"number,ident"`
 	N           int64  `col:"n,ident"` // from 1; 0 notes that the content changed
-	Key         string `col:"key"`
+	Key         string `col:"attempt"`
 	ID          string `col:"id"`
 	Digest      string `col:"digest"`
 	State       string `col:"state"`
@@ -37,7 +37,7 @@ type Attempt struct {
 
 // Output is what an attempt printed, apart from it because it may be large.
 type Output struct {
-	Key  string `col:"key,ident"`
+	Key  string `col:"attempt,ident"`
 	Text string `col:"text"`
 }
 

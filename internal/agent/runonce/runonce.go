@@ -68,6 +68,12 @@ type Server interface {
 	Report(ctx context.Context, r update.Report) error
 }
 
+// Store is agent.db; see [store.Store].
+type Store interface {
+	View(ctx context.Context, fn func(*store.Tx) error) error
+	Update(ctx context.Context, o store.Origin, fn func(*store.Tx) error) error
+}
+
 // Timing is when the server is asked.
 type Timing struct {
 	Interval time.Duration // 0: at the start only
@@ -76,7 +82,7 @@ type Timing struct {
 
 // Config is what a Runner needs.
 type Config struct {
-	Store    *store.Store
+	Store    Store
 	Dir      string // the private folder that scripts run in; it is emptied
 	HostID   string
 	Boot     string // changes with every boot
@@ -87,7 +93,7 @@ type Config struct {
 	// Alone runs fn while nothing else is installed.
 	Alone  func(ctx context.Context, fn func() error) error
 	Timing func(context.Context) (Timing, error)
-	// Tell is told that a reboot is wanted, in the transaction that says so.
+	// WantsReboot notes that a reboot is wanted, in the transaction that says so.
 	WantsReboot func(tx *store.Tx) error
 	Log         *slog.Logger
 }
