@@ -21,6 +21,8 @@ type Ports struct {
 	Certificates Certificates
 	// Trust holds what was signed about content.
 	Trust Trust
+	// Updates are the run-once updates that this server publishes.
+	Updates Updates
 	// Authority is the certificate of the server's certificate authority, PEM.
 	Authority []byte
 	// Info is what backend_info says.
