@@ -122,7 +122,7 @@ func newBench(t *testing.T) *bench {
 		Logs:     &logs{},
 		Reach:    away{},
 		Accounts: accounts,
-		Depot:    depot{}, Certificates: depot{},
+		Depot:    depot{}, Certificates: depot{}, Trust: signed{},
 		Authority: []byte("PEM"),
 		Info:      map[string]any{"version": "test"},
 	}

@@ -18,6 +18,8 @@ type Trust interface {
 	// MakeKeys makes online keys for the next root to name, and returns the public
 	// ones by role, in hexadecimal.
 	MakeKeys(ctx context.Context, by store.Origin) (map[string]string, error)
+	// Content is what a target with content holds.
+	Content(tx *store.Tx, sha256 string) ([]byte, error)
 	// Follow has the role depot follow the trees that depots have, within the
 	// transaction that changed them.
 	Follow(tx *store.Tx) error

@@ -62,6 +62,7 @@ func (s *Server) routes() []route {
 		{pattern: "/v1/depot/", access: known, body: maxChunks, handler: p.Chunks},
 		{pattern: "GET /v1/packages", access: known, body: none, handler: p.Packages},
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
+		{pattern: "GET /v1/trust/", access: known, body: none, handler: p.Trust},
 		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},
 		{pattern: "/depot", access: administrators, body: maxFind, handler: p.WebDAV}, // refuses to write; a host is told that it may not
 		{pattern: "/depot/", access: administrators, body: maxFind, handler: p.WebDAV},

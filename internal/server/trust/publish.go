@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -224,7 +223,7 @@ func (s *state) takeTargets(tx *store.Tx, data []byte) error {
 	}
 	wanted := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(list.Targets)) {
-		if !HasContent(name) {
+		if !trust.HasContent(name) {
 			continue
 		}
 		sum := list.Targets[name].SHA256
@@ -241,10 +240,6 @@ func (s *state) takeTargets(tx *store.Tx, data []byte) error {
 	}
 	return s.put(tx, trust.RoleTargets, list.Version, data)
 }
-
-// HasContent says whether the server has the bytes of a target. Those of products
-// are on depots.
-func HasContent(name string) bool { return !strings.HasPrefix(name, "product/") }
 
 // drop removes contents that the list does not name any more: what was withdrawn
 // is not given out.

@@ -134,11 +134,19 @@ func (s *state) dropOld(tx *store.Tx, role string, version int64) error {
 }
 
 func putContent(tx *store.Tx, data []byte) error {
-	if len(data) > MaxContent {
-		return fleet.Errorf(fleet.TooLarge, "cannot take a content of %d bytes: the most is %d", len(data), MaxContent)
+	if len(data) > trust.MaxContent {
+		return fleet.Errorf(fleet.TooLarge, "cannot take a content of %d bytes: the most is %d", len(data), trust.MaxContent)
 	}
 	sum := trust.TargetOf(data).SHA256
 	return tx.Put(contents, contents.Encode(content{hex.EncodeToString(sum[:]), base64.StdEncoding.EncodeToString(data)}))
+}
+
+// Content implements [methods.Trust].
+func (t *Trust) Content(tx *store.Tx, sum string) ([]byte, error) {
+	if !contentForm.MatchString(sum) {
+		return nil, fleet.Errorf(fleet.NotFound, "cannot find the content %.100q: it is no SHA-256", sum)
+	}
+	return getContent(tx, sum)
 }
 
 func getContent(tx *store.Tx, sum string) ([]byte, error) {

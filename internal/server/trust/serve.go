@@ -137,10 +137,7 @@ func (t *Trust) file(ctx context.Context, name string) (data []byte, err error) 
 }
 
 func (t *Trust) content(ctx context.Context, sum string) (data []byte, err error) {
-	if !contentForm.MatchString(sum) {
-		return nil, fleet.Errorf(fleet.NotFound, "cannot find the content %.100q: it is no SHA-256", sum)
-	}
-	err = t.Store.Look(ctx, func(tx *store.Tx) (err error) { data, err = getContent(tx, sum); return err })
+	err = t.Store.Look(ctx, func(tx *store.Tx) (err error) { data, err = t.Content(tx, sum); return err })
 	return data, err
 }
 

@@ -60,9 +60,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
 
-// MaxContent is the most bytes of one target's content.
-const MaxContent = 1 << 20
-
 // topic wakes the servers of one database when the documents have changed.
 const topic = "trust"
 

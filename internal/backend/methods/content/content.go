@@ -28,6 +28,11 @@ func Group() methods.Group {
 			Params: []methods.Param{{Name: "rootsFrom", Optional: true}},
 		},
 		{
+			Name: "trust_getContent", Roles: look, Do: content,
+			Doc:    "What a target with content holds, in base64.",
+			Params: []methods.Param{{Name: "sha256"}},
+		},
+		{
 			Name: "trust_publish", Roles: []methods.Role{}, Do: publish, Writes: true,
 			Doc:    "Takes roots and targets that were signed offline, and contents in base64; all or nothing. Returns the versions that count now.",
 			Params: []methods.Param{{Name: "roots", Optional: true}, {Name: "targets", Optional: true}, {Name: "contents", Optional: true}},
@@ -86,6 +91,20 @@ func list(texts []string) []any {
 		out[i] = s
 	}
 	return out
+}
+
+func content(c *methods.Call) (any, error) {
+	t, err := port(c)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := c.Text("sha256")
+	if err != nil {
+		return nil, err
+	}
+	var data []byte
+	err = c.View(func(tx *store.Tx) (err error) { data, err = t.Content(tx, sum); return err })
+	return base64.StdEncoding.EncodeToString(data), err
 }
 
 func publish(c *methods.Call) (any, error) {
