@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -64,7 +63,16 @@ func (i *Identities) verify(ctx context.Context, certs []*x509.Certificate, at t
 		return h, fleet.Errorf(fleet.Denied, "cannot let the certificate in: %w", err)
 	}
 	h.HostID = grant.HostID
-	return h, i.store.Look(ctx, func(tx *store.Tx) error {
+	err = i.known(ctx, h, leaf)
+	if fleet.CodeOf(err) == fleet.Denied && i.adopt(ctx, h, certs) == nil {
+		err = nil
+	}
+	return h, err
+}
+
+// known tells whether a certificate of ours counts, by our rows.
+func (i *Identities) known(ctx context.Context, h Holder, leaf *x509.Certificate) error {
+	return i.store.Look(ctx, func(tx *store.Tx) error {
 		row, err := Get(tx, h.HostID)
 		if err != nil {
 			return err
@@ -77,7 +85,7 @@ func (i *Identities) verify(ctx context.Context, certs []*x509.Certificate, at t
 		case h.KeyID != row.KeyID && h.KeyID != row.FormerID:
 			return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot go on as %s: the host has another key by now", h.HostID), "it joined again elsewhere, or this is an old copy of it: fernwerk-agent join --again TOKEN")
 		}
-		return i.authority.Good(tx, fmt.Sprintf("%x", leaf.SerialNumber))
+		return i.authority.Good(tx, serial(leaf))
 	})
 }
 

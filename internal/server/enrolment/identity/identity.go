@@ -40,6 +40,7 @@ type Row struct {
 	Token    string `col:"token"`    // id of the token by which it joined
 	Proof    string `col:"proof"`    // digest of what it proved itself with
 	Joined   int64  `col:"joined"`   // Unix seconds
+	Renewed  int64  `col:"renewed"`  // Unix seconds, of the last renewal
 	Revoked  string `col:"revoked"`  // why; "" if it is not
 	KeyOff   bool   `col:"keyOff"`   // the host key opens nothing
 	UUID     string `col:"uuid"`     // of the machine that joined
@@ -59,7 +60,7 @@ var (
 )
 
 // Classes are for [store.Open].
-func Classes() []*fleet.Class { return []*fleet.Class{Rows, Keys} }
+func Classes() []*fleet.Class { return []*fleet.Class{Rows, Keys, restoredClass} }
 
 // EndTopic wakes who keeps something open for hosts: an identity has ended.
 const EndTopic = "identities"
@@ -69,6 +70,7 @@ type Authority interface {
 	Issue(tx *store.Tx, key crypto.PublicKey, g enrol.Grant) (enrol.Certificate, error)
 	Revoke(tx *store.Tx, hostID, reason string) (int, error)
 	Good(tx *store.Tx, serial string) error
+	Adopt(tx *store.Tx, cert *x509.Certificate) error
 	Read(cert *x509.Certificate) (enrol.Grant, error)
 	Roots() []byte
 	ClientCAs() *x509.CertPool
@@ -124,7 +126,7 @@ func (i *Identities) Begin(tx *store.Tx, key crypto.PublicKey, row Row) (Row, er
 			return row, err
 		}
 	}
-	row.Joined, row.FormerID, row.Revoked, row.KeyOff = tx.Now().Unix(), "", "", before.KeyOff
+	row.Joined, row.KeyOff = tx.Now().Unix(), before.KeyOff
 	return row, i.certify(tx, key, &row)
 }
 
@@ -152,7 +154,7 @@ func (i *Identities) Renew(tx *store.Tx, key crypto.PublicKey, keyID, hostID, he
 	if owner != "" {
 		return row, fleet.Errorf(fleet.Conflict, "cannot certify the key for %s: it was used before", hostID)
 	}
-	row.FormerID, row.KeyID = held, keyID
+	row.FormerID, row.KeyID, row.Renewed = held, keyID, tx.Now().Unix()
 	return row, i.certify(tx, key, &row)
 }
 
@@ -216,6 +218,23 @@ func (i *Identities) KeyLogins(tx *store.Tx, hostID string, open bool) error {
 		return err
 	}
 	return tx.Note(fleet.Hosts.Name, hostID, "keyLogins", fleet.Row{"notes": map[bool]string{true: "on", false: "off"}[open]})
+}
+
+// renewAt is the part of its life after which a certificate is to be renewed.
+const renewAt = 2.0 / 3
+
+// Due tells whether a host's certificate is to be renewed: because it has none,
+// or another than the last, or a third of its life is left.
+func (i *Identities) Due(tx *store.Tx, hostID, held string) (bool, error) {
+	row, err := Get(tx, hostID)
+	if err != nil || row.Revoked != "" {
+		return false, err
+	}
+	if row.Serial == "" || row.Serial != held {
+		return true, nil
+	}
+	begun, ends := time.Unix(max(row.Joined, row.Renewed), 0), time.Unix(row.NotAfter, 0)
+	return tx.Now().Sub(begun) >= time.Duration(renewAt*float64(ends.Sub(begun))), nil
 }
 
 func revoked(hostID string) error {
