@@ -48,6 +48,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/bus"
+	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
@@ -128,6 +129,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	keeper, err := s.keepAuthority(ctx, st, m, authority)
+	if err != nil {
+		return nil, err
+	}
 	certificate, err := authority.ServerCertificate(s.cfg.CertificateNames(s.reach), s.cfg.Log)
 	if err != nil {
 		return nil, err
@@ -195,6 +200,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)
 	s.group.Add("replica", m.serve())
+	s.group.Add("authority", keeper)
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("audit", accounts.Audit())
@@ -363,7 +369,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, bus.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), bus.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {
