@@ -23,7 +23,7 @@ type HTTP struct {
 // Join answers POST /v1/join.
 func (h HTTP) Join(w http.ResponseWriter, r *http.Request) (any, int, error) {
 	var req enrol.JoinRequest
-	if err := body(r, &req); err != nil {
+	if err := Body(r, &req); err != nil {
 		return nil, 0, err
 	}
 	out, err := h.Enrolment.Join(r.Context(), req, store.Origin{Address: address(r), Request: w.Header().Get("X-Request-Id")})
@@ -37,7 +37,7 @@ func (h HTTP) Join(w http.ResponseWriter, r *http.Request) (any, int, error) {
 // yet gets its first one by its host key, which is all that it has.
 func (h HTTP) Renew(w http.ResponseWriter, r *http.Request) (any, int, error) {
 	var req enrol.Renewal
-	if err := body(r, &req); err != nil {
+	if err := Body(r, &req); err != nil {
 		return nil, 0, err
 	}
 	key, keyID, err := enrol.ParseRequest([]byte(req.CSR))
@@ -78,8 +78,8 @@ func (h HTTP) Renew(w http.ResponseWriter, r *http.Request) (any, int, error) {
 	return enrol.Renewed{Chain: row.Chain, Roots: string(h.cfg.Roots())}, http.StatusOK, nil
 }
 
-// body reads a request; the route bounds its size.
-func body(r *http.Request, into any) error {
+// Body reads a request; the route bounds its size.
+func Body(r *http.Request, into any) error {
 	var raw bytes.Buffer
 	if _, err := raw.ReadFrom(http.MaxBytesReader(nil, r.Body, enrol.MaxBody)); err != nil {
 		return fleet.Errorf(fleet.Invalid, "cannot read the request: %w", err)

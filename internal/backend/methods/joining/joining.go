@@ -190,7 +190,9 @@ func revoke(c *methods.Call) (any, error) {
 }
 
 func keyLogins(c *methods.Call) (any, error) {
-	return nil, one(c, "hostId", func(p methods.Enrolment, tx *store.Tx, id string) error { return p.KeyLogins(tx, id, c.Flag("open", true)) })
+	return nil, one(c, "hostId", func(p methods.Enrolment, tx *store.Tx, id string) error {
+		return p.KeyLogins(tx, id, c.Flag("open", true))
+	})
 }
 
 func keep(c *methods.Call) (any, error) {
