@@ -23,6 +23,8 @@ type Ports struct {
 	Trust Trust
 	// Updates are the run-once updates that this server publishes.
 	Updates Updates
+	// Enrolment lets machines join.
+	Enrolment Enrolment
 	// Authority is the certificate of the server's certificate authority, PEM.
 	Authority []byte
 	// Info is what backend_info says.
