@@ -117,6 +117,15 @@ func (r *Runner) Wake() {
 	}
 }
 
+// Now is Wake for a person, who is told if that is of no use.
+func (r *Runner) Now() error {
+	if r.cfg.Trust == nil {
+		return fleet.Errorf(fleet.Denied, "no updates are run here: %s", r.cfg.Why)
+	}
+	r.Wake()
+	return nil
+}
+
 const (
 	firstSpread = time.Minute // a fleet that is switched on in the morning
 	soonest     = 15 * time.Second

@@ -161,6 +161,9 @@ func report(c *methods.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Actor.Role != methods.Host {
+		return nil, fleet.Errorf(fleet.Denied, "cannot call %s: a host tells of itself, and %s is none", c.Method.Name, c.Actor.ID)
+	}
 	given, ok := c.Args["report"].(map[string]any)
 	if !ok {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot take the report of an update: %w", errReport)
