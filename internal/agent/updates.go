@@ -139,12 +139,12 @@ func (p publisher) Report(ctx context.Context, r update.Report) error {
 	return err
 }
 
-// Updates implements [control.Updates].
+// Updates implements [control.RunOnce].
 func (a *Agent) Updates(ctx context.Context) ([]control.UpdateStatus, error) {
 	return updateStatus(a.updates.List(ctx))
 }
 
-// UpdatesLook implements [control.Updates].
+// UpdatesLook implements [control.RunOnce].
 func (a *Agent) UpdatesLook(ctx context.Context) ([]control.UpdateStatus, error) {
 	return updateStatus(a.updates.Look(ctx))
 }
@@ -157,10 +157,10 @@ func updateStatus(steps []runonce.Step, err error) ([]control.UpdateStatus, erro
 	return list, err
 }
 
-// UpdatesNow implements [control.Updates].
+// UpdatesNow implements [control.RunOnce].
 func (a *Agent) UpdatesNow(context.Context) error { return a.updates.Now() }
 
-// UpdateLog implements [control.Updates].
+// UpdateLog implements [control.RunOnce].
 func (a *Agent) UpdateLog(ctx context.Context, number string) ([]control.UpdateAttempt, error) {
 	told, err := a.updates.Log(ctx, number)
 	list := []control.UpdateAttempt{}
@@ -170,7 +170,7 @@ func (a *Agent) UpdateLog(ctx context.Context, number string) ([]control.UpdateA
 	return list, err
 }
 
-// UpdateDecide implements [control.Updates].
+// UpdateDecide implements [control.RunOnce].
 func (a *Agent) UpdateDecide(ctx context.Context, number, decision string) error {
 	return a.updates.Decide(ctx, number, decision)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
 )
 
-// Updates are the run-once updates of this machine.
-type Updates interface {
+// RunOnce are the run-once updates of this machine.
+type RunOnce interface {
 	// Updates are those that are offered, or were begun, and what is done with each.
 	Updates(ctx context.Context) ([]UpdateStatus, error)
 	// UpdatesNow has the server asked at once.

@@ -118,6 +118,8 @@ func (t *Tool) argument(c *cobra.Command, given []string, begun string, words []
 		return nil, cobra.ShellCompDirectiveNoFileComp // of a new thing nobody knows the name
 	case name == "MEMBER":
 		return t.find(w, pick(w, products, clients)), cobra.ShellCompDirectiveNoFileComp
+	case name == "NUMBER":
+		return t.numbers(w), cobra.ShellCompDirectiveNoFileComp
 	case name == "USER":
 		return t.users(w), cobra.ShellCompDirectiveNoFileComp
 	case known:
@@ -153,6 +155,17 @@ func (t *Tool) find(w wanted, from column) []string {
 func (t *Tool) users(w wanted) []string {
 	return t.ask(w, "name", func(ctx context.Context) ([]fleet.Row, error) {
 		v, err := t.Call(ctx, "account_list")
+		if err != nil {
+			return nil, err
+		}
+		return rpc.Rows(v)
+	})
+}
+
+// numbers are those of run-once updates.
+func (t *Tool) numbers(w wanted) []string {
+	return t.ask(w, "number", func(ctx context.Context) ([]fleet.Row, error) {
+		v, err := t.Call(ctx, "update_getStatus")
 		if err != nil {
 			return nil, err
 		}
