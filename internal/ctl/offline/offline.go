@@ -276,3 +276,6 @@ func (d *Dir) Has(role string, key trust.Key) bool {
 	_, ok := d.find(role, key)
 	return ok
 }
+
+// Path is where the folder is.
+func (d *Dir) Path() string { return d.path }
