@@ -267,3 +267,15 @@ func makeDir(path string, perm fs.FileMode) error {
 	}
 	return atomicfile.SyncDir(filepath.Dir(path))
 }
+
+// Roots are all roots, from number 1 on.
+func (d *Dir) Roots() []*trust.Root { return d.roots }
+
+// Has says whether the file of a key is here.
+func (d *Dir) Has(role string, key trust.Key) bool {
+	_, ok := d.find(role, key)
+	return ok
+}
+
+// Path is where the folder is.
+func (d *Dir) Path() string { return d.path }

@@ -9,6 +9,7 @@ package content
 
 import (
 	"encoding/base64"
+	"slices"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -170,7 +171,19 @@ func tree(c *methods.Call) (any, error) {
 		return nil, err
 	}
 	var j *methods.TrustJudgement
-	err = c.View(func(tx *store.Tx) (err error) { j, err = t.Judge(tx, depot, product); return err })
+	err = c.View(func(tx *store.Tx) (err error) {
+		if j, err = t.Judge(tx, depot, product); err != nil || len(j.Refused) == 0 {
+			return err
+		}
+		// Numbers are for everybody, names for those who may see the host.
+		seen, err := c.SelectVisible(tx, fleet.Hosts, fleet.Filter{"id": j.Refused})
+		j.Refused = nil
+		for _, r := range seen {
+			j.Refused = append(j.Refused, r.Str("id"))
+		}
+		slices.Sort(j.Refused)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
