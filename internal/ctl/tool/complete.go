@@ -166,10 +166,14 @@ func (t *Tool) users(w wanted) []string {
 func (t *Tool) numbers(w wanted) []string {
 	return t.ask(w, "number", func(ctx context.Context) ([]fleet.Row, error) {
 		v, err := t.Call(ctx, "update_getStatus")
-		if err != nil {
-			return nil, err
+		list, _ := v.([]any)
+		var rows []fleet.Row
+		for _, e := range list {
+			if m, ok := e.(map[string]any); ok {
+				rows = append(rows, m)
+			}
 		}
-		return rpc.Rows(v)
+		return rows, err
 	})
 }
 

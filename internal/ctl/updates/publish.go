@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
@@ -99,11 +98,19 @@ func (t command) decideCommand() *cobra.Command {
 	}
 }
 
-// ask is update_getStatus.
-func (t command) ask(ctx context.Context, args ...any) ([]fleet.Row, error) {
+// ask is update_getStatus, whose objects hold others.
+func (t command) ask(ctx context.Context, args ...any) (rows []fleet.Row, err error) {
 	v, err := t.Call(ctx, "update_getStatus", args...)
 	if err != nil {
 		return nil, err
 	}
-	return rpc.Rows(v)
+	list, _ := v.([]any)
+	for _, e := range list {
+		m, ok := e.(map[string]any)
+		if !ok {
+			return nil, fleet.Errorf(fleet.Invalid, "cannot read the server's answer: an update is no object")
+		}
+		rows = append(rows, m)
+	}
+	return rows, nil
 }

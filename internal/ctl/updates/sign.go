@@ -2,6 +2,7 @@ package updates
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,7 +66,7 @@ func (t command) sign(paths []string, f *signing.Flags, replace bool) (err error
 		return err
 	}
 	said["version"] = version
-	if err := t.Say(said, "signed %s: list %d", signed, version); err != nil {
+	if err := t.Say(said, "signed %s: list %d", strings.Join(signed, ", "), version); err != nil {
 		return err
 	}
 	t.Remark("hand it in with: fernwerk trust publish, then: fernwerk update publish %s --ring 5%%", signed[0])
