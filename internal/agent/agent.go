@@ -30,6 +30,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
@@ -79,6 +80,7 @@ type Agent struct {
 	control   *control.Service
 	updates   *runonce.Runner
 	alone     chan struct{} // held by whoever changes the machine
+	contacts  *contact.Service
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -151,7 +153,7 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
 		taskLog: a.sendLog, taskReboot: a.reboot,
 	})
-	a.updates = a.updater(nil, "this agent trusts no signature of content yet")
+	a.updates = a.updater(nil)
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -174,6 +176,7 @@ func (a *Agent) connect(s *conf.Settings) error {
 			return a.id.HTTPTo(userAgent, host)
 		}})
 	a.config = configcache.New(a.store, remote, a.id.HostID, a.cfg.Log)
+	a.contacts = a.checksIn()
 	a.products = productcache.New(productcache.Options{
 		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
 		NoLinks: runtime.GOOS == "windows",
@@ -238,6 +241,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	// both write before they act, and go on where they were.
 	g.Add("engine", run.Supervise("engine", run.Func(a.engine.Serve), a.cfg.Log))
 	g.Add("local service", a.control)
+	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
 	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))

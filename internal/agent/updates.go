@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -12,25 +13,27 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
 )
 
 // maxOffer bounds what a server answers, in bytes: all numbers that there are.
 const maxOffer = 256 << 10
 
-// updater makes what runs updates once. Without trust in content nothing does.
-func (a *Agent) updater(trust runonce.Trust, why string) *runonce.Runner {
+// updater makes what runs updates once.
+func (a *Agent) updater(trust runonce.Trust) *runonce.Runner {
 	platform := runtime.GOOS
 	if platform == "darwin" {
 		platform = "macos"
 	}
 	return runonce.New(runonce.Config{
 		Store: a.store, Dir: filepath.Join(a.cfg.DataDir, "updates"), HostID: a.id.HostID, Boot: a.bootID, Platform: platform,
-		Trust: trust, Why: why, Server: publisher{a}, Alone: a.installing, Log: a.cfg.Log,
+		Trust: trust, Refused: a.refusesUpdates, Server: publisher{a}, Alone: a.installing, Log: a.cfg.Log,
 		WantsReboot: func(tx *store.Tx) error { return flags.Set(tx, flags.RebootRequested, true) },
 		Timing: func(ctx context.Context) (t runonce.Timing, err error) {
 			err = a.store.View(ctx, func(tx *store.Tx) error {
@@ -44,6 +47,16 @@ func (a *Agent) updater(trust runonce.Trust, why string) *runonce.Runner {
 			return t, err
 		},
 	})
+}
+
+// refusesUpdates is why nothing is run once here: what nobody signed is never run,
+// and a machine whose policy is plain-opsi believes no signature.
+func (a *Agent) refusesUpdates() error {
+	id, err := identity.Load(a.cfg.DataDir) // the policy counts from when it is set
+	if err == nil && (id.Policy == "" || id.Policy == enrol.PlainOpsi) {
+		err = fleet.WithHint(errors.New("the policy of this machine is plain-opsi, and what nobody signed is never run"), "join with a token of a server that has a trust root")
+	}
+	return err
 }
 
 // installing runs fn while no other script changes the machine: product actions

@@ -147,7 +147,8 @@ func makeToken(t *testing.T, c *rpc.Client, named map[string]any) (text, id stri
 func fleets(t *testing.T, cfg server.Config, fn func(t *testing.T, servers []*running)) {
 	t.Run("SQLite", func(t *testing.T) {
 		c := cfg
-		c.Data = t.TempDir(); c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+		c.Data = t.TempDir()
+		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 		fn(t, []*running{start(t, c)})
 	})
 	t.Run("two servers on PostgreSQL", func(t *testing.T) {

@@ -175,7 +175,7 @@ func (r *Runner) noteChange(ctx context.Context, a Attempt, sum [32]byte) error 
 func (r *Runner) List(ctx context.Context) ([]Step, error) {
 	var steps []Step
 	var err error
-	if r.cfg.Trust != nil {
+	if r.refused() == nil {
 		if steps, err = r.Plan(ctx); err != nil {
 			return nil, err
 		}
@@ -190,6 +190,9 @@ func (r *Runner) List(ctx context.Context) ([]Step, error) {
 		return err
 	})
 	slices.SortFunc(steps, func(a, b Step) int { return compare(a.Number, b.Number) })
+	if refused := r.refused(); err == nil && len(steps) == 0 && refused != nil {
+		return nil, refused
+	}
 	return steps, err
 }
 

@@ -125,8 +125,8 @@ func (r *Runner) Log(ctx context.Context, number string) ([]Told, error) {
 // Look asks, verifies, and says what would run, without running or keeping
 // anything.
 func (r *Runner) Look(ctx context.Context) ([]Step, error) {
-	if r.cfg.Trust == nil {
-		return nil, fleet.Errorf(fleet.Denied, "no updates are run here: %s", r.cfg.Why)
+	if err := r.refused(); err != nil {
+		return nil, err
 	}
 	offer, _, err := r.cfg.Server.Ask(ctx, "")
 	if err == nil {

@@ -36,6 +36,7 @@
 package runonce
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,9 +88,10 @@ type Config struct {
 	HostID   string
 	Boot     string // changes with every boot
 	Platform string // linux, macos, windows
-	Trust    Trust  // nil: nothing runs, see Why
-	Why      string // nothing runs
-	Server   Server
+	Trust    Trust
+	// Refused is why nothing is run here, now; nil runs what is offered.
+	Refused func() error
+	Server  Server
 	// Alone runs fn while nothing else is installed.
 	Alone  func(ctx context.Context, fn func() error) error
 	Timing func(context.Context) (Timing, error)
@@ -119,10 +121,21 @@ func (r *Runner) Wake() {
 
 // Now is Wake for a person, who is told if that is of no use.
 func (r *Runner) Now() error {
-	if r.cfg.Trust == nil {
-		return fleet.Errorf(fleet.Denied, "no updates are run here: %s", r.cfg.Why)
+	if err := r.refused(); err != nil {
+		return err
 	}
 	r.Wake()
+	return nil
+}
+
+// refused is an error where no updates are run.
+func (r *Runner) refused() error {
+	if r.cfg.Refused == nil {
+		return nil
+	}
+	if err := r.cfg.Refused(); err != nil {
+		return fleet.WithHint(fleet.Errorf(fleet.Denied, "no updates are run here: %w", err), "%s", cmp.Or(fleet.HintOf(err), "what nobody signed is never run"))
+	}
 	return nil
 }
 
@@ -134,11 +147,6 @@ const (
 
 // Serve works until ctx ends.
 func (r *Runner) Serve(ctx context.Context) error {
-	if r.cfg.Trust == nil {
-		r.cfg.Log.Info("No updates are run here", "because", r.cfg.Why)
-		<-ctx.Done()
-		return ctx.Err()
-	}
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
@@ -148,6 +156,9 @@ func (r *Runner) Serve(ctx context.Context) error {
 	t, err := r.cfg.Timing(ctx)
 	if err != nil {
 		return err
+	}
+	if err := r.refused(); err != nil {
+		r.cfg.Log.Info(err.Error())
 	}
 	wait, failures := drawn(min(t.Spread, firstSpread)), 0
 	for {
@@ -203,6 +214,9 @@ func (r *Runner) pause(ctx context.Context, wait time.Duration) error {
 // Round asks once, runs what is to be run, and reports. Its error says that
 // something is left that may go well at another time.
 func (r *Runner) Round(ctx context.Context) error {
+	if err := r.refused(); err != nil {
+		return r.report(ctx) // of what ran before
+	}
 	asked := r.ask(ctx)
 	if fleet.CodeOf(asked) == fleet.NotFound { // a server of before, or plain opsi
 		return nil

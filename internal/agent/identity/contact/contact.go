@@ -57,6 +57,7 @@ type Config struct {
 type Service struct {
 	cfg Config
 	mu  sync.Mutex // one contact at a time
+	at  time.Time  // of the last one that was answered
 }
 
 // New makes a Service.
@@ -107,6 +108,20 @@ const rounds = 2
 func (s *Service) Now(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.now(ctx)
+}
+
+// Recent is Now, unless the last contact is younger than this.
+func (s *Service) Recent(ctx context.Context, age time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.cfg.Now(); !s.at.IsZero() && now.Sub(s.at) < age {
+		return nil
+	}
+	return s.now(ctx)
+}
+
+func (s *Service) now(ctx context.Context) error {
 	id, err := identity.Load(s.cfg.DataDir)
 	if err != nil {
 		return err
@@ -144,6 +159,7 @@ func (s *Service) Now(ctx context.Context) error {
 				s.cfg.Log.Info("The certificate is renewed", "serial", id.Serial())
 			}
 		}
+		s.at = s.cfg.Now()
 		if newer = s.documents(answer.Send); len(newer) == 0 {
 			return nil
 		}
