@@ -21,6 +21,8 @@ type Ports struct {
 	Certificates Certificates
 	// Trust holds what was signed about content.
 	Trust Trust
+	// Enrolment lets machines join.
+	Enrolment Enrolment
 	// Authority is the certificate of the server's certificate authority, PEM.
 	Authority []byte
 	// Info is what backend_info says.
