@@ -71,8 +71,9 @@ func (d *decoder) keys(v any) Keys {
 			d.fail("key %s is not of the kind ed25519", clip(id))
 			continue
 		}
-		public, err := hex.DecodeString(d.text("public", value["public"]))
-		if err != nil || len(public) != ed25519.PublicKeySize || KeyID(public) != id {
+		text := d.text("public", value["public"])
+		public, err := hex.DecodeString(text)
+		if err != nil || len(public) != ed25519.PublicKeySize || hex.EncodeToString(public) != text || KeyID(public) != id {
 			d.fail("key %s does not have the id that it is named by", clip(id))
 			continue
 		}
