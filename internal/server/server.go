@@ -174,7 +174,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Authority: authority.PEM(),
 		Depot:     files, Certificates: authority, Trust: signed,
 	}
-	joins := s.letJoin(st, authority, accounts)
+	joins := s.letJoin(st, authority, accounts, signed)
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.PEM())

@@ -23,7 +23,7 @@ func (t command) statusCommand() *cobra.Command {
 		Short: "Show what is signed by whom, until when, and what the server has",
 		Long: `Show what is signed by whom, until when, here and at the server. What the server
 shows is verified from root 1 of the folder on, as a host does it. A key with a
-star has its file here, or in a folder of --keys. Exit status 1: the server
+star has its file here, or in a folder of --keys. Exit status 5: the server
 shows what hosts would refuse.`,
 		RunE: func(c *cobra.Command, given []string) error { return t.status(c.Context(), first(given), alone, &f) },
 	}

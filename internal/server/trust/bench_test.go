@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -157,8 +160,8 @@ func (s *server) install(t testing.TB, tree depots.Tree) {
 
 type privateKey = ed25519.PrivateKey
 
-// key is one that nothing names.
-func key(t testing.TB) privateKey {
+// keyOf is one that nothing names.
+func keyOf(t testing.TB) privateKey {
 	t.Helper()
 	_, k, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -170,3 +173,26 @@ func key(t testing.TB) privateKey {
 func clusterKey(testing.TB) *cluster.Key { return cluster.NewKey() }
 
 func mapsEqual[M ~map[string]int64](a, b M) bool { return maps.Equal(a, b) }
+
+// copyDatabase copies a database that nobody writes to.
+func copyDatabase(t testing.TB, from, to string) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(from + suffix)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(to+suffix, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// rotationOnline replaces the server's keys.
+func rotationOnline(t testing.TB, s *server) offline.Rotation {
+	t.Helper()
+	return offline.Rotation{Online: newKeys(t, s)}
+}

@@ -24,6 +24,7 @@ type served struct {
 	timestamp []byte
 	etag      string
 	expires   time.Time
+	newest    map[string]int64 // numbers by role, those that hosts have shown included
 }
 
 func (s *served) due(now time.Time) bool { return s.timestamp != nil && due(s.expires, now) }
@@ -35,7 +36,7 @@ func (t *Trust) refresh(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		now := &served{root: s.root != nil, files: map[string][]byte{}}
+		now := &served{root: s.root != nil, files: map[string][]byte{}, newest: s.newest}
 		if s.timestamp != nil {
 			now.timestamp, now.expires = s.timestamp.Raw(), s.timestamp.Expires
 			now.etag = etag(now.timestamp)

@@ -352,7 +352,7 @@ func TestPublish_Refused(t *testing.T) {
 	d := folder(t, s)
 	publish(t, d, s)
 	root, list := d.Root(), d.List()
-	stolen := key(t)
+	stolen := keyOf(t)
 	next := func(change func(*signed.Targets)) *signed.Targets {
 		l := &signed.Targets{Header: signed.Header{Version: list.Version + 1, Expires: start.AddDate(1, 0, 0)}, Targets: map[string]signed.Target{}, Keys: list.Keys, Delegations: list.Delegations}
 		if change != nil {
