@@ -30,9 +30,11 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/bus"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
@@ -76,6 +78,9 @@ type Agent struct {
 	processor action.Processor
 	engine    *engine.Engine
 	control   *control.Service
+	updates   *runonce.Runner
+	alone     chan struct{} // held by whoever changes the machine
+	contacts  *contact.Service
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -83,17 +88,18 @@ type Agent struct {
 	mu      sync.Mutex
 	refused string              // what was last reported not to count
 	depot   control.DepotStatus // the last choice
+	asking  *asking             // for updates
 }
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs), catalog.Classes()...)
+		productcache.Products, sentLogs, runs), append(runonce.Classes(), catalog.Classes()...)...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
 func New(ctx context.Context, cfg Config) (a *Agent, err error) {
-	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1), rewished: make(chan struct{}, 1)}
+	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1), rewished: make(chan struct{}, 1), alone: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			a.Close()
@@ -147,6 +153,7 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
 		taskLog: a.sendLog, taskReboot: a.reboot,
 	})
+	a.updates = a.updater(nil)
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -169,6 +176,7 @@ func (a *Agent) connect(s *conf.Settings) error {
 			return a.id.HTTPTo(userAgent, host)
 		}})
 	a.config = configcache.New(a.store, remote, a.id.HostID, a.cfg.Log)
+	a.contacts = a.checksIn()
 	a.products = productcache.New(productcache.Options{
 		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
 		NoLinks: runtime.GOOS == "windows",
@@ -233,7 +241,9 @@ func (a *Agent) Serve(ctx context.Context) error {
 	// both write before they act, and go on where they were.
 	g.Add("engine", run.Supervise("engine", run.Func(a.engine.Serve), a.cfg.Log))
 	g.Add("local service", a.control)
+	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
+	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)
 	return g.Serve(ctx)

@@ -19,6 +19,12 @@ type Ports struct {
 	Depot DepotServer
 	// Certificates signs those of depot servers.
 	Certificates Certificates
+	// Trust holds what was signed about content.
+	Trust Trust
+	// Updates are the run-once updates that this server publishes.
+	Updates Updates
+	// Enrolment lets machines join.
+	Enrolment Enrolment
 	// Authority is the certificate of the server's certificate authority, PEM.
 	Authority []byte
 	// Info is what backend_info says.

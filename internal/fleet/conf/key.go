@@ -56,6 +56,8 @@ var keys = []Key{
 	{Section: "config_service", Name: "reconnect_wait_min", Kind: Int, Default: "5", Class: Data, Unit: "seconds", Min: 1, Max: 86400, Doc: "least time before the message bus is connected again"},
 	{Section: "config_service", Name: "reconnect_wait_max", Kind: Int, Default: "120", Class: Data, Unit: "seconds", Min: 1, Max: 86400, Doc: "most time; it is drawn between the two, so that not all come at once"},
 
+	{Section: "config_service", Name: "contact_interval", Kind: Int, Default: "1800", Class: Data, Unit: "seconds", Min: 5, Max: 86400, Doc: "time between two contacts, by which revocations and renewed certificates come; a fifth more or less, so that not all come at once"},
+
 	{Section: "cache_service", Name: "storage_dir", Kind: String, Default: "%global.base_dir%/cache", Class: Trust, Doc: "folder that holds the caches: depot and config"},
 	{Section: "cache_service", Name: "product_cache_max_size", Kind: Int, Default: "20000000000", Class: Data, Unit: "bytes", Max: math.MaxInt64, Doc: "upper limit of the product cache"},
 	{Section: "cache_service", Name: "include_product_group_ids", Kind: List, Class: Data, Doc: "product groups whose products are cached and installed, with what they depend on; none: all products"},
@@ -67,6 +69,9 @@ var keys = []Key{
 	{Section: "depot_server", Name: "username", Kind: String, Class: Data, Doc: "user of the depot's share; empty: the host parameter clientconfig.depot.user"},
 	{Section: "depot_server", Name: "password", Kind: String, Class: Trust, Doc: "its password; empty: the server is asked"},
 	{Section: "depot_server", Name: "content_policy", Kind: String, Default: "verified", Class: Trust, Values: []string{"verified", "plain-opsi"}, Doc: "verified: products only with a manifest of ours (SHA-256); plain-opsi: also by .files alone (MD5)"},
+
+	{Section: "updates", Name: "interval", Kind: Int, Default: "3600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time between two questions for run-once updates; 0: only at the agent's start"},
+	{Section: "updates", Name: "spread", Kind: Int, Default: "600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "up to so much later, drawn each time, so that not all hosts ask at once; at the start at most a minute"},
 
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},

@@ -57,6 +57,8 @@ type Config struct {
 	AuditKeep int `toml:"audit_keep"`
 	// HostControl says how hosts are reached that are not on the message bus.
 	HostControl HostControl `toml:"host_control"`
+	// Enrolment says how machines join.
+	Enrolment Enrolment `toml:"enrolment"`
 	// Replica names this server among those on one database; see Name.
 	Replica string `toml:"replica"`
 	// Depot is the folder of products; empty is Data/depot. Servers on one
@@ -150,6 +152,7 @@ func (c *Config) Check() error {
 		bad("audit_keep", strconv.Itoa(c.AuditKeep), fmt.Sprintf("0 or at least %d days", LeastAuditKeep))
 	}
 	wrong = append(wrong, c.HostControl.check()...)
+	wrong = append(wrong, c.Enrolment.check()...)
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
 }
