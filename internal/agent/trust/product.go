@@ -2,8 +2,10 @@ package trust
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
@@ -49,6 +51,10 @@ func (k *Keeper) vouched(policy trust.Policy, tree Tree) (v Vouched, err error) 
 	if t == nil {
 		return v, fleet.WithHint(fmt.Errorf("the policy here is %s, and this machine holds no trust root", policy), "fernwerk-agent trust status says why")
 	}
+	if tree.Digest == ([32]byte{}) {
+		return v, fleet.WithHint(fmt.Errorf("the policy here is %s, and there is only a .files list, which nobody signed", policy),
+			"fetch it from a depot of Fernwerk, which has the manifest")
+	}
 	var names []string // what was signed offline is looked at first
 	for _, platform := range []string{k.Platform, "any"} {
 		names = append(names, trust.ProductName(tree.ProductID, tree.ProductVersion, tree.PackageVersion, platform))
@@ -77,4 +83,46 @@ func (k *Keeper) vouched(policy trust.Policy, tree Tree) (v Vouched, err error) 
 		}
 	}
 	return v, why
+}
+
+// Script says whether the file that the server names for an action is the one that
+// was signed with the tree: whoever may choose another file of a signed tree runs
+// what nobody signed.
+func (v Vouched) Script(action, named string) error {
+	if v.Role == "" { // plain-opsi
+		return nil
+	}
+	signed := v.Scripts[action+"Script"]
+	if strings.ReplaceAll(named, `\`, "/") == strings.ReplaceAll(signed, `\`, "/") {
+		return nil
+	}
+	return fleet.WithHint(fleet.Errorf(fleet.Denied, "refused: for %s the server names %q, and %q is signed", action, named, signed),
+		"build the package again with --sign if its scripts changed; if they did not, somebody changed them on the server")
+}
+
+// Configuration is the signed configuration for this machine, with or without a
+// server, in the order in which it is laid over the machine's own file.
+func (k *Keeper) Configuration(nodeType string) []conf.Signed {
+	t := k.believed()
+	if demand, err := k.Demand(); t == nil || err != nil || demand.Policy == trust.PlainOpsi {
+		return nil
+	}
+	names := []string{trust.ConfName("")}
+	if nodeType != "" {
+		names = append(names, trust.ConfName(nodeType))
+	}
+	var out []conf.Signed
+	for _, name := range names {
+		target, _, ok := t.Find(name)
+		if !ok {
+			continue
+		}
+		k.mu.Lock()
+		text, ok := k.content[digestText(target)]
+		k.mu.Unlock()
+		if ok && target.Check(text) == nil {
+			out = append(out, conf.Signed{Name: name, Text: text})
+		}
+	}
+	return out
 }

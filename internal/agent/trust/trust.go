@@ -183,19 +183,19 @@ func (k *Keeper) Versions() enrol.Versions {
 
 // Document is the newest held document of a role, or nil: for a server that was
 // restored from a backup and knows only older ones.
-func (k *Keeper) Document(role string) []byte {
+func (k *Keeper) Document(role string) ([]byte, error) {
 	t := k.held()
 	if t == nil {
-		return nil
+		return nil, nil
 	}
 	switch s := t.State(); role {
 	case trust.RoleRoot:
-		return s.Root
+		return s.Root, nil
 	case trust.RoleTimestamp:
-		return s.Timestamp
+		return s.Timestamp, nil
 	case trust.RoleSnapshot:
-		return s.Snapshot
+		return s.Snapshot, nil
 	default:
-		return s.Lists[role]
+		return s.Lists[role], nil
 	}
 }
