@@ -13,7 +13,7 @@ import (
 // checksIn makes the part that checks in with the server.
 func (a *Agent) checksIn() *contact.Service {
 	return contact.New(contact.Config{
-		DataDir: a.cfg.DataDir, UserAgent: "fernwerk-agent/" + a.cfg.Version, Machine: platform.Machine, Log: a.cfg.Log, Now: time.Now,
+		DataDir: a.cfg.DataDir, UserAgent: "fernwerk-agent/" + a.cfg.Version, Machine: platform.Machine, Log: a.cfg.Log, Now: time.Now, Documents: a.trust,
 		Interval: func(ctx context.Context) (every time.Duration, err error) {
 			err = a.store.View(ctx, func(tx *store.Tx) error {
 				s, err := a.settings(tx)
