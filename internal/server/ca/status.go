@@ -2,6 +2,9 @@ package ca
 
 import (
 	"crypto/x509"
+	"errors"
+	"io/fs"
+	"path/filepath"
 	"time"
 )
 
@@ -60,4 +63,22 @@ func (b Bundle) Status() (*Status, error) {
 
 func known(c *x509.Certificate, key string) Known {
 	return Known{Name: c.Subject.CommonName, Fingerprint: fingerprint(c), Serial: Serial(c), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Key: key}
+}
+
+// Served describes the certificate that the server of a folder shows, nil if there
+// is none.
+func Served(dir string) (*Known, error) {
+	m, err := load(dir)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	cert, err := readServer(filepath.Join(dir, "server.pem"), m.roots())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	k := known(cert.Leaf, "")
+	return &k, nil
 }
