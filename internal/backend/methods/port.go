@@ -19,8 +19,8 @@ type Ports struct {
 	Depot DepotServer
 	// Certificates signs those of depot servers.
 	Certificates Certificates
-	// Authority is the certificate of the server's certificate authority, PEM.
-	Authority []byte
+	// Authority are the certificates of the server's certificate authority, PEM.
+	Authority func() []byte
 	// Info is what backend_info says.
 	Info map[string]any
 }

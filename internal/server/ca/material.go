@@ -116,7 +116,7 @@ func (m *material) take(block *pem.Block) error {
 	switch block.Type {
 	case marker:
 		n, err := strconv.Atoi(block.Headers["Generation"])
-		if err != nil || n < 1 {
+		if err != nil || n < 0 {
 			return errors.New("its state has no number")
 		}
 		m.generation, m.away = n, block.Headers["Root-Key"] == "away"
