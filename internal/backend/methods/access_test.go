@@ -123,7 +123,7 @@ func newBench(t *testing.T) *bench {
 		Reach:    away{},
 		Accounts: accounts,
 		Depot:    depot{}, Certificates: depot{},
-		Authority: []byte("PEM"),
+		Authority: func() []byte { return []byte("PEM") },
 		Info:      map[string]any{"version": "test"},
 	}
 	b := &bench{t, s, catalog.New(s, ports)}

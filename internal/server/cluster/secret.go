@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -94,6 +95,21 @@ func (c *Cluster) Agree(ctx context.Context, name string, mine []byte) (all []by
 // Replace puts a secret over what there is.
 func (c *Cluster) Replace(ctx context.Context, name string, mine []byte) error {
 	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: c.seal(name, mine)}))
+	})
+}
+
+// Exchange puts a secret over one that must still be there as it was; else the
+// error is Conflict.
+func (c *Cluster) Exchange(ctx context.Context, name string, was, mine []byte) error {
+	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		have, err := c.find(tx, name)
+		if err != nil {
+			return err
+		}
+		if subtle.ConstantTimeCompare(have, was) != 1 {
+			return fleet.Errorf(fleet.Conflict, "cannot replace the secret %q: somebody else did meanwhile", name)
+		}
 		return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: c.seal(name, mine)}))
 	})
 }
