@@ -42,7 +42,10 @@ type Documents interface {
 
 // Config is what a Service is made from.
 type Config struct {
-	DataDir   string
+	DataDir string
+	// Transport carries the contacts, over connections that other requests use as
+	// well; nil makes one for each.
+	Transport http.RoundTripper
 	UserAgent string
 	Machine   func() enrol.Machine
 	Documents Documents                                    // nil: there are none
@@ -127,13 +130,17 @@ func (s *Service) now(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
+	if s.cfg.Transport != nil {
+		client.Transport = s.cfg.Transport
+	} else {
+		defer client.CloseIdleConnections()
+	}
 	if _, over := id.Due(s.cfg.Now()); over { // it was asleep: first that it is known again
 		s.cfg.Log.Info("The certificate is over, it is renewed")
 		if id, err = id.Renew(ctx, client, prepare); err != nil {
 			return err
 		}
-		client.CloseIdleConnections()
+		client.CloseIdleConnections() // they show the former one
 	}
 	st, err := s.load(id.HostID)
 	if err != nil {
