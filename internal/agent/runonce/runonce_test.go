@@ -216,7 +216,7 @@ func TestRound_InOrderOnce(t *testing.T) {
 			t.Errorf("output %q", r.Output)
 		}
 	}
-	left, _ := filepath.Glob(filepath.Join(m.dir, "updates", "*", "*"))
+	left, _ := filepath.Glob(filepath.Join(m.dir, "updates", "[sw]*", "*"))
 	if info, err := os.Stat(filepath.Join(m.dir, "updates")); err != nil || info.Mode().Perm() != 0o700 || len(left) > 0 {
 		t.Errorf("folder %v, %v, left %q", info.Mode(), err, left)
 	}
@@ -325,6 +325,35 @@ func TestRound_ChangedContentNeverRunsAgain(t *testing.T) {
 	}
 	if changed != 1 {
 		t.Errorf("told %d times that it changed", changed)
+	}
+}
+
+// Whoever moves a damaged database away does not have everything run again.
+func TestRound_DatabaseLost(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	for n, policy := range []string{update.Retry, update.Skip, update.Ask, update.Ask} {
+		h := header(n + 1)
+		h.OnInterrupt = policy
+		m.publish(h, "")
+	}
+	m.server.offer.Offered = m.server.offer.Offered[:3]
+	if err := m.life(t); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"agent.db", "agent.db-wal", "agent.db-shm"} {
+		if err := os.Remove(filepath.Join(m.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	m.server.reports = map[string]update.Report{}
+	m.server.offer.Offered = []string{"001", "002", "003", "004"}
+	m.server.version++
+	if err := m.life(t); err != nil {
+		t.Fatal(err)
+	}
+	m.expect(t, "001 002 003 001", map[string]update.State{"001": update.Done, "002": update.Skipped, "003": update.Interrupted})
+	if len(m.server.reports) != 4 {
+		t.Errorf("%d attempts are reported", len(m.server.reports))
 	}
 }
 

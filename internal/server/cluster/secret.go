@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -101,6 +102,21 @@ func (c *Cluster) Replace(ctx context.Context, name string, mine []byte) error {
 // Keep is Replace within a transaction.
 func (k *Key) Keep(tx *store.Tx, name string, mine []byte) error {
 	return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: k.seal(name, mine)}))
+}
+
+// Exchange puts a secret over one that must still be there as it was; else the
+// error is Conflict.
+func (c *Cluster) Exchange(ctx context.Context, name string, was, mine []byte) error {
+	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		have, err := c.Find(tx, name)
+		if err != nil {
+			return err
+		}
+		if subtle.ConstantTimeCompare(have, was) != 1 {
+			return fleet.Errorf(fleet.Conflict, "cannot replace the secret %q: somebody else did meanwhile", name)
+		}
+		return c.Keep(tx, name, mine)
+	})
 }
 
 // Find is Get within a transaction.

@@ -24,7 +24,7 @@ type served struct {
 	timestamp []byte
 	etag      string
 	expires   time.Time
-	newest    map[string]int64 // numbers by role, those that hosts have shown included
+	newest    map[string]int64 // numbers, by role
 }
 
 func (s *served) due(now time.Time) bool { return s.timestamp != nil && due(s.expires, now) }

@@ -15,7 +15,6 @@
 //
 //	trustDocument  each document that counts, by role and version; all roots
 //	trustContent   the bytes of targets that have content: updates, configuration
-//	trustFloor     versions that hosts have seen of us, above those that we know
 //
 // The online keys are a secret of the cluster (package cluster). A change takes a
 // transaction: what came is checked against what is there, snapshot and timestamp
