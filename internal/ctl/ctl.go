@@ -38,6 +38,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/service"
 	"github.com/fernwerk/fernwerk/internal/ctl/tokens"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/trust"
 )
 
 // OS is the real surroundings.
@@ -100,6 +101,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(licences.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(depots.Commands(t)...)
+	root.AddCommand(trust.Command(t))
 	root.AddCommand(dev.Command(t), docsCommand(t))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

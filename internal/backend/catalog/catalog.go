@@ -7,6 +7,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/about"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/account"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/content"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/fleetwide"
@@ -27,6 +28,7 @@ func groups() []methods.Group {
 	return []methods.Group{
 		about.Group(),
 		account.Group(),
+		content.Group(),
 		credential.Group(),
 		depots.Group(),
 		fleetwide.Group(),

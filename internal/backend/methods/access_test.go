@@ -123,7 +123,7 @@ func newBench(t *testing.T) *bench {
 		Reach:     away{},
 		Accounts:  accounts,
 		Enrolment: joins{},
-		Depot:     depot{}, Certificates: depot{},
+		Depot:     depot{}, Certificates: depot{}, Trust: signed{},
 		Authority: func() []byte { return []byte("PEM") },
 		Info:      map[string]any{"version": "test"},
 	}
