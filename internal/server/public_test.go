@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -44,7 +45,7 @@ func browser(t *testing.T, root []byte, name string) *tls.Config {
 
 func (r *running) awaitPublic(t *testing.T, root []byte) {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(100 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(100 * time.Millisecond) {
 		_, err := r.dial(browser(t, root, public))
 		if err == nil {
 			return
@@ -73,7 +74,8 @@ func TestPublicName(t *testing.T) {
 	port := pebble.FreePort(t)
 	authority, cfg := publicAuthority(t, port, pebble.FreePort(t))
 	root := authority.Root(t)
-	data := server.Config{Data: t.TempDir(), Listen: fmt.Sprint("127.0.0.1:", port), ACME: cfg}
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	data := server.Config{Log: log, Data: t.TempDir(), Listen: fmt.Sprint("127.0.0.1:", port), ACME: cfg}
 	r := start(t, data)
 	r.awaitPublic(t, root)
 
@@ -156,7 +158,7 @@ func TestPublicName_TwoServers(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(data, cluster.KeyFile), []byte(key+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return server.Config{Data: data, Database: database, Replica: name, ID: "server.example.org", ACME: cfg}
+		return server.Config{Data: data, Database: database, Replica: name, ID: "server.example.org", ACME: cfg, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	}
 	http01 := cfg
 	http01.HTTPListen = fmt.Sprint("127.0.0.1:", port)

@@ -128,18 +128,20 @@ func challenge(hello *tls.ClientHelloInfo) bool {
 	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmeclient.ALPNProto
 }
 
-// slowly is how often an authority is asked again that refused: it counts.
-var slowly = retry.Policy{First: time.Minute, Max: time.Hour}
+// again is when an authority is asked again that refused: authorities count, and
+// Let's Encrypt bears five failures an hour.
+const again = 30 * time.Minute
 
 // Serve gets what is missing, and keeps it renewed, until ctx ends. What fails is
-// logged and tried again, ever more rarely: authorities count.
+// logged and tried again.
 func (p *Public) Serve(ctx context.Context) error {
 	stop := p.serveHTTP(ctx)
 	defer stop()
 	var names sync.WaitGroup
 	for _, name := range p.cfg.Names {
 		names.Go(func() {
-			if retry.Do(ctx, slowly, func(ctx context.Context) error { return p.get(ctx, name) }) != nil {
+			get := func(ctx context.Context) error { return retry.After(p.get(ctx, name), again) }
+			if retry.Do(ctx, retry.Policy{}, get) != nil {
 				return // ctx ended
 			}
 			p.mu.Lock()
@@ -197,7 +199,14 @@ func (p *Public) serveHTTP(ctx context.Context) (stop func()) {
 	if p.cfg.HTTP == nil {
 		return func() {}
 	}
-	srv := &http.Server{Handler: p.manager.HTTPHandler(nil), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+	answer := p.manager.HTTPHandler(nil)
+	named := func(w http.ResponseWriter, r *http.Request) {
+		if host, _, err := net.SplitHostPort(r.Host); err == nil { // a port says nothing about the name
+			r.Host = host
+		}
+		answer.ServeHTTP(w, r)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(named), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug)}
 	done := make(chan struct{})
 	go func() {

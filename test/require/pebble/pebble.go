@@ -13,6 +13,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -25,6 +26,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,13 +58,13 @@ func program(t testing.TB) string {
 		}
 		source = filepath.Join(string(bytes.TrimSpace(out)), "server")
 	}
-	binary := filepath.Join(t.TempDir(), "pebble")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/letsencrypt/pebble/v2/cmd/pebble")
+	program := filepath.Join(t.TempDir(), "pebble")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/letsencrypt/pebble/v2/cmd/pebble")
 	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
 		require.Skip(t, "Pebble", fmt.Sprintf("it cannot be built: %v\n%s", err, out))
 	}
-	return binary
+	return program
 }
 
 // FreePort is a port of the loopback that nobody listens on now.
@@ -80,7 +82,7 @@ func FreePort(t testing.TB) int {
 // and to httpPort instead of 80.
 func Start(t testing.TB, tlsPort, httpPort int) *Server {
 	t.Helper()
-	binary := program(t)
+	built := program(t)
 	dir := t.TempDir()
 	ca, cert, key := certificate(t)
 	listen, management := FreePort(t), FreePort(t)
@@ -100,7 +102,7 @@ func Start(t testing.TB, tlsPort, httpPort int) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), binary, "-config", write("config.json", config), "-dnsserver", names(t))
+	cmd := exec.CommandContext(t.Context(), built, "-config", write("config.json", config), "-dnsserver", names(t))
 	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=5")
 	cmd.Dir = dir
 	var said bytes.Buffer
@@ -183,36 +185,55 @@ func certificate(t testing.TB) (ca, cert, key []byte) {
 	return text, text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }
 
-// names answers for every name with this machine's loopback, until the test's end.
+// names answers for every name with this machine's loopback, until the test's end. Pebble asks
+// over TCP.
 func names(t testing.TB) string {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	t.Cleanup(func() { conn.Close(); <-done })
-	go func() {
-		defer close(done)
-		buf := make([]byte, 4096)
+	var conns sync.WaitGroup
+	t.Cleanup(func() { l.Close(); conns.Wait() })
+	conns.Go(func() {
 		for {
-			n, from, err := conn.ReadFrom(buf)
+			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			var m dnsmessage.Message
-			if m.Unpack(buf[:n]) != nil || len(m.Questions) != 1 {
-				continue
-			}
-			q := m.Questions[0]
-			answer := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, Authoritative: true, RecursionAvailable: true}, Questions: m.Questions}
-			if q.Type == dnsmessage.TypeA {
-				answer.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
-			}
-			if out, err := answer.Pack(); err == nil {
-				conn.WriteTo(out, from)
-			}
+			conns.Go(func() {
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				for answer(conn) == nil {
+				}
+			})
 		}
-	}()
-	return conn.LocalAddr().String()
+	})
+	return l.Addr().String()
+}
+
+// answer answers one question.
+func answer(conn net.Conn) error {
+	var size uint16
+	if err := binary.Read(conn, binary.BigEndian, &size); err != nil {
+		return err
+	}
+	text := make([]byte, size)
+	if _, err := io.ReadFull(conn, text); err != nil {
+		return err
+	}
+	var m dnsmessage.Message
+	if err := m.Unpack(text); err != nil || len(m.Questions) != 1 {
+		return errors.Join(err, errors.New("no question"))
+	}
+	q := m.Questions[0]
+	out := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, Authoritative: true, RecursionAvailable: true}, Questions: m.Questions}
+	if q.Type == dnsmessage.TypeA {
+		out.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
+	}
+	packed, err := out.Pack()
+	if err == nil {
+		_, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...))
+	}
+	return err
 }
