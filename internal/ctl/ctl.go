@@ -36,6 +36,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/params"
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
 	"github.com/fernwerk/fernwerk/internal/ctl/service"
+	"github.com/fernwerk/fernwerk/internal/ctl/tokens"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 )
 
@@ -91,6 +92,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(login.Commands(t)...)
 	root.AddCommand(service.Commands(t)...)
 	root.AddCommand(hosts.Commands(t)...)
+	root.AddCommand(tokens.Commands(t)...)
 	root.AddCommand(groups.Commands(t)...)
 	root.AddCommand(accounts.Commands(t)...)
 	root.AddCommand(audit.Command(t))

@@ -52,9 +52,12 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/config"
+	"github.com/fernwerk/fernwerk/internal/server/contact"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
 	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
@@ -171,7 +174,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Authority: authority.Roots,
 		Depot:     files, Certificates: authority,
 	}
-	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
+	joins := s.letJoin(st, authority, accounts)
+	ports.Enrolment = joins
+	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.Roots)
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
@@ -183,25 +188,25 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	well, counts := s.watch(st, accounts, messages)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
-		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: shown, Log: s.cfg.Log, Now: s.cfg.Now,
+		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
-			RPC:          &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
-			Chunks:       products.Chunks(),
-			Packages:     packages.Handler(products),
-			WebDAV:       products.WebDAV(),
-			Bus:          messages,
-			Repository:   files.PackagesDAV,
-			Workbench:    files.WorkbenchDAV,
-			Authority:    authority.Roots,
-			Authenticate: accounts.Authenticate,
-			Logout:       accounts.Logout,
-			Health:       func(ctx context.Context) (any, error) { return well.Check(ctx) },
-			Stopping:     well.Stopping,
-			Metrics:      counts.Handler(),
-			Token:        s.cfg.MetricsToken,
-			Observe:      counts.Request,
+			RPC:        &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
+			Chunks:     products.Chunks(),
+			Packages:   packages.Handler(products),
+			WebDAV:     products.WebDAV(),
+			Bus:        messages,
+			Repository: files.PackagesDAV,
+			Workbench:  files.WorkbenchDAV,
+			Authority:  authority.Roots,
+			Logout:     accounts.Logout,
+			Health:     func(ctx context.Context) (any, error) { return well.Check(ctx) },
+			Stopping:   well.Stopping,
+			Metrics:    counts.Handler(),
+			Token:      s.cfg.MetricsToken,
+			Observe:    counts.Request,
 		},
 	}
+	joins.parts(&api.Parts)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)
@@ -375,7 +380,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), bus.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

@@ -31,6 +31,7 @@ func Run(t *testing.T, b methods.Backend) {
 		hostControlCases,
 		depotCases,
 		accountCases,
+		joinCases,
 	)
 	accounts := (&bench{t, b}).hasAccounts()
 	for _, class := range fleet.Classes() {

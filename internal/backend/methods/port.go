@@ -19,6 +19,8 @@ type Ports struct {
 	Depot DepotServer
 	// Certificates signs those of depot servers.
 	Certificates Certificates
+	// Enrolment lets machines join.
+	Enrolment Enrolment
 	// Authority are the certificates of the server's certificate authority, PEM.
 	Authority func() []byte
 	// Info is what backend_info says.
