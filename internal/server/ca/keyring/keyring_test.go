@@ -79,7 +79,7 @@ func TestBundle_Changes(t *testing.T) {
 				}
 			},
 			"keep": func(t *rapid.T) {
-				if rapid.IntRange(0, 9).Draw(t, "seldom") > 0 { // it waits for the disk
+				if rapid.IntRange(0, 29).Draw(t, "seldom") > 0 { // it waits for the disk
 					return
 				}
 				if err := b.Write(dir); err != nil {
