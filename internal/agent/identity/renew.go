@@ -42,17 +42,11 @@ func (id Identity) Renew(ctx context.Context, client *http.Client, prepare func(
 	return now, now.save(id.dir)
 }
 
-// renewAt is the part of a certificate's life after which it is renewed.
-const renewAt = 2.0 / 3
-
-// Due tells whether the certificate is to be renewed, and whether it is over.
-func (id Identity) Due(now time.Time) (due, over bool) {
+// Over tells whether the certificate has ended. That it is due in time is the
+// server's word.
+func (id Identity) Over(now time.Time) bool {
 	cert, err := id.Certificate()
-	if err != nil {
-		return true, false // there is none
-	}
-	begin, end := cert.Leaf.NotBefore, cert.Leaf.NotAfter
-	return now.Sub(begin) >= time.Duration(renewAt*float64(end.Sub(begin))), now.After(end)
+	return err == nil && now.After(cert.Leaf.NotAfter)
 }
 
 // Serial is the certificate's number, "" if there is none.

@@ -71,16 +71,6 @@ func etag(data []byte) string {
 	return `"` + hex.EncodeToString(sum[:16]) + `"`
 }
 
-// Pin is the root that a host shall begin with, nil if there is none. One that was
-// the newest a moment ago is as good: the host follows from there.
-func (t *Trust) Pin(*store.Tx) (*enrol.Root, error) {
-	s := t.served.Load()
-	if !s.root {
-		return nil, nil
-	}
-	return &s.pin, nil
-}
-
 var (
 	fileForm    = regexp.MustCompile(`^([1-9][0-9]{0,15})\.(root|targets|snapshot|depot)\.json$`)
 	contentForm = regexp.MustCompile(`^[0-9a-f]{64}$`)

@@ -135,7 +135,7 @@ func (s *Service) now(ctx context.Context) error {
 	} else {
 		defer client.CloseIdleConnections()
 	}
-	if _, over := id.Due(s.cfg.Now()); over { // it was asleep: first that it is known again
+	if id.Over(s.cfg.Now()) { // it was asleep: first that it is known again
 		s.cfg.Log.Info("The certificate is over, it is renewed")
 		if id, err = id.Renew(ctx, client, prepare); err != nil {
 			return err
@@ -156,12 +156,11 @@ func (s *Service) now(ctx context.Context) error {
 			s.cfg.Log.Error("What the server sent is not taken", "error", err)
 		}
 		if answer.Renew {
-			if due, _ := id.Due(s.cfg.Now()); due || id.Serial() == "" {
-				if id, err = id.Renew(ctx, client, prepare); err != nil {
-					return err
-				}
-				s.cfg.Log.Info("The certificate is renewed", "serial", id.Serial())
+			if id, err = id.Renew(ctx, client, prepare); err != nil {
+				return err
 			}
+			s.cfg.Log.Info("The certificate is renewed", "serial", id.Serial())
+			client.CloseIdleConnections() // they show the former one
 		}
 		s.at = s.cfg.Now()
 		if newer = s.documents(answer.Send); len(newer) == 0 {
