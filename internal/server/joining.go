@@ -16,6 +16,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/enrolment"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
+	"github.com/fernwerk/fernwerk/internal/server/trust"
 )
 
 // joining is how machines join, what they are known by, and what they check in
@@ -33,7 +34,7 @@ type joining struct {
 func (j *joining) KeepIdentity(tx *store.Tx, hostID string) error { return j.Keep(tx, hostID) }
 
 // letJoin makes these parts.
-func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *access.Access) *joining {
+func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *access.Access, signed *trust.Trust) *joining {
 	identities := identity.New(st, authority, s.cfg.Now)
 	e := s.cfg.Enrolment
 	if e.FirstBoot == enrolment.Open {
@@ -43,7 +44,7 @@ func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *acc
 		Identities: identities, authority: authority, accounts: accounts, store: st,
 		Enrolment: enrolment.New(enrolment.Config{
 			Store: st, Identities: identities, Roots: authority.Roots, Addresses: s.addresses, Fingerprint: authority.Fingerprint,
-			Charge: accounts.Charge, Forgive: accounts.Forgive, Fresh: contact.Fresh,
+			Root: signed.Pin, Charge: accounts.Charge, Forgive: accounts.Forgive, Fresh: contact.Fresh,
 			Names: e.Names(), Domain: e.DomainOf(s.id), Approve: e.Approve, FirstBoot: e.FirstBoot, Log: s.cfg.Log,
 		}),
 		Contacts: contact.New(contact.Config{
@@ -53,6 +54,7 @@ func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *acc
 				}
 				return identities.RevokeListed(tx)
 			}, Due: identities.Due, Log: s.cfg.Log,
+			Lacks: signed.Lacks, TakeDocument: signed.StepOver,
 		}),
 	}
 }
