@@ -9,6 +9,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // lookEvery is how soon a running server has what a command changed.
@@ -21,7 +22,7 @@ type Keeper struct {
 	Authority *Authority
 	Store     *store.Store
 	// Shared is what the servers of the database have, nil where there is one.
-	Shared func(context.Context) (Bundle, error)
+	Shared func(context.Context) (keyring.Bundle, error)
 	Log    *slog.Logger
 	// Changed is told of a change; nil is nobody.
 	Changed func()
@@ -100,7 +101,7 @@ func (a *Authority) listDue(tx *store.Tx) (bool, error) {
 		return false, nil // said elsewhere
 	}
 	l, err := readList(tx)
-	return err == nil && (l.Issuer != fingerprint(by.cert) || tx.Now().Sub(time.Unix(l.Signed, 0)) >= listEvery), err
+	return err == nil && (l.Issuer != keyring.Fingerprint(by.Cert) || tx.Now().Sub(time.Unix(l.Signed, 0)) >= listEvery), err
 }
 
 // tidy forgets the certificates of tunnels that have ended: they are many, short,
@@ -135,15 +136,15 @@ func (a *Authority) reload() (changed bool, err error) {
 		return false, err
 	}
 	defer lock.Release()
-	m, err := load(a.dir)
+	m, err := keyring.Load(a.dir)
 	if err != nil || m == nil {
 		return false, err
 	}
-	was, err := a.mat.Load().bundle()
+	was, err := a.mat.Load().Bundle()
 	if err != nil {
 		return false, err
 	}
-	is, err := m.bundle()
+	is, err := m.Bundle()
 	if err != nil || bytes.Equal(was, is) {
 		return false, err
 	}
@@ -161,10 +162,10 @@ func (k *Keeper) warn() {
 	m := k.Authority.mat.Load()
 	if _, by, err := k.Authority.issuing(); err != nil {
 		k.Log.Warn("No certificates can be made", "error", err, "hint", fleet.HintOf(err))
-	} else if left := by.cert.NotAfter.Sub(now); left < serverLife {
-		k.Log.Warn("The issuing key ends within a year: certificates get shorter", "until", by.cert.NotAfter.Format(time.DateOnly), "hint", "run: fernwerkd ca rotate")
+	} else if left := by.Cert.NotAfter.Sub(now); left < serverLife {
+		k.Log.Warn("The issuing key ends within a year: certificates get shorter", "until", by.Cert.NotAfter.Format(time.DateOnly), "hint", "run: fernwerkd ca rotate")
 	}
-	if m.root.NotAfter.Sub(now) < 2*serverLife {
-		k.Log.Warn("The root ends within two years", "until", m.root.NotAfter.Format(time.DateOnly), "hint", "run: fernwerkd ca rotate --root, in time for hosts that sleep long")
+	if m.Root.NotAfter.Sub(now) < 2*serverLife {
+		k.Log.Warn("The root ends within two years", "until", m.Root.NotAfter.Format(time.DateOnly), "hint", "run: fernwerkd ca rotate --root, in time for hosts that sleep long")
 	}
 }
