@@ -19,6 +19,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -40,6 +41,7 @@ func groups() []methods.Group {
 		licence.Group(),
 		params.Group(),
 		products.Group(),
+		updates.Group(),
 		workingcopy.Group(),
 	}
 }
