@@ -248,7 +248,9 @@ func TestUpdates_FailedSync(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("%s\n%s", name, site.Tail(a.Log, 30))
 		}
-		if log, err := os.ReadFile(a.Log); err == nil && strings.Contains(string(log), "cannot write to the database now") {
+		log, err := os.ReadFile(a.Log)
+		must(t, err)
+		if strings.Contains(string(log), "cannot commit to the database") || strings.Contains(string(log), "No mark could be left") {
 			noticed++
 		}
 	}
@@ -259,7 +261,7 @@ func TestUpdates_FailedSync(t *testing.T) {
 }
 
 // failures is how many failed syncs are tried.
-const failures = 8
+const failures = 4
 
 // TestUpdates_KilledAtEveryStep kills the agent before and after every system call
 // that makes something durable, from its start until three updates are done and
@@ -288,7 +290,11 @@ func TestUpdates_KilledAtEveryStep(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			t.Run(map[bool]string{false: "before", true: "after"}[after], func(t *testing.T) {
 				t.Parallel()
-				for k := 1; k <= len(calm.Made); k++ {
+				first := 1
+				if after { // what is behind a step of the start is before the next one
+					first = max(1, slices.IndexFunc(calm.Made, func(s string) bool { return strings.Contains(s, " begun/") })-2)
+				}
+				for k := first; k <= len(calm.Made); k++ {
 					name := fmt.Sprintf("step %d, after %v", k, after)
 					a, id := o.joined(t)
 					decision := []string{update.Retry, update.Skip}[k%2]
