@@ -326,3 +326,73 @@ func TestUpdates_KilledAtEveryStep(t *testing.T) {
 		t.Errorf("%d kills of %d, %d uncertain: does the test still meet what it is for?", kills, 2*len(calm.Made), uncertain)
 	}
 }
+
+// TestUpdates_OnTheMachine is what the machine's own administrator sees: an update
+// that goes on after a boot, one that fails and is decided about, one agent only.
+func TestUpdates_OnTheMachine(t *testing.T) {
+	o := newOffice(t)
+	o.update(t, 1, `[ "$FERNWERK_UPDATE_REBOOTS" = 1 ] || exit 194`)
+	o.update(t, 2, "echo no luck; exit 3")
+	o.update(t, 3, "", "--after", "002")
+	a, id := o.joined(t)
+	agent := func(want int, args ...string) string {
+		t.Helper()
+		out, errOut, code, err := o.Programs.Run(t.Context(), nil, "fernwerk-agent", append([]string{"--data", a.Data}, args...)...)
+		if err != nil || code != want {
+			t.Fatalf("fernwerk-agent %q: status %d, %v\n%s%s", args, code, err, out, errOut)
+		}
+		return out + errOut
+	}
+	says := func(text string, words ...string) {
+		t.Helper()
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("no %q in:\n%s", w, text)
+			}
+		}
+	}
+	state := func(number int, want update.State) {
+		t.Helper()
+		await(t, fmt.Sprintf("%s is %s", update.Name(number), want), func() (bool, error) {
+			list, err := o.attempts(t.Context(), number, id)
+			return len(list) > 0 && list[len(list)-1].State == string(want), err
+		})
+	}
+	says(agent(4, "updates", "list"), "fernwerk-agent run") // nobody runs
+	must(t, a.Start(t.Context()))
+	state(1, update.Rebooting)
+	says(agent(0, "updates", "list"), "goes on after the next boot", "waits for 001")
+	says(agent(4, "run", "--control", "127.0.0.1:0"), "only one agent can use") // attack 30
+	a.Kill()
+	must(t, a.Start(t.Context())) // no boot
+	says(agent(0, "updates", "list"), "goes on after the next boot")
+	a.Kill()
+	a.BootID = "second"
+	must(t, a.Start(t.Context()))
+	state(2, update.Failed)
+	says(agent(0, "updates", "log", "002"), "failed (exit 3)", "no luck", "exit code 3")
+	says(agent(0, "updates", "list"), "decide with: fernwerk-agent updates decide 002", "waits for 002")
+	says(agent(0, "updates", "now", "--dry-run"), "002", "hold")
+	agent(2, "updates", "decide", "002", "rety")
+	agent(1, "updates", "decide", "001", "retry")
+	agent(0, "updates", "decide", "002", "retry")
+	await(t, "the second attempt failed", func() (bool, error) {
+		list, err := o.attempts(t.Context(), 2, id)
+		return len(list) == 2 && list[1].State == string(update.Failed), err
+	})
+	o.fernwerk(t, "update", "decide", "002", id, "skip")
+	state(3, update.Done)
+	if marks := o.marks(t, id); !slices.Equal(marks, []string{"001", "001", "002", "002", "003"}) {
+		t.Errorf("ran %v", marks)
+	}
+	says(agent(0, "updates", "list", "--json"), `"state": "skipped"`)
+	says(o.fernwerk(t, "update", "status", "001", id), "attempt 1", "reboot", "attempt 2", "done")
+	a.Kill()
+
+	// A host that believes no signature runs nothing.
+	plain := host(t, o.Server, o.URL(), "plain.update.test")
+	must(t, plain.Start(t.Context()))
+	a = plain
+	says(agent(5, "updates", "list"), "plain-opsi")
+	says(agent(5, "updates", "now"), "plain-opsi")
+}

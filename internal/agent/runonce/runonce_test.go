@@ -328,6 +328,64 @@ func TestRound_ChangedContentNeverRunsAgain(t *testing.T) {
 	}
 }
 
+// The server is asked at the start, then from a timer; a wake-up comes before it.
+func TestServe_AsksAtTheStartAndFromATimer(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	asked := make(chan string, 100)
+	every := time.Millisecond
+	r, stop := m.start(t, nil)
+	defer stop()
+	r.cfg.Server = &counted{m.server, asked}
+	r.cfg.Timing = func(context.Context) (Timing, error) { return Timing{Interval: every, Spread: time.Millisecond}, nil }
+	serve := func(times int, wake bool) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Serve(ctx) }()
+		for range times {
+			<-asked
+			if wake {
+				if err := r.Now(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		for len(asked) > 0 {
+			<-asked
+		}
+	}
+	serve(3, false)
+	every = 0 // at the start only, and when somebody wants it
+	serve(3, true)
+	every = time.Hour
+	serve(1, false)
+	r.cfg.Refused = func() error { return errors.New("the policy is plain-opsi") }
+	if err := r.Now(); fleet.CodeOf(err) != fleet.Denied {
+		t.Errorf("%v", err)
+	}
+	m.publish(header(1), "")
+	if err := r.Round(t.Context()); err != nil || len(asked) > 0 || len(m.marked()) > 0 {
+		t.Errorf("a host that believes nobody asks, or runs: %v", err)
+	}
+}
+
+// counted tells of each question.
+type counted struct {
+	*publisher
+	asked chan string
+}
+
+func (c *counted) Ask(ctx context.Context, tag string) (*update.Offer, string, error) {
+	select {
+	case c.asked <- tag:
+	default:
+	}
+	return c.publisher.Ask(ctx, tag)
+}
+
 // Whoever moves a damaged database away does not have everything run again.
 func TestRound_DatabaseLost(t *testing.T) {
 	m := newMachine(t, t.TempDir())
