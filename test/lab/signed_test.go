@@ -83,16 +83,16 @@ func TestSignedContent(t *testing.T) {
 	l.Run("a_tree_that_the_depot_changed_is_refused_and_the_old_one_is_kept", func(t *testing.T) {
 		l.Package("tool", "1", lab.Setup(writes("pc1", "evil")), other)
 		pc.Request("tool", "setup")
-		refused(t, pc.Fire("on_demand"), "its manifest has the digest")
+		refused(t, pc.Fire("on_demand"), "refused tool 1-1", "the policy here is offline")
 		equal(t, "ran", ran(t, pc, "evil"), "")
 	})
 	l.Run("the_policy_counts_from_when_it_is_set", func(t *testing.T) {
-		pc.Demand(enrol.PlainOpsi, signer.Root())
+		pc.Demand(enrol.Delegated, signer.Root()) // the server's key vouches for what its depot has
 		pc.Fire("on_demand").OK(t)
 		equal(t, "ran", ran(t, pc, "evil"), "evil\n")
 		pc.Demand(enrol.Offline, signer.Root())
 		pc.Request("tool", "setup")
-		refused(t, pc.Fire("on_demand"), "its manifest has the digest")
+		refused(t, pc.Fire("on_demand"), "refused tool 1-1", "the policy here is offline")
 		equal(t, "ran", ran(t, pc, "evil"), "evil\n")
 	})
 }
