@@ -27,7 +27,8 @@ type office struct {
 	*site.Server
 	dir   string
 	trust string
-	root  string // SHA-256 of the root that hosts begin with
+	files []string // of the updates
+	root  string   // SHA-256 of the root that hosts begin with
 
 	mu    sync.Mutex
 	hosts int
@@ -40,7 +41,7 @@ func newOffice(t testing.TB) *office {
 	t.Helper()
 	o := &office{Server: serve(t), dir: t.TempDir()}
 	o.trust = filepath.Join(o.dir, "trust")
-	o.fernwerk(t, "trust", "init", o.trust)
+	o.fernwerk(t, "trust", "init", o.trust, "--root-keys", "1", "--threshold", "1")
 	root, err := os.ReadFile(filepath.Join(o.trust, "roots", "1.root.json"))
 	must(t, err)
 	sum := sha256.Sum256(root)
@@ -60,7 +61,7 @@ func (o *office) fernwerk(t testing.TB, args ...string) string {
 	return out
 }
 
-// update writes, signs and publishes one whose script leaves a mark.
+// update writes one whose script leaves a mark.
 func (o *office) update(t testing.TB, number int, script string, flags ...string) {
 	t.Helper()
 	id := fmt.Sprintf("u%d", number)
@@ -70,10 +71,18 @@ func (o *office) update(t testing.TB, number int, script string, flags ...string
 	must(t, err)
 	fmt.Fprintf(f, "echo %s >>%s/marks/$FERNWERK_HOST_ID\n%s\n", update.Name(number), o.dir, script)
 	must(t, f.Close())
-	o.fernwerk(t, "update", "lint", path)
-	o.fernwerk(t, "update", "sign", path)
+	o.files = append(o.files, path)
+}
+
+// publish signs all updates, and offers them to everybody.
+func (o *office) publish(t testing.TB) {
+	t.Helper()
+	o.fernwerk(t, append([]string{"update", "lint"}, o.files...)...)
+	o.fernwerk(t, append([]string{"update", "sign"}, o.files...)...)
 	o.fernwerk(t, "trust", "publish")
-	o.fernwerk(t, "update", "publish", update.Name(number), "--ring", "100%", "--yes")
+	for n := range o.files {
+		o.fernwerk(t, "update", "publish", update.Name(n+1), "--ring", "100%", "--yes")
+	}
 }
 
 // joined makes a host that believes the trust root, and asks every second.
@@ -221,6 +230,7 @@ func TestUpdates_FailedSync(t *testing.T) {
 	for n, policy := range policies {
 		o.update(t, n+1, "", "--on-interrupt", policy)
 	}
+	o.publish(t)
 	a, id := o.joined(t)
 	calm := &site.Steps{}
 	watched(t, a, calm)
@@ -272,6 +282,7 @@ func TestUpdates_KilledAtEveryStep(t *testing.T) {
 	for n, policy := range policies {
 		o.update(t, n+1, "", "--on-interrupt", policy)
 	}
+	o.publish(t)
 	// Undisturbed: how many steps there are.
 	a, id := o.joined(t)
 	calm := &site.Steps{}
@@ -334,6 +345,7 @@ func TestUpdates_OnTheMachine(t *testing.T) {
 	o.update(t, 1, `[ "$FERNWERK_UPDATE_REBOOTS" = 1 ] || exit 194`)
 	o.update(t, 2, "echo no luck; exit 3")
 	o.update(t, 3, "", "--after", "002")
+	o.publish(t)
 	a, id := o.joined(t)
 	agent := func(want int, args ...string) string {
 		t.Helper()
