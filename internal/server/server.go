@@ -11,6 +11,7 @@
 //	DIR/cluster.key  package cluster
 //	DIR/fernwerkd.sock  for root on this machine, package httpapi
 //	DIR/ca/          package ca
+//	DIR/acme/        certificates of public names, package acme
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
 //	DIR/depot/       the products, package depot
@@ -143,6 +144,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	keeper.Changed = certificate.Renew
+	shown, err := s.publicName(m, certificate.TLS())
+	if err != nil {
+		return nil, err
+	}
 	hostLogs, err := logs.Open(s.path("log"))
 	if err != nil {
 		return nil, err
@@ -191,7 +196,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	well, counts := s.watch(st, accounts, messages, signed)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
-		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(certificate.TLS()), Log: s.cfg.Log, Now: s.cfg.Now,
+		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
 			RPC:        &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
 			Chunks:     products.Chunks(),

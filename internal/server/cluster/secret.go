@@ -119,6 +119,13 @@ func (c *Cluster) Exchange(ctx context.Context, name string, was, mine []byte) e
 	})
 }
 
+// Remove removes a secret, if there is one.
+func (c *Cluster) Remove(ctx context.Context, name string) error {
+	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		return tx.Remove(Secrets, fleet.Row{"name": name})
+	})
+}
+
 // Find is Get within a transaction.
 func (k *Key) Find(tx *store.Tx, name string) ([]byte, error) {
 	row, err := tx.Get(Secrets, fleet.Row{"name": name})
