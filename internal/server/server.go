@@ -223,6 +223,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("replica", m.serve())
 	s.group.Add("authority", keeper)
 	s.group.Add("certificate", certificate)
+	s.group.Add("identities", identity.Sweeper{Identities: joins.Identities, Log: s.cfg.Log})
 	s.group.Add("access", accounts)
 	s.group.Add("audit", accounts.Audit())
 	if s.cfg.AuditKeep > 0 {
