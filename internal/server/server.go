@@ -53,6 +53,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
 	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
+	"github.com/fernwerk/fernwerk/internal/server/feed"
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
@@ -161,6 +162,11 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Depot:     files, Certificates: authority,
 	}
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
+	script, err := s.openFeed(st)
+	if err != nil {
+		return nil, err
+	}
+	ports.Feed = script
 	ports.Reach = s.reachHosts(messages, authority.PEM())
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
@@ -179,6 +185,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Packages:     packages.Handler(products),
 			WebDAV:       products.WebDAV(),
 			Bus:          messages,
+			Feed:         script.Handler(),
 			Repository:   files.PackagesDAV,
 			Workbench:    files.WorkbenchDAV,
 			Authority:    authority.PEM(),
@@ -203,6 +210,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	s.group.Add("depot", products)
 	s.group.Add("bus", messages)
+	if script.Listener != nil {
+		s.group.Add("feed", script)
+	}
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "replica", s.cfg.Name(), "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
@@ -362,7 +372,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
+	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
 	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, bus.Classes(), catalog.Classes())...)
 }
 

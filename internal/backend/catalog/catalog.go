@@ -9,6 +9,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/account"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/feeds"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/fleetwide"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hostcontrol"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
@@ -28,6 +29,7 @@ func groups() []methods.Group {
 		account.Group(),
 		credential.Group(),
 		depots.Group(),
+		feeds.Group(),
 		fleetwide.Group(),
 		hostcontrol.Group(),
 		hosts.Group(),

@@ -19,6 +19,8 @@ type Ports struct {
 	Depot DepotServer
 	// Certificates signs those of depot servers.
 	Certificates Certificates
+	// Feed is the update script for bare nodes.
+	Feed Feed
 	// Authority is the certificate of the server's certificate authority, PEM.
 	Authority []byte
 	// Info is what backend_info says.

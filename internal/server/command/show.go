@@ -63,7 +63,13 @@ func show(w io.Writer, cfg config.Config) error {
 	if cfg.AllowSimulation {
 		fmt.Fprintln(w, "allow_simulation = true")
 	}
-	return showHostControl(w, cfg.HostControl)
+	if err := showHostControl(w, cfg.HostControl); err != nil {
+		return err
+	}
+	if cfg.Feed.Listen != "" {
+		fmt.Fprintf(w, "\n[feed]\nlisten = %q\n", cfg.Feed.Listen)
+	}
+	return nil
 }
 
 func showHostControl(w io.Writer, h config.HostControl) error {

@@ -57,6 +57,8 @@ type Config struct {
 	AuditKeep int `toml:"audit_keep"`
 	// HostControl says how hosts are reached that are not on the message bus.
 	HostControl HostControl `toml:"host_control"`
+	// Feed says where bare nodes find the feed.
+	Feed Feed `toml:"feed"`
 	// Replica names this server among those on one database; see Name.
 	Replica string `toml:"replica"`
 	// Depot is the folder of products; empty is Data/depot. Servers on one
@@ -150,6 +152,7 @@ func (c *Config) Check() error {
 		bad("audit_keep", strconv.Itoa(c.AuditKeep), fmt.Sprintf("0 or at least %d days", LeastAuditKeep))
 	}
 	wrong = append(wrong, c.HostControl.check()...)
+	wrong = append(wrong, c.Feed.check()...)
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
 }
@@ -181,6 +184,9 @@ func (c *Config) checkDepot() (wrong []error) {
 	}
 	if _, err := pin.Config("", nil, c.CAFingerprint); err != nil || c.CAFingerprint == "" {
 		wrong = append(wrong, errors.New("ca_fingerprint: a depot server needs the SHA-256 of its config server's authority, in hexadecimal"))
+	}
+	if c.Feed.Listen != "" {
+		wrong = append(wrong, errors.New("feed.listen: the config server has the feed, a depot server has none"))
 	}
 	if c.Database != "" {
 		wrong = append(wrong, errors.New("database: a depot server has none, its rows are at the config server"))

@@ -46,6 +46,7 @@ type Parts struct {
 	Packages http.Handler // /v1/packages...: list, install, remove
 	WebDAV   http.Handler // /depot/...: trees as files, to be read
 	Bus      http.Handler // /messagebus/v1
+	Feed     http.Handler // /feed/...
 	// /repository/... and /workbench/...: packages, to be read and written.
 	Repository, Workbench http.Handler
 

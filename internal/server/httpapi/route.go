@@ -63,6 +63,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/packages", access: known, body: none, handler: p.Packages},
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
 		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},
+		{pattern: "GET /feed/", access: public, body: none, handler: p.Feed},
 		{pattern: "/depot", access: administrators, body: maxFind, handler: p.WebDAV}, // refuses to write; a host is told that it may not
 		{pattern: "/depot/", access: administrators, body: maxFind, handler: p.WebDAV},
 		{pattern: "GET /depot", access: known, body: none, handler: p.WebDAV},
