@@ -59,11 +59,12 @@ func (u Update) check() error {
 
 // functions is what the blocks call. Nothing of it is in the way of an update,
 // which runs in a subshell: it may exit, change folder, and set what it likes.
-// A marker is whole and synced before the mark of the beginning goes.
+// A marker is whole and synced before the mark of the beginning goes. Descriptor 9
+// is the runner's lock: the script keeps it, what an update leaves running does not.
 const functions = `
 umask 022
 RC=0
-mkdir -p $UPDATES || exit 1
+mkdir -p $UPDATES && chmod 700 $UPDATES || exit 1
 
 say() { echo "feed: $*"; }
 
@@ -176,5 +177,5 @@ func (u Update) render(b *strings.Builder) {
 	fmt.Fprintf(b, "if [ ! -f $UPDATES/%s ]; then\n", u.ID)
 	fmt.Fprintf(b, "  if begin %s; then\n    (\n:\n", strings.Join(append([]string{u.ID, u.interrupted(), u.failed()}, u.After...), " "))
 	b.WriteString(strings.Trim(u.Program, "\n"))
-	fmt.Fprintf(b, "\n    ) < /dev/null\n    ended %s $? %s\n  fi\nfi\n", u.ID, u.failed())
+	fmt.Fprintf(b, "\n    ) < /dev/null 9>&-\n    ended %s $? %s\n  fi\nfi\n", u.ID, u.failed())
 }
