@@ -48,11 +48,15 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/bus"
+	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/config"
+	"github.com/fernwerk/fernwerk/internal/server/contact"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
 	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/feed"
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
@@ -129,6 +133,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	keeper, err := s.keepAuthority(ctx, st, m, authority)
+	if err != nil {
+		return nil, err
+	}
 	certificate, err := authority.ServerCertificate(s.cfg.CertificateNames(s.reach), s.cfg.Log)
 	if err != nil {
 		return nil, err
@@ -161,12 +169,14 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Authority: authority.PEM(),
 		Depot:     files, Certificates: authority,
 	}
-	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	script, err := s.openFeed(st)
 	if err != nil {
 		return nil, err
 	}
 	ports.Feed = script
+	joins := s.letJoin(st, authority, accounts)
+	ports.Enrolment = joins
+	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.PEM())
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
@@ -178,30 +188,31 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	well, counts := s.watch(st, accounts, messages)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
-		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
+		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(certificate.TLS()), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
-			RPC:          &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
-			Chunks:       products.Chunks(),
-			Packages:     packages.Handler(products),
-			WebDAV:       products.WebDAV(),
-			Bus:          messages,
-			Feed:         script.Handler(),
-			Repository:   files.PackagesDAV,
-			Workbench:    files.WorkbenchDAV,
-			Authority:    authority.PEM(),
-			Authenticate: accounts.Authenticate,
-			Logout:       accounts.Logout,
-			Health:       func(ctx context.Context) (any, error) { return well.Check(ctx) },
-			Stopping:     well.Stopping,
-			Metrics:      counts.Handler(),
-			Token:        s.cfg.MetricsToken,
-			Observe:      counts.Request,
+			RPC:        &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
+			Chunks:     products.Chunks(),
+			Packages:   packages.Handler(products),
+			WebDAV:     products.WebDAV(),
+			Bus:        messages,
+			Feed:       script.Handler(),
+			Repository: files.PackagesDAV,
+			Workbench:  files.WorkbenchDAV,
+			Authority:  authority.PEM(),
+			Logout:     accounts.Logout,
+			Health:     func(ctx context.Context) (any, error) { return well.Check(ctx) },
+			Stopping:   well.Stopping,
+			Metrics:    counts.Handler(),
+			Token:      s.cfg.MetricsToken,
+			Observe:    counts.Request,
 		},
 	}
+	joins.parts(&api.Parts)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)
 	s.group.Add("replica", m.serve())
+	s.group.Add("authority", keeper)
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("audit", accounts.Audit())
@@ -373,7 +384,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, bus.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

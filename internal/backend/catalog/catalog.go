@@ -14,6 +14,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hostcontrol"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/joining"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
@@ -34,6 +35,7 @@ func groups() []methods.Group {
 		hostcontrol.Group(),
 		hosts.Group(),
 		inventory.Group(),
+		joining.Group(),
 		journal.Group(),
 		licence.Group(),
 		params.Group(),

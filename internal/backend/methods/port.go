@@ -21,6 +21,8 @@ type Ports struct {
 	Certificates Certificates
 	// Feed is the update script for bare nodes.
 	Feed Feed
+	// Enrolment lets machines join.
+	Enrolment Enrolment
 	// Authority is the certificate of the server's certificate authority, PEM.
 	Authority []byte
 	// Info is what backend_info says.

@@ -1,73 +1,115 @@
 package ca
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 )
 
-// Bundle is an authority outside of a folder: its certificate, and its key if
-// that is at hand, both in PEM. Servers of one fleet give it to each other,
-// sealed.
+// Bundle is an authority outside of a folder, in PEM: the root's certificate, its
+// key if that is at hand, and the rest (see the package). Servers of one fleet
+// give it to each other, sealed. One that a server of before wrote ends after the
+// root's key.
 type Bundle []byte
+
+func (b Bundle) material() (*material, error) {
+	m := &material{}
+	if err := m.parse(b); err != nil {
+		return nil, fmt.Errorf("cannot use the certificate authority: %w", err)
+	}
+	return m, nil
+}
 
 // Read returns the authority in a folder; it is fs.ErrNotExist if there is none.
 func Read(dir string) (Bundle, error) {
-	cert, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	m, err := load(dir)
 	if err != nil {
 		return nil, err
 	}
-	key, err := os.ReadFile(filepath.Join(dir, "ca.key"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if m == nil {
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(dir, "ca.pem"), Err: fs.ErrNotExist}
 	}
-	return append(cert, key...), nil
+	return m.bundle()
 }
 
 // Make makes an authority that is in no folder yet. It counts once it is kept.
 func Make(name string, now func() time.Time) (Bundle, error) {
-	key, err := newKey()
+	m := &material{}
+	var err error
+	if m.rootKey, err = newKey(); err == nil {
+		if m.root, err = root(rootName+name, m.rootKey, now()); err == nil {
+			_, err = m.provide(now())
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the certificate authority: %w", err)
 	}
-	der, err := root(name, key, now())
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the certificate authority: %w", err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the certificate authority: %w", err)
-	}
-	return append(encodePEM("CERTIFICATE", der), encodePEM("PRIVATE KEY", keyDER)...), nil
+	return m.bundle()
 }
 
-// Write puts the authority into a folder that has none. A folder that has it
-// stays as it is; one that has another is refused: agents trust that one.
+// Settle is what the servers of a database have from now on: all is what they
+// have, folder what one of them brings, nil without one. Of two states of one
+// authority the later counts; what is missing is made. Another authority in the
+// folder is refused: agents trust that one.
+func Settle(all, folder Bundle, dir string, now func() time.Time) (Bundle, error) {
+	m, err := all.material()
+	if err != nil {
+		return nil, err
+	}
+	if folder != nil {
+		own, err := folder.material()
+		if err != nil {
+			return nil, err
+		}
+		if err := related(m, own, dir); err != nil {
+			return nil, err
+		}
+		if own.generation > m.generation {
+			m = own
+		} else if m.rootKey == nil && !m.away && own.rootKey != nil && own.root.Equal(m.root) {
+			m.rootKey = own.rootKey
+		}
+	}
+	if _, err := m.provide(now()); err != nil {
+		return nil, fmt.Errorf("cannot make an issuing key: %w", err)
+	}
+	return m.bundle()
+}
+
+// related tells whether two are states of one authority.
+func related(a, b *material, dir string) error {
+	if slices.ContainsFunc(a.roots(), b.root.Equal) || slices.ContainsFunc(b.roots(), a.root.Equal) {
+		return nil
+	}
+	return fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot use the certificate authority in %s: the servers of this database have another one", dir),
+		"a server that joins others starts with an empty folder and their cluster.key; or name another database")
+}
+
+// Write puts the authority into a folder. One that has another is refused.
 func (b Bundle) Write(dir string) error {
-	cert, key, err := b.parts()
+	m, err := b.material()
 	if err != nil {
 		return err
 	}
-	have, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
-	switch {
-	case err == nil:
-		if block, _ := pem.Decode(have); block == nil || !bytes.Equal(block.Bytes, cert.Bytes) {
-			return fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot use the certificate authority in %s: the servers of this database have another one", dir),
-				"a server that joins others starts with an empty folder and their cluster.key; or name another database")
-		}
-		return nil
-	case !errors.Is(err, fs.ErrNotExist):
+	have, err := load(dir)
+	if err != nil {
 		return fmt.Errorf("cannot read the certificate authority: %w", err)
+	}
+	if have != nil {
+		if err := related(m, have, dir); err != nil {
+			return err
+		}
+		// A key that somebody took elsewhere by hand is not brought back, nor one
+		// that is only here taken away.
+		if have.generation == m.generation {
+			return nil
+		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot keep the certificate authority: %w", err)
@@ -75,36 +117,8 @@ func (b Bundle) Write(dir string) error {
 	if err := atomicfile.SyncDir(filepath.Dir(dir)); err != nil {
 		return fmt.Errorf("cannot keep the certificate authority: %w", err)
 	}
-	if key != nil { // before the certificate, as when it is made
-		if err := atomicfile.WriteFile(filepath.Join(dir, "ca.key"), pem.EncodeToMemory(key), 0o600); err != nil {
-			return fmt.Errorf("cannot keep the certificate authority: %w", err)
-		}
-	}
-	if err := atomicfile.WriteFile(filepath.Join(dir, "ca.pem"), pem.EncodeToMemory(cert), 0o644); err != nil {
+	if err := m.keep(dir); err != nil {
 		return fmt.Errorf("cannot keep the certificate authority: %w", err)
 	}
 	return nil
-}
-
-// parts checks that certificate and key belong together.
-func (b Bundle) parts() (cert, key *pem.Block, err error) {
-	cert, rest := pem.Decode(b)
-	if cert == nil || cert.Type != "CERTIFICATE" {
-		return nil, nil, errors.New("cannot use the certificate authority: it holds no certificate")
-	}
-	parsed, err := x509.ParseCertificate(cert.Bytes)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot use the certificate authority: %w", err)
-	}
-	if key, _ = pem.Decode(rest); key == nil {
-		return cert, nil, nil
-	}
-	signer, err := parseKey(key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot use the certificate authority: %w", err)
-	}
-	if pub, ok := parsed.PublicKey.(*ecdsa.PublicKey); !ok || !pub.Equal(signer.Public()) {
-		return nil, nil, errors.New("cannot use the certificate authority: its key is another one's")
-	}
-	return cert, key, nil
 }

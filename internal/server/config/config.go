@@ -59,6 +59,8 @@ type Config struct {
 	HostControl HostControl `toml:"host_control"`
 	// Feed says where bare nodes find the feed.
 	Feed Feed `toml:"feed"`
+	// Enrolment says how machines join.
+	Enrolment Enrolment `toml:"enrolment"`
 	// Replica names this server among those on one database; see Name.
 	Replica string `toml:"replica"`
 	// Depot is the folder of products; empty is Data/depot. Servers on one
@@ -153,6 +155,7 @@ func (c *Config) Check() error {
 	}
 	wrong = append(wrong, c.HostControl.check()...)
 	wrong = append(wrong, c.Feed.check()...)
+	wrong = append(wrong, c.Enrolment.check()...)
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
 }

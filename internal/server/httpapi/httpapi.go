@@ -47,6 +47,9 @@ type Parts struct {
 	WebDAV   http.Handler // /depot/...: trees as files, to be read
 	Bus      http.Handler // /messagebus/v1
 	Feed     http.Handler // /feed/...
+	// What hosts and machines that want to be some ask for: see the package enrol.
+	Join, Renew, Contact Asked
+	Revocations          http.Handler // /v1/crl
 	// /repository/... and /workbench/...: packages, to be read and written.
 	Repository, Workbench http.Handler
 
@@ -65,6 +68,24 @@ type Parts struct {
 	Token   string
 	// Observe is told of each answer; route is a pattern of the table.
 	Observe func(route string, status int, bytes int64, took time.Duration)
+}
+
+// Asked answers a request with plain data, which is written as JSON, or an error.
+type Asked func(http.ResponseWriter, *http.Request) (v any, status int, err error)
+
+// handler is nil for a part that is not there.
+func (ask Asked) handler() http.Handler {
+	if ask == nil {
+		return nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v, status, err := ask(w, r)
+		if err != nil {
+			refuse(w, r, err)
+			return
+		}
+		answer(w, status, v)
+	})
 }
 
 // Server serves the table on a listener.
