@@ -85,6 +85,7 @@ func (j *joining) parts(p *httpapi.Parts) {
 	p.Authenticate = j.Authenticate(j.accounts.Authenticate, j.accounts.Noted)
 	front := enrolment.HTTP{Enrolment: j.Enrolment, ByKey: j.accounts.Authenticate}
 	p.Join, p.Renew, p.Contact = front.Join, front.Renew, j.contact
+	p.BareNodes = j.bareNodes()
 	p.Revocations = http.HandlerFunc(j.revocations)
 }
 

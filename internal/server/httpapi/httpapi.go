@@ -50,6 +50,7 @@ type Parts struct {
 	// What hosts and machines that want to be some ask for: see the package enrol.
 	Join, Renew, Contact Asked
 	Revocations          http.Handler // /v1/crl
+	BareNodes            http.Handler // /v1/gen_certif
 	// /repository/... and /workbench/...: packages, to be read and written.
 	Repository, Workbench http.Handler
 
