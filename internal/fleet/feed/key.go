@@ -162,7 +162,7 @@ func weak(why string) error {
 
 func armoured(kind string, write func(io.Writer) error) ([]byte, error) {
 	var b bytes.Buffer
-	w, err := armor.Encode(&b, kind, nil)
+	w, err := armor.EncodeWithChecksumOption(&b, kind, nil, true) // GnuPG 2.2 wants one
 	if err == nil {
 		err = write(w)
 	}

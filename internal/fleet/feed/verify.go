@@ -40,7 +40,9 @@ func (k *PrivateKey) Sign(text []byte, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("cannot sign the feed: %w", err)
 	}
 	var b bytes.Buffer
-	w, err := clearsign.Encode(&b, k.entity.PrivateKey, &packet.Config{DefaultHash: crypto.SHA512, Time: func() time.Time { return now }})
+	plainly := false // without a salt in each signature: two of one text may be alike
+	w, err := clearsign.Encode(&b, k.entity.PrivateKey, &packet.Config{DefaultHash: crypto.SHA512, Time: func() time.Time { return now },
+		NonDeterministicSignaturesViaNotation: &plainly})
 	if err == nil {
 		_, err = w.Write(bytes.TrimSuffix(text, []byte("\n")))
 	}
@@ -50,7 +52,10 @@ func (k *PrivateKey) Sign(text []byte, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign the feed: %w", err)
 	}
-	file := append(bytes.TrimRight(b.Bytes(), "\n"), '\n')
+	file, err := withChecksum(b.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("cannot sign the feed: %w", err)
+	}
 	back, err := k.Public().Open(file)
 	if err == nil && !bytes.Equal(back.Text, text) {
 		err = fleet.Errorf(fleet.Invalid, "its text would not come back as it is")
@@ -59,6 +64,22 @@ func (k *PrivateKey) Sign(text []byte, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("cannot sign the feed: %w", err)
 	}
 	return file, nil
+}
+
+// withChecksum puts the checksum behind the signature that today's OpenPGP does
+// without: GnuPG 2.2 takes the last line for data where it is missing, and reports
+// damage beside the good signature.
+func withChecksum(file []byte) ([]byte, error) {
+	at := bytes.LastIndex(file, []byte(beginSig))
+	if at < 0 {
+		return nil, fleet.Errorf(fleet.Invalid, "there is no signature")
+	}
+	block, err := armor.Decode(bytes.NewReader(file[at:]))
+	if err != nil {
+		return nil, err
+	}
+	signature, err := armoured(block.Type, func(w io.Writer) error { _, err := io.Copy(w, block.Body); return err })
+	return append(file[:at:at], signature...), err
 }
 
 // Open checks a signed file with the one key that counts. Whether it is newer than
