@@ -42,6 +42,14 @@ type Root struct {
 	SHA256  string `json:"h"` // hexadecimal
 }
 
+// Check says what is wrong with a pin.
+func (r Root) Check() error {
+	if r.Version < 1 || !digest.MatchString(r.SHA256) {
+		return errors.New("its root of trust is no version and SHA-256")
+	}
+	return nil
+}
+
 // Policy is what a host demands of the content that it installs; the package
 // trust says what each means.
 type Policy string
@@ -93,8 +101,8 @@ func (t Token) Check() error {
 		return fmt.Errorf("it names %d addresses of the server: 1 to %d are right", len(t.Addresses), maxAddresses)
 	case !digest.MatchString(t.CA):
 		return errors.New("its fingerprint of the authority is no SHA-256 in lower-case hexadecimal")
-	case t.Root != nil && (t.Root.Version < 1 || !digest.MatchString(t.Root.SHA256)):
-		return errors.New("its root of trust is no version and SHA-256")
+	case t.Root != nil && t.Root.Check() != nil:
+		return t.Root.Check()
 	case t.Expires <= 0 || t.Expires > 1<<40:
 		return errors.New("its end is no time")
 	}

@@ -72,21 +72,19 @@ func (i *Identities) verify(ctx context.Context, certs []*x509.Certificate, at t
 
 // known tells whether a certificate of ours counts, by our rows.
 func (i *Identities) known(ctx context.Context, h Holder, leaf *x509.Certificate) error {
-	return i.store.Look(ctx, func(tx *store.Tx) error {
-		row, err := Get(tx, h.HostID)
-		if err != nil {
-			return err
-		}
-		switch {
-		case row.HostID == "":
-			return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot go on as %s: there is no such host with a certificate", h.HostID), "it was deleted or renamed: join again with a new token: fernwerk-agent join --again TOKEN")
-		case row.Revoked != "":
-			return revoked(h.HostID)
-		case h.KeyID != row.KeyID && h.KeyID != row.FormerID:
-			return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot go on as %s: the host has another key by now", h.HostID), "it joined again elsewhere, or this is an old copy of it: fernwerk-agent join --again TOKEN")
-		}
-		return i.authority.Good(tx, serial(leaf))
-	})
+	var row Row
+	err := i.store.Look(ctx, func(tx *store.Tx) (err error) { row, err = Get(tx, h.HostID); return err })
+	switch {
+	case err != nil:
+		return err
+	case row.HostID == "":
+		return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot go on as %s: there is no such host with a certificate", h.HostID), "it was deleted or renamed: join again with a new token: fernwerk-agent join --again TOKEN")
+	case row.Revoked != "":
+		return revoked(h.HostID)
+	case h.KeyID != row.KeyID && h.KeyID != row.FormerID:
+		return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot go on as %s: the host has another key by now", h.HostID), "it joined again elsewhere, or this is an old copy of it: fernwerk-agent join --again TOKEN")
+	}
+	return i.store.Look(ctx, func(tx *store.Tx) error { return i.authority.Good(tx, serial(leaf)) })
 }
 
 // Authenticate knows hosts by their certificate, everybody else and everything

@@ -1,0 +1,311 @@
+// Package contact checks in with the server: that there is one such machine, and
+// for what the server has for each.
+//
+// A contact says the mark that the server confirmed last, and a new one, which is
+// on the disk before it is sent and is sent again until it is confirmed. So an
+// answer that gets lost looks the same again, and a copy of the machine does not:
+// see the server's package contact. Of a server that knows nothing of contacts,
+// such as opsi's, nothing is asked.
+//
+// With the answer come the list of revocations and the authorities to believe,
+// which are kept if they are signed by whom the machine believes already, and the
+// word that the certificate is due.
+package contact
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	mrand "math/rand/v2"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+)
+
+// Documents are those of trust in content that the machine holds.
+type Documents interface {
+	Versions() enrol.Versions
+	Document(role string) ([]byte, error)
+}
+
+// Config is what a Service is made from.
+type Config struct {
+	DataDir   string
+	UserAgent string
+	Machine   func() enrol.Machine
+	Documents Documents                                    // nil: there are none
+	Interval  func(context.Context) (time.Duration, error) // between contacts
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Service makes contacts.
+type Service struct {
+	cfg Config
+	mu  sync.Mutex // one contact at a time
+	at  time.Time  // of the last one that was answered
+}
+
+// New makes a Service.
+func New(cfg Config) *Service { return &Service{cfg: cfg} }
+
+// state is what must be known at the next contact.
+type state struct {
+	HostID string `json:"hostId"`
+	Last   string `json:"last"`
+	Next   string `json:"next"`
+	CRL    int64  `json:"crl"`
+	Roots  string `json:"roots"` // digest of what was taken last
+}
+
+func (s *Service) load(hostID string) (st state, err error) {
+	data, err := os.ReadFile(identity.ContactPath(s.cfg.DataDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return state{HostID: hostID}, nil
+	}
+	if err != nil {
+		return st, err
+	}
+	// A file that is damaged is as good as none: the server takes the machine for a
+	// copy then, and an administrator says that it is not.
+	if json.Unmarshal(data, &st) != nil || st.HostID != hostID {
+		return state{HostID: hostID}, nil
+	}
+	return st, nil
+}
+
+func (s *Service) save(st state) error {
+	data, err := json.Marshal(st)
+	if err == nil {
+		err = atomicfile.WriteFile(identity.ContactPath(s.cfg.DataDir), append(data, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the mark of the contact: %w", err)
+	}
+	return nil
+}
+
+// rounds bounds how often one contact goes there and back: what the server lacks
+// is sent in a second one.
+const rounds = 2
+
+// Now makes a contact. A server out of reach is Unavailable; that another machine
+// uses this identity is a Conflict, whose hint says the ways out.
+func (s *Service) Now(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now(ctx)
+}
+
+// Recent is Now, unless the last contact is younger than this.
+func (s *Service) Recent(ctx context.Context, age time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.cfg.Now(); !s.at.IsZero() && now.Sub(s.at) < age {
+		return nil
+	}
+	return s.now(ctx)
+}
+
+func (s *Service) now(ctx context.Context) error {
+	id, err := identity.Load(s.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	client, prepare, err := id.HTTP(s.cfg.UserAgent)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	if _, over := id.Due(s.cfg.Now()); over { // it was asleep: first that it is known again
+		s.cfg.Log.Info("The certificate is over, it is renewed")
+		if id, err = id.Renew(ctx, client, prepare); err != nil {
+			return err
+		}
+		client.CloseIdleConnections()
+	}
+	st, err := s.load(id.HostID)
+	if err != nil {
+		return err
+	}
+	var newer map[string][]byte
+	for range rounds {
+		answer, err := s.once(ctx, client, prepare, id, &st, newer)
+		if err != nil || answer == nil {
+			return err
+		}
+		if err := s.take(&id, &st, *answer); err != nil {
+			s.cfg.Log.Error("What the server sent is not taken", "error", err)
+		}
+		if answer.Renew {
+			if due, _ := id.Due(s.cfg.Now()); due || id.Serial() == "" {
+				if id, err = id.Renew(ctx, client, prepare); err != nil {
+					return err
+				}
+				s.cfg.Log.Info("The certificate is renewed", "serial", id.Serial())
+			}
+		}
+		s.at = s.cfg.Now()
+		if newer = s.documents(answer.Send); len(newer) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// once is one request. The answer is nil if the server knows nothing of contacts.
+func (s *Service) once(ctx context.Context, client *http.Client, prepare func(*http.Request) error, id identity.Identity, st *state, newer map[string][]byte) (*enrol.Answer, error) {
+	if st.Next == "" {
+		st.Next = rand.Text() // 130 bits
+		if err := s.save(*st); err != nil {
+			return nil, err
+		}
+	}
+	c := enrol.Contact{Last: st.Last, Next: st.Next, Machine: s.cfg.Machine(), Policy: string(id.Policy), CRL: st.CRL, Roots: st.Roots, Serial: id.Serial(), Newer: newer}
+	if s.cfg.Documents != nil {
+		c.Trust = s.cfg.Documents.Versions()
+	}
+	var answer enrol.Answer
+	status, err := identity.Post(ctx, client, id.Server+"/v1/contact", prepare, c, &answer)
+	switch {
+	case status == http.StatusNotFound && fleet.CodeOf(err) == fleet.NotFound, errors.Is(err, identity.ErrNotOurs):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case answer.Mark != st.Next:
+		return nil, fleet.Errorf(fleet.Invalid, "the server confirmed another mark than ours")
+	}
+	st.Last, st.Next = answer.Mark, ""
+	return &answer, s.save(*st)
+}
+
+// take keeps what came.
+func (s *Service) take(id *identity.Identity, st *state, a enrol.Answer) error {
+	var errs []error
+	if len(a.Roots) > 0 {
+		now, err := id.Believe(a.Roots)
+		if err == nil {
+			sum := sha256.Sum256(a.Roots)
+			*id, st.Roots = now, hex.EncodeToString(sum[:])
+		}
+		errs = append(errs, err)
+	}
+	if len(a.CRL) > 0 {
+		number, err := revocations(*id, a.Roots, a.CRL)
+		if err == nil && number > st.CRL {
+			if err = atomicfile.WriteFile(identity.CRLPath(s.cfg.DataDir), a.CRL, 0o600); err == nil {
+				st.CRL = number
+			}
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, s.save(*st))...)
+}
+
+// revocations checks that an authority that we believe signed a list: a root, or
+// an issuing key that one of those vouches for, as it stands in our own chain or
+// beside the roots.
+func revocations(id identity.Identity, beside, der []byte) (number int64, err error) {
+	list, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the list of revocations: %w", err)
+	}
+	roots, between := certificates([]byte(id.CA)), append(certificates([]byte(id.Chain)), certificates(beside)...)
+	pool := x509.NewCertPool()
+	for _, r := range roots {
+		pool.AddCert(r)
+	}
+	mids := x509.NewCertPool()
+	for _, c := range between {
+		mids.AddCert(c)
+	}
+	for _, by := range append(roots, between...) {
+		if !by.IsCA || list.CheckSignatureFrom(by) != nil {
+			continue
+		}
+		if _, err := by.Verify(x509.VerifyOptions{Roots: pool, Intermediates: mids, CurrentTime: by.NotBefore.Add(time.Hour), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err == nil && list.Number.IsInt64() {
+			return list.Number.Int64(), nil
+		}
+	}
+	return 0, fleet.Errorf(fleet.Denied, "cannot take the list of revocations: nobody whom we believe signed it")
+}
+
+func certificates(text []byte) (all []*x509.Certificate) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return all
+		}
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			all = append(all, c)
+		}
+	}
+}
+
+// crlName is the name of the list of revocations among what is asked for.
+const crlName = "crl"
+
+// documents are those that the server asked for, as far as we have them.
+func (s *Service) documents(names []string) map[string][]byte {
+	out := map[string][]byte{}
+	for _, name := range names {
+		var data []byte
+		var err error
+		switch {
+		case name == crlName:
+			data, err = os.ReadFile(identity.CRLPath(s.cfg.DataDir))
+		case s.cfg.Documents != nil:
+			data, err = s.cfg.Documents.Document(name)
+		}
+		if err == nil && len(data) > 0 {
+			out[name] = data
+		}
+	}
+	return out
+}
+
+// patience is for one contact on the slowest line.
+const patience = 5 * time.Minute
+
+// Serve makes a contact at the start and then at intervals, which are drawn so
+// that not all come at once, until ctx ends.
+func (s *Service) Serve(ctx context.Context) error {
+	for {
+		within, cancel := context.WithTimeout(ctx, patience)
+		err := s.Now(within)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case fleet.CodeOf(err) == fleet.Unavailable:
+			s.cfg.Log.Debug("No contact: the server is out of reach", "error", err)
+		case err != nil:
+			s.cfg.Log.Error("No contact", "error", err, "hint", fleet.HintOf(err))
+		}
+		every, err := s.cfg.Interval(ctx)
+		if err != nil {
+			return err
+		}
+		wait := time.NewTimer(time.Duration(float64(every) * (0.8 + 0.4*mrand.Float64())))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return nil
+		case <-wait.C:
+		}
+	}
+}
