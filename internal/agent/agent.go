@@ -28,6 +28,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/depotclient"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/feed"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
@@ -90,7 +91,7 @@ type Agent struct {
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs), catalog.Classes()...)
+		productcache.Products, sentLogs, runs, feed.Rows), catalog.Classes()...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
@@ -239,6 +240,9 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
+	if err := a.followFeed(g); err != nil {
+		return err
+	}
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)
 	return g.Serve(ctx)
 }
