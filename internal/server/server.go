@@ -207,7 +207,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Observe:    counts.Request,
 		},
 	}
-	joins.parts(&api.Parts)
+	joins.parts(&api.Parts, s.cfg)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)

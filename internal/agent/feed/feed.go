@@ -82,8 +82,8 @@ type Config struct {
 	Store    *store.Store // opened with [Rows]
 	// Note writes a line for the machine's people: what was done, or what failed.
 	Note func(tx *store.Tx, failed bool, text string) error
-	Log      *slog.Logger
-	Now      func() time.Time
+	Log  *slog.Logger
+	Now  func() time.Time
 }
 
 // Service follows one source.

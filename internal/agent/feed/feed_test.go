@@ -85,7 +85,7 @@ func newFollower(t *testing.T) *follower {
 	f.source.shows("key.asc", f.public)
 	f.config = agentfeed.Config{Source: agentfeed.Source{URL: f.source.URL + "/feed/", Fingerprint: f.key.Public().Fingerprint(), Site: "idhal"},
 		Dir: filepath.Join(f.dir, "feed"), Store: f.store, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: func() time.Time { return f.now },
-		Note: func(*store.Tx, bool, string) error { f.noted++; return nil },
+		Note:     func(*store.Tx, bool, string) error { f.noted++; return nil },
 		Interval: func(context.Context) (time.Duration, error) { return time.Hour, nil }}
 	return f
 }

@@ -67,7 +67,7 @@ var keys = []Key{
 	{Section: "feed", Name: "fingerprint", Kind: String, Class: Trust, Doc: "the key of that feed, 40 hexadecimal digits"},
 	{Section: "feed", Name: "site", Kind: String, Class: Trust, Doc: "take only scripts of this site; empty: any that the key signed"},
 	{Section: "feed", Name: "ca", Kind: String, Class: Trust, Doc: "PEM file of the authority of an https:// address; empty: the system's"},
-	{Section: "feed", Name: "interval", Kind: Int, Default: "900", Class: Data, Unit: "seconds", Min: 60, Max: 604800, Doc: "time between two looks at the feed"},
+	{Section: "feed", Name: "interval", Kind: Int, Default: "900", Class: Data, Unit: "seconds", Min: 5, Max: 604800, Doc: "time between two looks at the feed"},
 
 	{Section: "depot_server", Name: "master_depot_id", Kind: String, Class: Data, Doc: "the client's depot; empty: the host parameter clientconfig.depot.id"},
 	{Section: "depot_server", Name: "depot_id", Kind: String, Class: Data, Doc: "the depot to fetch from, whatever would be chosen"},

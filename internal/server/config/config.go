@@ -61,6 +61,8 @@ type Config struct {
 	Feed Feed `toml:"feed"`
 	// Enrolment says how machines join.
 	Enrolment Enrolment `toml:"enrolment"`
+	// Tunnels are those whose credentials hosts get.
+	Tunnels []Tunnel `toml:"tunnel"`
 	// Replica names this server among those on one database; see Name.
 	Replica string `toml:"replica"`
 	// Depot is the folder of products; empty is Data/depot. Servers on one
@@ -155,6 +157,7 @@ func (c *Config) Check() error {
 	}
 	wrong = append(wrong, c.HostControl.check()...)
 	wrong = append(wrong, c.Feed.check()...)
+	wrong = append(wrong, checkTunnels(c.Tunnels)...)
 	wrong = append(wrong, c.Enrolment.check()...)
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)

@@ -49,6 +49,7 @@ type Parts struct {
 	Feed     http.Handler // /feed/...
 	// What hosts and machines that want to be some ask for: see the package enrol.
 	Join, Renew, Contact Asked
+	Tunnel               Asked        // /v1/tunnel/...
 	Revocations          http.Handler // /v1/crl
 	BareNodes            http.Handler // /v1/gen_certif
 	// /repository/... and /workbench/...: packages, to be read and written.
