@@ -148,6 +148,22 @@ func (n *bareNode) does(command string, want int, says string) {
 	}
 }
 
+// starts runs what the line of a file says that begins with a word, as who reads
+// that file does.
+func (n *bareNode) starts(file, begins string, want int) {
+	n.t.Helper()
+	for line := range strings.Lines(n.read(file)) {
+		if command, ok := strings.CutPrefix(line, begins); ok {
+			command = strings.NewReplacer(`\%`, "%", " 300)", " 1)").Replace(command) // cron's percent sign; nobody waits here
+			if out, code := n.run("/bin/sh", "-c", command); code != want {
+				n.t.Errorf("%s ended with %d, want %d:\n%s", command, code, want, out)
+			}
+			return
+		}
+	}
+	n.t.Errorf("%s has no line %s", file, begins)
+}
+
 func (n *bareNode) conf(lines ...string) {
 	n.write("/etc/fernwerk/feed.conf", strings.Join(lines, "\n")+"\n", 0o644)
 }
@@ -282,7 +298,7 @@ func TestBareNode_FollowsTheFeed(t *testing.T) {
 	n.does("boot", 5, "the server's key is")
 	n.conf("URL=http://"+plain+"/feed", "FINGERPRINT='"+fingerprint[:20]+" "+strings.ToLower(fingerprint[20:])+"'", "SITE=idhal")
 	n.does("run", 2, "no key is pinned")
-	n.does("boot", 1, "update 001: failed with status 7")
+	n.starts("/etc/systemd/system/fernwerk-feed.service", "ExecStart=", 1)
 	if got := n.read("/root/order"); got != "first\n" {
 		t.Errorf("after the boot: %q", got)
 	}
@@ -299,7 +315,12 @@ func TestBareNode_FollowsTheFeed(t *testing.T) {
 	}
 	update("003", "Fourth", "echo fourth >> /root/order")
 	publish()
-	n.does("run", 0, "update 003: done")
+	for range 2 { // cron calls, and calls again
+		n.starts("/etc/cron.d/fernwerk-feed", "*/15 * * * * root ", 0)
+	}
+	if got := n.read("/root/order"); got != "first\nsecond\nthird\nfourth\n" {
+		t.Errorf("after cron: %q", got)
+	}
 	n.does("check", 0, "serial 2")
 	n.does("status", 0, fingerprint)
 	for _, path := range []string{"/var/lib/fernwerk-feed", "/var/lib/fernwerk-feed/gnupg", "/var/lib/idhal-updates"} {
@@ -497,6 +518,34 @@ func killScript(t *testing.T, n *bareNode) {
 			fmt.Sscanf(p, "/proc/%d/root", &pid)
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
+	}
+}
+
+// Update 000 sets up the tunnel: it gets the machine's identity by gen_certif. While
+// that fails, it is tried again.
+func TestBareNode_Update000(t *testing.T) {
+	n := newNode(t, programs(t), true)
+	s := serve(t)
+	made, err := s.Call(t.Context(), "token_create", "vnode", 1, 3600, []any{}, "", "plain-opsi")
+	must(t, err)
+	ca, err := os.ReadFile(s.CAFile())
+	must(t, err)
+	n.write("/etc/fernwerk/ca.pem", string(ca), 0o644)
+	n.write("/etc/fernwerk/token", fmt.Sprint(made.(map[string]any)["token"]), 0o600)
+	f, k := newForger(t), newSigner(t)
+	n.conf("URL="+f.URL+"/feed", "FINGERPRINT="+k.Public().Fingerprint(), "GEN_CERTIF="+s.URL()+"/v1/gen_certif", "TUNNEL=192.0.2.1")
+	f.shows("key.asc", k.public)
+	f.shows("script.asc", k.script(1, 10, feed.Update{ID: "000", Title: "Set up the tunnel", Stop: true, Retry: true, Program: "/usr/local/sbin/gen_certif vnode || exit 1\necho ran >> /root/ran.000"}))
+	n.does("boot", 1, "OpenVPN is not here")
+	if n.read("/var/lib/idhal-updates/000") != "" {
+		t.Error("update 000 is marked, and has failed")
+	}
+	must(t, os.MkdirAll(filepath.Join(n.root, "etc/openvpn"), 0o755))
+	n.write("/usr/sbin/openvpn", "#!/bin/sh\n", 0o755)
+	n.does("run", 0, "update 000: done")
+	n.does("run", 0, "")
+	if n.read("/root/ran.000") != "ran\n" || n.read("/etc/openvpn/client.crt") == "" {
+		t.Errorf("ran %q", n.read("/root/ran.000"))
 	}
 }
 
