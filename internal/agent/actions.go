@@ -114,7 +114,8 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	defer log.Close()
 	job.Log = log
 	job.Progress = func(text string) { a.tellProgress(ctx, args.ProductID, text) }
-	res, err := a.processor.Run(ctx, job)
+	var res action.Result
+	err = a.installing(ctx, func() (err error) { res, err = a.processor.Run(ctx, job); return err })
 	if err != nil {
 		return engine.Outcome{}, err
 	}

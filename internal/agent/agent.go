@@ -35,6 +35,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/agent/tunnel"
 	"github.com/fernwerk/fernwerk/internal/backend/bus"
@@ -79,6 +80,8 @@ type Agent struct {
 	processor action.Processor
 	engine    *engine.Engine
 	control   *control.Service
+	updates   *runonce.Runner
+	alone     chan struct{} // held by whoever changes the machine
 	contacts  *contact.Service
 
 	// A pull may have changed the configuration: for the events, and the bus.
@@ -87,17 +90,18 @@ type Agent struct {
 	mu      sync.Mutex
 	refused string              // what was last reported not to count
 	depot   control.DepotStatus // the last choice
+	asking  *asking             // for updates
 }
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs, feed.Rows), catalog.Classes()...)
+		productcache.Products, sentLogs, runs, feed.Rows), append(runonce.Classes(), catalog.Classes()...)...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
 func New(ctx context.Context, cfg Config) (a *Agent, err error) {
-	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1), rewished: make(chan struct{}, 1)}
+	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1), rewished: make(chan struct{}, 1), alone: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			a.Close()
@@ -151,6 +155,7 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
 		taskLog: a.sendLog, taskReboot: a.reboot,
 	})
+	a.updates = a.updater(nil)
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -240,6 +245,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("local service", a.control)
 	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
+	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	renewal := &tunnel.Service{DataDir: a.cfg.DataDir, Client: TunnelClient(a.cfg.DataDir, a.cfg.Version), Log: a.cfg.Log}
 	g.Add("tunnels", run.Supervise("tunnels", run.Func(renewal.Serve), a.cfg.Log))

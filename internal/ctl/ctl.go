@@ -38,6 +38,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
 	"github.com/fernwerk/fernwerk/internal/ctl/service"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/trust"
+	"github.com/fernwerk/fernwerk/internal/ctl/updates"
 )
 
 // OS is the real surroundings.
@@ -100,6 +102,8 @@ somebody else, 5 refused.`,
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(depots.Commands(t)...)
 	root.AddCommand(feeds.Commands(t)...)
+	root.AddCommand(updates.Commands(t)...)
+	root.AddCommand(trust.Command(t))
 	root.AddCommand(dev.Command(t), docsCommand(t))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -16,6 +16,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/enrolment"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
+	"github.com/fernwerk/fernwerk/internal/server/trust"
 )
 
 // joining is how machines join, what they are known by, and what they check in
@@ -33,7 +34,7 @@ type joining struct {
 func (j *joining) KeepIdentity(tx *store.Tx, hostID string) error { return j.Keep(tx, hostID) }
 
 // letJoin makes these parts.
-func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *access.Access) *joining {
+func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *access.Access, signed *trust.Trust) *joining {
 	identities := identity.New(st, authority, s.cfg.Now)
 	e := s.cfg.Enrolment
 	if e.FirstBoot == enrolment.Open {
@@ -48,6 +49,7 @@ func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *acc
 		}),
 		Contacts: contact.New(contact.Config{
 			Store: st, Roots: authority.Roots, CRL: authority.CRL, Take: authority.TakeCRL, Due: identities.Due, Log: s.cfg.Log,
+			Lacks: signed.Lacks, TakeDocument: signed.StepOver,
 		}),
 	}
 }

@@ -64,6 +64,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/reach"
 	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
+	"github.com/fernwerk/fernwerk/internal/server/trust"
+	"github.com/fernwerk/fernwerk/internal/server/updates"
 )
 
 // Config is what a server is made from; see [config.Config].
@@ -150,6 +152,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if !st.Shared() {
 		sharing = nil
 	}
+	signed, err := s.contentTrust(ctx, st, m)
+	if err != nil {
+		return nil, err
+	}
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
 		Peer:   peer(authority.PEM(), func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
@@ -167,17 +173,19 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Accounts:  accounts.Accounts(s.id),
 		Info:      map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd", "simulation": s.cfg.AllowSimulation},
 		Authority: authority.PEM(),
-		Depot:     files, Certificates: authority,
+		Depot:     files, Certificates: authority, Trust: signed,
 	}
 	script, err := s.openFeed(st)
 	if err != nil {
 		return nil, err
 	}
 	ports.Feed = script
-	joins := s.letJoin(st, authority, accounts)
+	joins := s.letJoin(st, authority, accounts, signed)
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.PEM())
+	published := s.publishes(st, signed)
+	ports.Updates = published
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -185,7 +193,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, fmt.Errorf("cannot make folder for large answers: %w", err)
 	}
 	products.Backend = backend // each answers through the other
-	well, counts := s.watch(st, accounts, messages)
+	well, counts := s.watch(st, accounts, messages, signed)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(certificate.TLS()), Log: s.cfg.Log, Now: s.cfg.Now,
@@ -194,6 +202,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Chunks:     products.Chunks(),
 			Packages:   packages.Handler(products),
 			WebDAV:     products.WebDAV(),
+			Trust:      signed.Handler(),
 			Bus:        messages,
 			Feed:       script.Handler(),
 			Repository: files.PackagesDAV,
@@ -208,6 +217,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		},
 	}
 	joins.parts(&api.Parts, s.cfg)
+	api.Parts.Updates = published.Handler(httpapi.Actor, httpapi.Refuse)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)
@@ -219,7 +229,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.cfg.AuditKeep > 0 {
 		s.group.Add("retention", &retention.Journal{Store: st, Keep: time.Duration(s.cfg.AuditKeep) * 24 * time.Hour, Log: s.cfg.Log})
 	}
+	s.group.Add("updates", published)
 	s.group.Add("depot", products)
+	s.group.Add("trust", signed)
 	s.group.Add("bus", messages)
 	if script.Listener != nil {
 		s.group.Add("feed", script)
@@ -384,7 +396,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

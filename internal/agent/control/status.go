@@ -15,6 +15,7 @@ type Agent interface {
 	Timeline(ctx context.Context, limit int) ([]Line, error)
 	// Uptime is since when the machine runs.
 	Uptime() (time.Duration, error)
+	RunOnce
 }
 
 // Status is the agent at a glance.

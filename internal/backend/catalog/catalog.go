@@ -7,6 +7,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/about"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/account"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/content"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/feeds"
@@ -19,6 +20,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -28,6 +30,7 @@ func groups() []methods.Group {
 	return []methods.Group{
 		about.Group(),
 		account.Group(),
+		content.Group(),
 		credential.Group(),
 		depots.Group(),
 		feeds.Group(),
@@ -40,6 +43,7 @@ func groups() []methods.Group {
 		licence.Group(),
 		params.Group(),
 		products.Group(),
+		updates.Group(),
 		workingcopy.Group(),
 	}
 }

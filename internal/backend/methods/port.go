@@ -21,6 +21,10 @@ type Ports struct {
 	Certificates Certificates
 	// Feed is the update script for bare nodes.
 	Feed Feed
+	// Trust holds what was signed about content.
+	Trust Trust
+	// Updates are the run-once updates that this server publishes.
+	Updates Updates
 	// Enrolment lets machines join.
 	Enrolment Enrolment
 	// Authority is the certificate of the server's certificate authority, PEM.

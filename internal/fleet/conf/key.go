@@ -76,6 +76,9 @@ var keys = []Key{
 	{Section: "depot_server", Name: "password", Kind: String, Class: Trust, Doc: "its password; empty: the server is asked"},
 	{Section: "depot_server", Name: "content_policy", Kind: String, Default: "verified", Class: Trust, Values: []string{"verified", "plain-opsi"}, Doc: "verified: products only with a manifest of ours (SHA-256); plain-opsi: also by .files alone (MD5)"},
 
+	{Section: "updates", Name: "interval", Kind: Int, Default: "3600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time between two questions for run-once updates; 0: only at the agent's start"},
+	{Section: "updates", Name: "spread", Kind: Int, Default: "600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "up to so much later, drawn each time, so that not all hosts ask at once; at the start at most a minute"},
+
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},
 
