@@ -178,7 +178,7 @@ func (a *Agent) connect(s *conf.Settings) error {
 			return a.id.HTTPTo(userAgent, host)
 		}})
 	a.config = configcache.New(a.store, remote, a.id.HostID, a.cfg.Log)
-	a.contacts = a.checksIn()
+	a.contacts = a.checksIn(remote)
 	a.products = productcache.New(productcache.Options{
 		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
 		NoLinks: runtime.GOOS == "windows",

@@ -6,14 +6,15 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 // checksIn makes the part that checks in with the server.
-func (a *Agent) checksIn() *contact.Service {
+func (a *Agent) checksIn(remote *rpc.Client) *contact.Service {
 	return contact.New(contact.Config{
-		DataDir: a.cfg.DataDir, UserAgent: "fernwerk-agent/" + a.cfg.Version, Machine: platform.Machine, Log: a.cfg.Log, Now: time.Now,
+		DataDir: a.cfg.DataDir, Transport: remote.Transport(), UserAgent: "fernwerk-agent/" + a.cfg.Version, Machine: platform.Machine, Log: a.cfg.Log, Now: time.Now,
 		Interval: func(ctx context.Context) (every time.Duration, err error) {
 			err = a.store.View(ctx, func(tx *store.Tx) error {
 				s, err := a.settings(tx)

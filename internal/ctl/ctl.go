@@ -37,6 +37,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/params"
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
 	"github.com/fernwerk/fernwerk/internal/ctl/service"
+	"github.com/fernwerk/fernwerk/internal/ctl/tokens"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/ctl/trust"
 	"github.com/fernwerk/fernwerk/internal/ctl/updates"
@@ -94,6 +95,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(login.Commands(t)...)
 	root.AddCommand(service.Commands(t)...)
 	root.AddCommand(hosts.Commands(t)...)
+	root.AddCommand(tokens.Commands(t)...)
 	root.AddCommand(groups.Commands(t)...)
 	root.AddCommand(accounts.Commands(t)...)
 	root.AddCommand(audit.Command(t))

@@ -55,6 +55,14 @@ func Backup(ctx context.Context, cfg Config, file string, opts BackupOptions) (_
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if there, err := there(s.path("ca")); err != nil || there {
+		// Not while a change of the authority is half done.
+		lock, err := patient(ctx, s.path("ca", "lock"))
+		if err != nil {
+			return nil, err
+		}
+		s.add(lock.Release)
+	}
 	src := backup.Source{DB: db, Data: s.cfg.Data, Keep: kept, Config: opts.Config, Version: s.cfg.Version, Now: s.cfg.Now}
 	if opts.Depot {
 		src.Depot = s.cfg.DepotFolder()

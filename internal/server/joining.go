@@ -48,7 +48,12 @@ func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *acc
 			Names: e.Names(), Domain: e.DomainOf(s.id), Approve: e.Approve, FirstBoot: e.FirstBoot, Log: s.cfg.Log,
 		}),
 		Contacts: contact.New(contact.Config{
-			Store: st, Roots: authority.Roots, CRL: authority.CRL, Take: authority.TakeCRL, Due: identities.Due, Log: s.cfg.Log,
+			Store: st, Roots: authority.Roots, CRL: authority.CRL, Take: func(tx *store.Tx, der []byte) error {
+				if err := authority.TakeCRL(tx, der); err != nil {
+					return err
+				}
+				return identities.RevokeListed(tx)
+			}, Due: identities.Due, Log: s.cfg.Log,
 			Lacks: signed.Lacks, TakeDocument: signed.StepOver,
 		}),
 	}

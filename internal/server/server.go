@@ -143,6 +143,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	keeper.Changed = certificate.Renew
 	hostLogs, err := logs.Open(s.path("log"))
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer:   peer(authority.PEM(), func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
+		Peer:   peer(authority.Roots, func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
 		Leases: sharing,
 	})
 	if err != nil {
@@ -172,7 +173,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Logs:      hostLogs,
 		Accounts:  accounts.Accounts(s.id),
 		Info:      map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd", "simulation": s.cfg.AllowSimulation},
-		Authority: authority.PEM(),
+		Authority: authority.Roots,
 		Depot:     files, Certificates: authority, Trust: signed,
 	}
 	script, err := s.openFeed(st)
@@ -183,7 +184,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	joins := s.letJoin(st, authority, accounts, signed)
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
-	ports.Reach = s.reachHosts(messages, authority.PEM())
+	ports.Reach = s.reachHosts(messages, authority.Roots)
 	published := s.publishes(st, signed)
 	ports.Updates = published
 	backend := catalog.New(st, ports)
@@ -207,7 +208,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Feed:       script.Handler(),
 			Repository: files.PackagesDAV,
 			Workbench:  files.WorkbenchDAV,
-			Authority:  authority.PEM(),
+			Authority:  authority.Roots,
 			Logout:     accounts.Logout,
 			Health:     func(ctx context.Context) (any, error) { return well.Check(ctx) },
 			Stopping:   well.Stopping,
@@ -242,7 +243,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 }
 
 // reachHosts is the server's way to its hosts.
-func (s *Server) reachHosts(messages *bus.Bus, authority []byte) *reach.Reach {
+func (s *Server) reachHosts(messages *bus.Bus, authority func() []byte) *reach.Reach {
 	h := s.cfg.HostControl
 	broadcast, _ := h.Broadcasts() // defaults has checked it
 	return reach.New(reach.Config{Bus: messages, Authority: authority, Trust: h.Trust, Port: h.Port, Broadcast: broadcast, Version: s.cfg.Version})

@@ -243,7 +243,8 @@ var errNoJoin = errors.New("the server does not know how to join by certificate"
 func postJoin(ctx context.Context, server string, cfg *tls.Config, in, out any) error {
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: cfg.Clone(), DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	status, err := Post(ctx, client, server+"/v1/join", nil, in, out)
+	reply, err := Post(ctx, client, server+"/v1/join", nil, in, out)
+	status := reply.Status
 	if status == http.StatusNotFound && fleet.CodeOf(err) != fleet.Denied || status != 0 && errors.Is(err, ErrNotOurs) {
 		return errNoJoin
 	}
@@ -255,52 +256,64 @@ var ErrNotOurs = errors.New("the answer is not a Fernwerk server's")
 
 const maxAnswer = 4 << 20
 
+// Reply is what an answer was like.
+type Reply struct {
+	Status int    // 0: there was none
+	Shown  []byte // PEM: the certificates that the server showed
+}
+
 // Post sends JSON and reads JSON. An error that the server explains is told in its
 // words, with its code and hint.
-func Post(ctx context.Context, client *http.Client, url string, prepare func(*http.Request) error, in, out any) (status int, err error) {
+func Post(ctx context.Context, client *http.Client, url string, prepare func(*http.Request) error, in, out any) (r Reply, err error) {
 	data, err := json.Marshal(in)
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(data))
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "fernwerk-agent")
 	if prepare != nil {
 		if err := prepare(req); err != nil {
-			return 0, err
+			return r, err
 		}
 	}
 	resp, err := client.Do(req)
 	if err != nil {
 		if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
-			return 0, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot trust %s: %w", req.URL.Host, err),
+			return r, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot trust %s: %w", req.URL.Host, err),
 				"compare the fingerprint of the server's CA certificate; if it is right, somebody answers in the server's place")
 		}
-		return 0, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the server does not answer: %w", err), "check the address, and that fernwerkd runs")
+		return r, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the server does not answer: %w", err), "check the address, and that fernwerkd runs")
 	}
 	defer resp.Body.Close()
+	r.Status = resp.StatusCode
+	if resp.TLS != nil {
+		for _, c := range resp.TLS.PeerCertificates {
+			r.Shown = append(r.Shown, pemOf(c)...)
+		}
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return resp.StatusCode, fleet.Errorf(fleet.Unavailable, "the server's answer broke off: %w", err)
+		return r, fleet.Errorf(fleet.Unavailable, "the server's answer broke off: %w", err)
 	}
 	if resp.StatusCode/100 == 2 {
 		if err := json.Unmarshal(body, out); err != nil {
-			return resp.StatusCode, ErrNotOurs
+			return r, ErrNotOurs
 		}
-		return resp.StatusCode, nil
+		return r, nil
 	}
 	var fault struct {
 		Error struct{ Code, Message, Hint string }
 	}
 	if json.Unmarshal(body, &fault) != nil || fault.Error.Code == "" {
-		return resp.StatusCode, fmt.Errorf("%w: %s", ErrNotOurs, resp.Status)
+		return r, fmt.Errorf("%w: %s", ErrNotOurs, resp.Status)
 	}
 	err = fleet.Errorf(fleet.Code(fault.Error.Code), "%s", fault.Error.Message)
 	if fault.Error.Hint != "" {
 		err = fleet.WithHint(err, "%s", fault.Error.Hint)
 	}
-	return resp.StatusCode, err
+	return r, err
 }

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
-	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 func fingerprint(der []byte) string {
@@ -44,17 +42,11 @@ func (id Identity) Renew(ctx context.Context, client *http.Client, prepare func(
 	return now, now.save(id.dir)
 }
 
-// renewAt is the part of a certificate's life after which it is renewed.
-const renewAt = 2.0 / 3
-
-// Due tells whether the certificate is to be renewed, and whether it is over.
-func (id Identity) Due(now time.Time) (due, over bool) {
+// Over tells whether the certificate has ended. That it is due in time is the
+// server's word.
+func (id Identity) Over(now time.Time) bool {
 	cert, err := id.Certificate()
-	if err != nil {
-		return true, false // there is none
-	}
-	begin, end := cert.Leaf.NotBefore, cert.Leaf.NotAfter
-	return now.Sub(begin) >= time.Duration(renewAt*float64(end.Sub(begin))), now.After(end)
+	return err == nil && now.After(cert.Leaf.NotAfter)
 }
 
 // Serial is the certificate's number, "" if there is none.
@@ -66,46 +58,15 @@ func (id Identity) Serial() string {
 	return fmt.Sprintf("%x", cert.Leaf.SerialNumber)
 }
 
-// Believe makes other authorities those that the machine believes. Each new one
-// must be vouched for by one that it believes already: a certificate for the same
-// name and key that one of those signed.
-func (id Identity) Believe(roots []byte) (Identity, error) {
-	fresh, err := pin.Certificates(roots)
+// Believe makes other authorities those that the machine believes, as far as the
+// present ones vouch for them.
+func (id Identity) Believe(offered []byte, at time.Time) (Identity, error) {
+	good, err := enrol.Vouched([]byte(id.CA), offered, at)
 	if err != nil {
 		return id, err
-	}
-	known, err := pin.Certificates([]byte(id.CA))
-	if err != nil {
-		return id, err
-	}
-	believed := func(c *x509.Certificate) bool {
-		for _, k := range known {
-			if k.Equal(c) || bytes.Equal(k.RawSubject, c.RawSubject) && bytes.Equal(k.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) {
-				return true
-			}
-		}
-		for _, v := range fresh {
-			if bytes.Equal(v.RawSubject, c.RawSubject) && bytes.Equal(v.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) {
-				for _, k := range known {
-					if v.CheckSignatureFrom(k) == nil {
-						return true
-					}
-				}
-			}
-		}
-		return false
-	}
-	var keep []byte
-	for _, c := range fresh {
-		if !c.IsCA || !believed(c) {
-			return id, fleet.Errorf(fleet.Denied, "cannot believe the authority %.100q: no authority that we believe vouches for it", c.Subject.String())
-		}
-		if bytes.Equal(c.RawSubject, c.RawIssuer) { // what vouches is not itself a root
-			keep = append(keep, pemOf(c)...)
-		}
 	}
 	now := id.now()
-	now.CA = string(keep)
+	now.CA = string(good)
 	if err := now.check(); err != nil {
 		return id, err
 	}

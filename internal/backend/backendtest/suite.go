@@ -30,7 +30,7 @@ func Run(t *testing.T, b methods.Backend) {
 		dependencyCases, hostCases, selectionCases,
 		hostControlCases,
 		depotCases,
-		accountCases, updateCases,
+		accountCases, updateCases, joinCases,
 	)
 	accounts := (&bench{t, b}).hasAccounts()
 	for _, class := range fleet.Classes() {

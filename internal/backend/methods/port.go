@@ -27,8 +27,8 @@ type Ports struct {
 	Updates Updates
 	// Enrolment lets machines join.
 	Enrolment Enrolment
-	// Authority is the certificate of the server's certificate authority, PEM.
-	Authority []byte
+	// Authority are the certificates of the server's certificate authority, PEM.
+	Authority func() []byte
 	// Info is what backend_info says.
 	Info map[string]any
 }

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // ErrUntrusted says that the server does not have the pinned certificate.
@@ -59,7 +60,7 @@ func Config(host string, caPEM []byte, fingerprint string) (*tls.Config, error) 
 	if pin != nil {
 		// Verification is ours: the authority is known by its hash only.
 		cfg.InsecureSkipVerify = true
-		cfg.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPinned(cs.PeerCertificates, host, pin) }
+		cfg.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPinned(cs.PeerCertificates, host, pin, cfg.Time) }
 	}
 	return cfg, nil
 }
@@ -87,7 +88,7 @@ func Certificates(data []byte) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-func verifyPinned(chain []*x509.Certificate, host string, pin []byte) error {
+func verifyPinned(chain []*x509.Certificate, host string, pin []byte, now func() time.Time) error {
 	if len(chain) == 0 {
 		return ErrUntrusted
 	}
@@ -95,6 +96,9 @@ func verifyPinned(chain []*x509.Certificate, host string, pin []byte) error {
 		return nil
 	}
 	opts := x509.VerifyOptions{DNSName: host, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	if now != nil {
+		opts.CurrentTime = now()
+	}
 	found := false
 	for _, cert := range chain[1:] {
 		if pinned(cert, pin) {

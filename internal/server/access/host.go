@@ -87,7 +87,13 @@ func (a *Access) useOneTimePassword(r *http.Request, host fleet.Row, password st
 			return wrong(id)
 		}
 		host = row
-		return tx.Patch(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": id, "oneTimePassword": nil})
+		change := fleet.Row{"type": fleet.OpsiClient, "id": id, "oneTimePassword": nil}
+		if row.Str("opsiHostKey") == "" { // it was revoked, and comes back
+			host = row.Clone()
+			host["opsiHostKey"] = methods.NewHostKey()
+			change["opsiHostKey"] = host["opsiHostKey"]
+		}
+		return tx.Patch(fleet.Hosts, change)
 	})
 	if err != nil {
 		return nil, err

@@ -370,6 +370,7 @@ func TestTakeCRL(t *testing.T) {
 		"text":                {[]byte("hello"), fleet.Invalid},
 		"too large":           {make([]byte, maxList+1), fleet.TooLarge},
 		"cut":                 {der.Raw[:len(der.Raw)-1], fleet.Invalid},
+		"more behind":         {append(der.Raw[:len(der.Raw):len(der.Raw)], 0), fleet.Invalid},
 	} {
 		if err := update(t, restored, func(tx *store.Tx) error { return a.TakeCRL(tx, tt.der) }); fleet.CodeOf(err) != tt.code {
 			t.Errorf("%s: %v", name, err)

@@ -12,7 +12,7 @@ import (
 )
 
 // lookEvery is how soon a running server has what a command changed.
-const lookEvery = 20 * time.Second
+const lookEvery = 10 * time.Second
 
 // Keeper keeps an authority up to date while a server runs: it signs the list of
 // revocations once a day, takes over what a command or another server changed,

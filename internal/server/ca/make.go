@@ -85,15 +85,18 @@ func newIssuing(root *x509.Certificate, rootKey crypto.Signer, now time.Time) (i
 }
 
 // provide makes an issuing key if there is none, or the newest ends before what
-// it would sign, and the root's key is at hand. It drops what has expired.
+// it would sign, and the root's key is at hand.
 func (m *material) provide(now time.Time) (changed bool, err error) {
-	if m.rootKey != nil && (len(m.issuing) == 0 || m.issuing[0].cert.NotAfter.Before(now.Add(serverLife)) && m.issuing[0].cert.NotAfter.Before(m.root.NotAfter)) {
-		if err := m.rotate(m.rootKey, now); err != nil {
-			return false, err
-		}
-		changed = true
+	if m.rootKey == nil || len(m.issuing) > 0 && !ends(m.issuing[0].cert, m.root, now) {
+		return false, nil
 	}
-	return changed, nil
+	return true, m.rotate(m.rootKey, now)
+}
+
+// ends tells whether an issuing key ends before what it would sign, and a new one
+// would not.
+func ends(issuing, root *x509.Certificate, now time.Time) bool {
+	return issuing.NotAfter.Before(now.Add(serverLife)) && issuing.NotAfter.Before(root.NotAfter)
 }
 
 // rotate puts a new issuing key before those that there are.

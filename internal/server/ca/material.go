@@ -116,7 +116,7 @@ func (m *material) take(block *pem.Block) error {
 	switch block.Type {
 	case marker:
 		n, err := strconv.Atoi(block.Headers["Generation"])
-		if err != nil || n < 1 {
+		if err != nil || n < 0 {
 			return errors.New("its state has no number")
 		}
 		m.generation, m.away = n, block.Headers["Root-Key"] == "away"
@@ -157,20 +157,18 @@ func (m *material) take(block *pem.Block) error {
 
 // check checks that all of it hangs together.
 func (m *material) check() error {
-	signed := func(c *x509.Certificate) bool {
-		return slices.ContainsFunc(m.roots(), func(r *x509.Certificate) bool { return c.CheckSignatureFrom(r) == nil })
-	}
 	for _, c := range m.roots() {
 		if err := c.CheckSignatureFrom(c); err != nil {
 			return fmt.Errorf("the root %s: %w", c.Subject.CommonName, err)
 		}
 	}
-	for _, i := range m.issuing {
-		if !i.cert.IsCA || !signed(i.cert) {
-			return fmt.Errorf("no root signed the issuing key %s", i.cert.Subject.CommonName)
+	for n, i := range m.issuing {
+		// The root of an earlier one may have been forgotten: what the key signed of
+		// hosts counts here all the same.
+		if !i.cert.IsCA || n == 0 && i.cert.CheckSignatureFrom(m.root) != nil {
+			return fmt.Errorf("the root did not sign the issuing key %s", i.cert.Subject.CommonName)
 		}
 	}
-	// A root that vouched for the next may have gone since: its word stays.
 	return nil
 }
 
@@ -226,25 +224,36 @@ func (m *material) keep(dir string) error {
 
 // finish brings the folder's files to what next.pem says. It may be done again.
 func (m *material) finish(dir string) error {
-	rest, err := m.rest()
-	if err != nil {
-		return err
-	}
-	if m.rootKey != nil {
-		if err := writeKey(filepath.Join(dir, "ca.key"), m.rootKey); err != nil {
+	for _, step := range m.steps(dir) {
+		if err := step(); err != nil {
 			return err
 		}
-	} else if err := os.Remove(filepath.Join(dir, "ca.key")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
 	}
-	if err := atomicfile.WriteFile(filepath.Join(dir, "issuing.pem"), rest, 0o600); err != nil {
-		return err
+	return nil
+}
+
+func (m *material) steps(dir string) []func() error {
+	remove := func(name string) error {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return atomicfile.SyncDir(dir)
 	}
-	if err := atomicfile.WriteFile(filepath.Join(dir, "ca.pem"), certificatePEM(m.root), 0o644); err != nil {
-		return err
+	return []func() error{
+		func() error {
+			if m.rootKey == nil {
+				return remove("ca.key")
+			}
+			return writeKey(filepath.Join(dir, "ca.key"), m.rootKey)
+		},
+		func() error {
+			rest, err := m.rest()
+			if err != nil {
+				return err
+			}
+			return atomicfile.WriteFile(filepath.Join(dir, "issuing.pem"), rest, 0o600)
+		},
+		func() error { return atomicfile.WriteFile(filepath.Join(dir, "ca.pem"), certificatePEM(m.root), 0o644) },
+		func() error { return remove("next.pem") },
 	}
-	if err := os.Remove(filepath.Join(dir, "next.pem")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return atomicfile.SyncDir(dir)
 }

@@ -214,6 +214,9 @@ func (a *Authority) takeList(tx *store.Tx, der []byte) error {
 		return fleet.Errorf(fleet.TooLarge, "it has more than %d bytes", maxList)
 	}
 	theirs, err := x509.ParseRevocationList(der)
+	if err == nil && len(theirs.Raw) != len(der) {
+		err = errors.New("there is something behind it")
+	}
 	if err != nil {
 		return fleet.Errorf(fleet.Invalid, "%w", err)
 	}

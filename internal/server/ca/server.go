@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ type ServerCertificate struct {
 	make    func() (*tls.Certificate, error)
 	old     func(*x509.Certificate) bool // its issuer is not the one that signs now
 	hint    string                       // what to do when make fails
+	mu      sync.Mutex                   // of what makes it
 	current atomic.Pointer[tls.Certificate]
 }
 
@@ -67,10 +69,15 @@ func (s *ServerCertificate) Serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if err := s.renew(); err != nil {
-				s.log.Error("Server certificate is not renewed", "error", err)
-			}
+			s.Renew()
 		}
+	}
+}
+
+// Renew makes the certificate anew if that is due.
+func (s *ServerCertificate) Renew() {
+	if err := s.renew(); err != nil {
+		s.log.Error("Server certificate is not renewed", "error", err)
 	}
 }
 
@@ -85,6 +92,8 @@ func (s *ServerCertificate) TLS() *tls.Config {
 }
 
 func (s *ServerCertificate) renew() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if cert := s.current.Load(); cert != nil && !s.due(cert.Leaf) {
 		return nil
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -95,6 +96,21 @@ func (c *Cluster) Agree(ctx context.Context, name string, mine []byte) (all []by
 func (c *Cluster) Replace(ctx context.Context, name string, mine []byte) error {
 	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
 		return c.Keep(tx, name, mine)
+	})
+}
+
+// Exchange puts a secret over one that must still be there as it was; else the
+// error is Conflict.
+func (c *Cluster) Exchange(ctx context.Context, name string, was, mine []byte) error {
+	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		have, err := c.Find(tx, name)
+		if err != nil {
+			return err
+		}
+		if subtle.ConstantTimeCompare(have, was) != 1 {
+			return fleet.Errorf(fleet.Conflict, "cannot replace the secret %q: somebody else did meanwhile", name)
+		}
+		return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: c.seal(name, mine)}))
 	})
 }
 

@@ -1,6 +1,7 @@
 package enrolment
 
 import (
+	"crypto/subtle"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func waiting(tx *store.Tx, name string) (row WaitingRow, err error) {
 // waits finds a machine among those that wait, or were denied.
 func (e *Enrolment) waits(tx *store.Tx, a asking) (out enrol.JoinAnswer, known bool, err error) {
 	row, err := waiting(tx, number(a.keyID))
-	if err != nil || row.KeyID != a.keyID || row.Proof != a.proof {
+	if err != nil || row.KeyID != a.keyID || subtle.ConstantTimeCompare([]byte(row.Proof), []byte(a.proof)) != 1 {
 		return out, false, err
 	}
 	if row.Denied {

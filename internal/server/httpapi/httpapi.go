@@ -57,8 +57,8 @@ type Parts struct {
 	// /repository/... and /workbench/...: packages, to be read and written.
 	Repository, Workbench http.Handler
 
-	// Authority is the certificate that clients trust, in PEM.
-	Authority []byte
+	// Authority are the certificates that clients trust now, in PEM.
+	Authority func() []byte
 	// Authenticate says who sends a request; it may set headers.
 	Authenticate func(http.ResponseWriter, *http.Request) (methods.Actor, error)
 	// Logout ends the session of a request.
@@ -188,7 +188,7 @@ func (s *Server) handler(routes []route) (http.Handler, error) {
 func (s *Server) authority() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-pem-file")
-		w.Write(s.Parts.Authority)
+		w.Write(s.Parts.Authority())
 	})
 }
 

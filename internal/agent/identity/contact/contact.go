@@ -16,10 +16,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,7 +42,10 @@ type Documents interface {
 
 // Config is what a Service is made from.
 type Config struct {
-	DataDir   string
+	DataDir string
+	// Transport carries the contacts, over connections that other requests use as
+	// well; nil makes one for each.
+	Transport http.RoundTripper
 	UserAgent string
 	Machine   func() enrol.Machine
 	Documents Documents                                    // nil: there are none
@@ -69,7 +70,6 @@ type state struct {
 	Last   string `json:"last"`
 	Next   string `json:"next"`
 	CRL    int64  `json:"crl"`
-	Roots  string `json:"roots"` // digest of what was taken last
 }
 
 func (s *Service) load(hostID string) (st state, err error) {
@@ -130,13 +130,17 @@ func (s *Service) now(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
-	if _, over := id.Due(s.cfg.Now()); over { // it was asleep: first that it is known again
+	if s.cfg.Transport != nil {
+		client.Transport = s.cfg.Transport
+	} else {
+		defer client.CloseIdleConnections()
+	}
+	if id.Over(s.cfg.Now()) { // it was asleep: first that it is known again
 		s.cfg.Log.Info("The certificate is over, it is renewed")
 		if id, err = id.Renew(ctx, client, prepare); err != nil {
 			return err
 		}
-		client.CloseIdleConnections()
+		client.CloseIdleConnections() // they show the former one
 	}
 	st, err := s.load(id.HostID)
 	if err != nil {
@@ -144,20 +148,19 @@ func (s *Service) now(ctx context.Context) error {
 	}
 	var newer map[string][]byte
 	for range rounds {
-		answer, err := s.once(ctx, client, prepare, id, &st, newer)
+		answer, shown, err := s.once(ctx, client, prepare, id, &st, newer)
 		if err != nil || answer == nil {
 			return err
 		}
-		if err := s.take(&id, &st, *answer); err != nil {
+		if err := s.take(&id, &st, *answer, shown); err != nil {
 			s.cfg.Log.Error("What the server sent is not taken", "error", err)
 		}
 		if answer.Renew {
-			if due, _ := id.Due(s.cfg.Now()); due || id.Serial() == "" {
-				if id, err = id.Renew(ctx, client, prepare); err != nil {
-					return err
-				}
-				s.cfg.Log.Info("The certificate is renewed", "serial", id.Serial())
+			if id, err = id.Renew(ctx, client, prepare); err != nil {
+				return err
 			}
+			s.cfg.Log.Info("The certificate is renewed", "serial", id.Serial())
+			client.CloseIdleConnections() // they show the former one
 		}
 		s.at = s.cfg.Now()
 		if newer = s.documents(answer.Send); len(newer) == 0 {
@@ -168,47 +171,47 @@ func (s *Service) now(ctx context.Context) error {
 }
 
 // once is one request. The answer is nil if the server knows nothing of contacts.
-func (s *Service) once(ctx context.Context, client *http.Client, prepare func(*http.Request) error, id identity.Identity, st *state, newer map[string][]byte) (*enrol.Answer, error) {
+func (s *Service) once(ctx context.Context, client *http.Client, prepare func(*http.Request) error, id identity.Identity, st *state, newer map[string][]byte) (*enrol.Answer, []byte, error) {
 	if st.Next == "" {
 		st.Next = rand.Text() // 130 bits
 		if err := s.save(*st); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	c := enrol.Contact{Last: st.Last, Next: st.Next, Machine: s.cfg.Machine(), Policy: string(id.Policy), CRL: st.CRL, Roots: st.Roots, Serial: id.Serial(), Newer: newer}
+	c := enrol.Contact{Last: st.Last, Next: st.Next, Machine: s.cfg.Machine(), Policy: string(id.Policy), CRL: st.CRL, Roots: digest(id.CA), Serial: id.Serial(), Newer: newer}
 	if s.cfg.Documents != nil {
 		c.Trust = s.cfg.Documents.Versions()
 	}
 	var answer enrol.Answer
-	status, err := identity.Post(ctx, client, id.Server+"/v1/contact", prepare, c, &answer)
+	reply, err := identity.Post(ctx, client, id.Server+"/v1/contact", prepare, c, &answer)
 	switch {
-	case status == http.StatusNotFound && fleet.CodeOf(err) == fleet.NotFound, errors.Is(err, identity.ErrNotOurs):
-		return nil, nil
+	case reply.Status == http.StatusNotFound && fleet.CodeOf(err) == fleet.NotFound, errors.Is(err, identity.ErrNotOurs):
+		return nil, nil, nil
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case answer.Mark != st.Next:
-		return nil, fleet.Errorf(fleet.Invalid, "the server confirmed another mark than ours")
+		return nil, nil, fleet.Errorf(fleet.Invalid, "the server confirmed another mark than ours")
 	}
 	st.Last, st.Next = answer.Mark, ""
-	return &answer, s.save(*st)
+	return &answer, reply.Shown, s.save(*st)
 }
 
-// take keeps what came.
-func (s *Service) take(id *identity.Identity, st *state, a enrol.Answer) error {
+// take keeps what came, over a connection on which the server showed these
+// certificates.
+func (s *Service) take(id *identity.Identity, st *state, a enrol.Answer, shown []byte) error {
 	var errs []error
 	if len(a.Roots) > 0 {
-		now, err := id.Believe(a.Roots)
+		now, err := id.Believe(a.Roots, s.cfg.Now())
 		if err == nil {
-			sum := sha256.Sum256(a.Roots)
-			*id, st.Roots = now, hex.EncodeToString(sum[:])
+			*id = now
 		}
 		errs = append(errs, err)
 	}
 	if len(a.CRL) > 0 {
-		number, err := revocations(*id, a.Roots, a.CRL)
-		if err == nil && number > st.CRL {
+		list, err := enrol.ReadCRL(a.CRL, []byte(id.CA), append([]byte(id.Chain), shown...), s.cfg.Now())
+		if err == nil && list.Number > st.CRL {
 			if err = atomicfile.WriteFile(identity.CRLPath(s.cfg.DataDir), a.CRL, 0o600); err == nil {
-				st.CRL = number
+				st.CRL = list.Number
 			}
 		}
 		errs = append(errs, err)
@@ -216,48 +219,14 @@ func (s *Service) take(id *identity.Identity, st *state, a enrol.Answer) error {
 	return errors.Join(append(errs, s.save(*st))...)
 }
 
-// revocations checks that an authority that we believe signed a list: a root, or
-// an issuing key that one of those vouches for, as it stands in our own chain or
-// beside the roots.
-func revocations(id identity.Identity, beside, der []byte) (number int64, err error) {
-	list, err := x509.ParseRevocationList(der)
-	if err != nil {
-		return 0, fmt.Errorf("cannot read the list of revocations: %w", err)
-	}
-	roots, between := certificates([]byte(id.CA)), append(certificates([]byte(id.Chain)), certificates(beside)...)
-	pool := x509.NewCertPool()
-	for _, r := range roots {
-		pool.AddCert(r)
-	}
-	mids := x509.NewCertPool()
-	for _, c := range between {
-		mids.AddCert(c)
-	}
-	for _, by := range append(roots, between...) {
-		if !by.IsCA || list.CheckSignatureFrom(by) != nil {
-			continue
-		}
-		if _, err := by.Verify(x509.VerifyOptions{Roots: pool, Intermediates: mids, CurrentTime: by.NotBefore.Add(time.Hour), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err == nil && list.Number.IsInt64() {
-			return list.Number.Int64(), nil
-		}
-	}
-	return 0, fleet.Errorf(fleet.Denied, "cannot take the list of revocations: nobody whom we believe signed it")
-}
-
-func certificates(text []byte) (all []*x509.Certificate) {
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			return all
-		}
-		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
-			all = append(all, c)
-		}
-	}
-}
-
 // crlName is the name of the list of revocations among what is asked for.
 const crlName = "crl"
+
+// digest is how authorities are compared.
+func digest(roots string) string {
+	sum := sha256.Sum256([]byte(roots))
+	return hex.EncodeToString(sum[:])
+}
 
 // documents are those that the server asked for, as far as we have them.
 func (s *Service) documents(names []string) map[string][]byte {

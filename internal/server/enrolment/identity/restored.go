@@ -81,3 +81,25 @@ func (i *Identities) adopt(ctx context.Context, h Holder, certs []*x509.Certific
 
 // serial is a certificate's number as it stands in rows.
 func serial(c *x509.Certificate) string { return fmt.Sprintf("%x", c.SerialNumber) }
+
+// RevokeListed ends the identities whose certificate was revoked without them: the
+// list came from a host, after the server was restored, and the rows are older.
+func (i *Identities) RevokeListed(tx *store.Tx) error {
+	rows, err := store.All[Row](tx, Rows, nil)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.Serial == "" || row.Revoked != "" {
+			continue
+		}
+		err := i.authority.Good(tx, row.Serial)
+		if fleet.CodeOf(err) == fleet.Denied {
+			err = i.Revoke(tx, row.HostID, "on a list of revocations that is newer than the backup")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

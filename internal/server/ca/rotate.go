@@ -1,0 +1,179 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Changes of an authority are made of a [Bundle] and give the next one, which has
+// a higher number. They happen once that is kept: in the database where several
+// servers share one, else in the folder.
+
+// Rotation says what is made anew.
+type Rotation struct {
+	// RootKey is what [Bundle.TakeRootKey] took away; nil: the key is in the bundle.
+	RootKey Bundle
+	// Root has a new root made as well, for which the present one vouches.
+	Root bool
+	// Apart gets the new root's certificate and key, which is not kept in the bundle
+	// then. Nil leaves it there.
+	Apart func(Bundle) error
+}
+
+// Rotate makes a new issuing key, and a new root if that is asked for. What was
+// signed before counts until it expires: the issuing keys before stay, as does
+// each root that clients may know.
+func (b Bundle) Rotate(r Rotation, now time.Time) (Bundle, error) {
+	m, err := b.material()
+	if err != nil {
+		return nil, err
+	}
+	key, err := m.rootKeyFrom(r.RootKey)
+	if err != nil {
+		return nil, err
+	}
+	if r.Root {
+		err = m.rotateRoot(key, now)
+		key = m.rootKey
+	}
+	if err == nil {
+		err = m.rotate(key, now)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot rotate the certificate authority: %w", err)
+	}
+	if r.Root && r.Apart != nil {
+		alone := &material{root: m.root, rootKey: key, generation: m.generation}
+		m.rootKey, m.away = nil, true
+		text, err := alone.rootBundle()
+		if err == nil {
+			err = r.Apart(text)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	m.drop(now)
+	return m.bundle()
+}
+
+// rootKeyFrom is the present root's key, from outside or at hand.
+func (m *material) rootKeyFrom(outside Bundle) (crypto.Signer, error) {
+	if outside == nil {
+		if m.rootKey == nil {
+			return nil, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot rotate the certificate authority: the root's key is not here"),
+				"give it with --root-key FILE, the file that fernwerkd ca take-offline wrote")
+		}
+		return m.rootKey, nil
+	}
+	from, err := outside.material()
+	if err != nil {
+		return nil, err
+	}
+	if !from.root.Equal(m.root) || from.rootKey == nil {
+		return nil, fleet.Errorf(fleet.Invalid, "cannot rotate the certificate authority: the file holds the key of %s (%s), not of the root that counts", from.root.Subject.CommonName, fingerprint(from.root))
+	}
+	return from.rootKey, nil
+}
+
+var numbered = regexp.MustCompile(` \(\d+\)$`)
+
+// rotateRoot makes a new root. The old root's key signs its name and key, and is
+// needed no more.
+func (m *material) rotateRoot(old crypto.Signer, now time.Time) error {
+	if now.After(m.root.NotAfter) {
+		return errors.New("the root has expired, nobody believes what it says of another")
+	}
+	key, err := newKey()
+	if err != nil {
+		return err
+	}
+	name := numbered.ReplaceAllString(m.root.Subject.CommonName, "") + fmt.Sprintf(" (%d)", m.generation+1)
+	cert, err := root(name, key, now)
+	if err != nil {
+		return err
+	}
+	cross, err := sign(authority(name, now, earlier(cert.NotAfter, m.root.NotAfter)), m.root, key.Public(), old)
+	if err != nil {
+		return err
+	}
+	m.before = append([]*x509.Certificate{m.root}, m.before...)
+	m.cross = append([]*x509.Certificate{cross}, m.cross...)
+	m.root, m.rootKey, m.away = cert, key, false
+	return nil
+}
+
+// drop forgets what has expired.
+func (m *material) drop(now time.Time) {
+	ended := func(c *x509.Certificate) bool { return now.After(c.NotAfter) }
+	m.before = slices.DeleteFunc(m.before, ended)
+	m.cross = slices.DeleteFunc(m.cross, ended)
+	m.issuing = slices.DeleteFunc(m.issuing, func(i issuer) bool { return ended(i.cert) })
+}
+
+// rootBundle is the root's certificate and key alone.
+func (m *material) rootBundle() (Bundle, error) {
+	key, err := keyPEM(m.rootKey)
+	return append(certificatePEM(m.root), key...), err
+}
+
+// TakeRootKey takes the root's key out of the bundle: alone is the root with its
+// key, without is the bundle that has it no more.
+func (b Bundle) TakeRootKey() (alone, without Bundle, err error) {
+	m, err := b.material()
+	if err != nil {
+		return nil, nil, err
+	}
+	if m.rootKey == nil {
+		return nil, nil, fleet.Errorf(fleet.NotFound, "cannot take the root's key away: it is not here")
+	}
+	if len(m.issuing) == 0 {
+		return nil, nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot take the root's key away: there is no issuing key yet"), "start the server once, it makes one")
+	}
+	if alone, err = m.rootBundle(); err != nil {
+		return nil, nil, err
+	}
+	m.rootKey, m.away = nil, true
+	m.generation++
+	without, err = m.bundle()
+	return alone, without, err
+}
+
+// Forget forgets an earlier root or issuing key, by the SHA-256 of its
+// certificate. Nobody is told to believe such a root any more; what its issuing
+// keys signed of hosts counts here until they are forgotten, too. No certificate
+// that a forgotten issuing key signed opens anything.
+func (b Bundle) Forget(print string) (Bundle, error) {
+	m, err := b.material()
+	if err != nil {
+		return nil, err
+	}
+	print = strings.ToLower(strings.ReplaceAll(print, ":", ""))
+	is := func(c *x509.Certificate) bool { return fingerprint(c) == print }
+	switch {
+	case is(m.root), len(m.issuing) > 0 && is(m.issuing[0].cert):
+		return nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot forget %s: it signs now", print), "make another one first: fernwerkd ca rotate")
+	case slices.ContainsFunc(m.before, is):
+		i := slices.IndexFunc(m.before, is)
+		gone := m.before[i]
+		m.before = slices.Delete(m.before, i, i+1)
+		// What it says of the next root goes, too; a root before it has no word then.
+		m.cross = slices.DeleteFunc(m.cross, func(c *x509.Certificate) bool {
+			return c.CheckSignatureFrom(gone) == nil || string(c.RawSubject) == string(gone.RawSubject)
+		})
+	case slices.ContainsFunc(m.issuing, func(i issuer) bool { return is(i.cert) }):
+		m.issuing = slices.DeleteFunc(m.issuing, func(i issuer) bool { return is(i.cert) })
+	default:
+		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot forget %s: there is no such root or issuing key", print), "fernwerkd ca status lists them")
+	}
+	m.generation++
+	return m.bundle()
+}
