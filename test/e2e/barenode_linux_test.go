@@ -412,6 +412,13 @@ func TestBareNode_Refuses(t *testing.T) {
 	if f.count("key.asc") != 1 {
 		t.Errorf("the key was fetched %d times", f.count("key.asc"))
 	}
+	// A clock that fell back to 1970 makes no expired script good.
+	must(t, os.Rename(filepath.Join(n.root, "bin/date"), filepath.Join(n.root, "bin/date.real")))
+	n.write("/bin/date", "#!/bin/sh\n[ \"$1\" != +%s ] || { echo 60; exit; }\nexec date.real \"$@\"\n", 0o755)
+	f.shows("script.asc", k.script(19, -1, counts("777")))
+	n.does("run", 5, "expired")
+	f.shows("script.asc", evil)
+	n.does("run", 0, "")
 	// A pinned key that is gone is not fetched again.
 	must(t, os.RemoveAll(filepath.Join(n.root, "var/lib/fernwerk-feed/gnupg")))
 	n.does("boot", 5, "pinned key is gone")
