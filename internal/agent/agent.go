@@ -37,6 +37,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/agent/trust"
 	"github.com/fernwerk/fernwerk/internal/agent/tunnel"
 	"github.com/fernwerk/fernwerk/internal/backend/bus"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
@@ -83,6 +84,7 @@ type Agent struct {
 	updates   *runonce.Runner
 	alone     chan struct{} // held by whoever changes the machine
 	contacts  *contact.Service
+	trust     *trust.Keeper
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -96,7 +98,7 @@ type Agent struct {
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs, feed.Rows), append(runonce.Classes(), catalog.Classes()...)...)
+		productcache.Products, sentLogs, runs, feed.Rows), append(append(runonce.Classes(), trust.Classes()...), catalog.Classes()...)...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
@@ -129,16 +131,19 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	if a.file, err = LoadConf(cfg.DataDir); err != nil {
 		return a, err
 	}
-	settings, err := conf.Load(a.file, nil)
-	if err != nil {
-		return a, err
-	}
 	database := filepath.Join(cfg.DataDir, "agent.db")
 	if a.db, err = sqlite.Open(database); err == nil {
 		a.store, err = store.Open(ctx, a.db, time.Now, Classes()...)
 	}
 	if err != nil {
 		return a, fleet.WithHint(err, "if %s is damaged, move it and its -wal and -shm away: all is fetched anew, but results that were not sent are lost", database)
+	}
+	if err = a.openTrust(ctx); err != nil {
+		return a, err
+	}
+	settings, err := conf.LoadSigned(a.file, a.trust.Configuration(a.id.NodeType), nil)
+	if err != nil {
+		return a, err
 	}
 	a.service = catalog.New(a.store, methods.Ports{Info: map[string]any{"version": cfg.Version, "kind": "agent"}})
 	if err := a.connect(settings); err != nil {
@@ -155,7 +160,7 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
 		taskLog: a.sendLog, taskReboot: a.reboot,
 	})
-	a.updates = a.updater(nil)
+	a.updates = a.updater(a.trust)
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -181,7 +186,7 @@ func (a *Agent) connect(s *conf.Settings) error {
 	a.contacts = a.checksIn(remote)
 	a.products = productcache.New(productcache.Options{
 		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
-		NoLinks: runtime.GOOS == "windows",
+		NoLinks: runtime.GOOS == "windows", Allow: a.allow,
 	}, a.store, a.cfg.Log)
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -27,12 +26,8 @@ const maxOffer = 256 << 10
 
 // updater makes what runs updates once.
 func (a *Agent) updater(trust runonce.Trust) *runonce.Runner {
-	platform := runtime.GOOS
-	if platform == "darwin" {
-		platform = "macos"
-	}
 	return runonce.New(runonce.Config{
-		Store: a.store, Dir: filepath.Join(a.cfg.DataDir, "updates"), HostID: a.id.HostID, Boot: a.bootID, Platform: platform,
+		Store: a.store, Dir: filepath.Join(a.cfg.DataDir, "updates"), HostID: a.id.HostID, Boot: a.bootID, Platform: platformName(),
 		Trust: trust, Refused: a.refusesUpdates, Server: publisher{a}, Alone: a.installing, Log: a.cfg.Log,
 		WantsReboot: func(tx *store.Tx) error { return flags.Set(tx, flags.RebootRequested, true) },
 		Timing: func(ctx context.Context) (t runonce.Timing, err error) {

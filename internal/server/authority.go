@@ -14,6 +14,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 )
 
@@ -22,7 +23,7 @@ import (
 func (s *Server) keepAuthority(ctx context.Context, st *store.Store, m *member, authority *ca.Authority) (*ca.Keeper, error) {
 	keeper := &ca.Keeper{Authority: authority, Store: st, Log: s.cfg.Log}
 	if st.Shared() {
-		keeper.Shared = func(ctx context.Context) (ca.Bundle, error) { return m.Get(ctx, authorityName) }
+		keeper.Shared = func(ctx context.Context) (keyring.Bundle, error) { return m.Get(ctx, authorityName) }
 	}
 	return keeper, keeper.Begin(ctx)
 }
@@ -94,9 +95,9 @@ func patient(ctx context.Context, path string) (lock *filelock.Lock, err error) 
 func (a *Authority) Close() error { return a.server.Close() }
 
 // Bundle is the authority as it is.
-func (a *Authority) Bundle(ctx context.Context) (ca.Bundle, error) {
+func (a *Authority) Bundle(ctx context.Context) (keyring.Bundle, error) {
 	if a.cluster == nil {
-		return ca.Read(a.server.path("ca"))
+		return keyring.Read(a.server.path("ca"))
 	}
 	all, err := a.cluster.Get(ctx, authorityName)
 	if err == nil && all == nil {
@@ -107,7 +108,7 @@ func (a *Authority) Bundle(ctx context.Context) (ca.Bundle, error) {
 
 // Replace makes next of what was. With several servers the database has it first:
 // the folders follow.
-func (a *Authority) Replace(ctx context.Context, was, next ca.Bundle) error {
+func (a *Authority) Replace(ctx context.Context, was, next keyring.Bundle) error {
 	if a.cluster != nil {
 		if err := a.cluster.Exchange(ctx, authorityName, was, next); err != nil {
 			return err
@@ -117,7 +118,7 @@ func (a *Authority) Replace(ctx context.Context, was, next ca.Bundle) error {
 }
 
 // Served is the certificate that the server shows, nil if there is none yet.
-func (a *Authority) Served() (*ca.Known, error) { return ca.Served(a.server.path("ca")) }
+func (a *Authority) Served() (*keyring.Known, error) { return ca.Served(a.server.path("ca")) }
 
 // Outside refuses a file in the data folder, whose backups hold all that is in
 // the authority's.

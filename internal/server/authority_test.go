@@ -14,13 +14,13 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/server"
-	"github.com/fernwerk/fernwerk/internal/server/ca"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/test/require"
 )
 
 // change changes the authority of a server as a command does.
-func change(t *testing.T, cfg server.Config, fn func(ca.Bundle) (ca.Bundle, error)) *ca.Status {
+func change(t *testing.T, cfg server.Config, fn func(keyring.Bundle) (keyring.Bundle, error)) *keyring.Status {
 	t.Helper()
 	a, err := server.OpenAuthority(t.Context(), cfg)
 	if err != nil {
@@ -127,12 +127,12 @@ func TestAuthority_TwoServers(t *testing.T) {
 	if a, b := issuingOf(t, one), issuingOf(t, two); a != b {
 		t.Fatal("they have two issuing keys")
 	}
-	var alone ca.Bundle
-	s := change(t, cfg, func(b ca.Bundle) (without ca.Bundle, err error) {
+	var alone keyring.Bundle
+	s := change(t, cfg, func(b keyring.Bundle) (without keyring.Bundle, err error) {
 		alone, without, err = b.TakeRootKey()
 		return without, err
 	})
-	if s.Root.Key != ca.Away {
+	if s.Root.Key != keyring.Away {
 		t.Errorf("%+v", s)
 	}
 	print := s.Root.Fingerprint
@@ -141,8 +141,8 @@ func TestAuthority_TwoServers(t *testing.T) {
 			t.Fatalf("%d still have the root's key", rootKeys())
 		}
 	}
-	s = change(t, cfg, func(b ca.Bundle) (ca.Bundle, error) {
-		return b.Rotate(ca.Rotation{Root: true, RootKey: alone, Apart: func(ca.Bundle) error { return nil }}, time.Now())
+	s = change(t, cfg, func(b keyring.Bundle) (keyring.Bundle, error) {
+		return b.Rotate(keyring.Rotation{Root: true, RootKey: alone, Apart: func(keyring.Bundle) error { return nil }}, time.Now())
 	})
 	after := await(t, before, print, s.Root.Name, one, two)
 	if got, err := enrol.Vouched(before, []byte(after), time.Now()); err != nil || string(got) != after {

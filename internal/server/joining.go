@@ -44,11 +44,11 @@ func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *acc
 		Identities: identities, authority: authority, accounts: accounts, store: st,
 		Enrolment: enrolment.New(enrolment.Config{
 			Store: st, Identities: identities, Roots: authority.Roots, Addresses: s.addresses, Fingerprint: authority.Fingerprint,
-			Charge: accounts.Charge, Forgive: accounts.Forgive, Fresh: contact.Fresh,
+			Root: signed.Pin, Charge: accounts.Charge, Forgive: accounts.Forgive, Fresh: contact.Fresh,
 			Names: e.Names(), Domain: e.DomainOf(s.id), Approve: e.Approve, FirstBoot: e.FirstBoot, Log: s.cfg.Log,
 		}),
 		Contacts: contact.New(contact.Config{
-			Store: st, Roots: authority.Roots, CRL: authority.CRL, Take: func(tx *store.Tx, der []byte) error {
+			Store: st, Roots: authority.Roots, CRL: authority.CRL, Known: authority.Signed, Take: func(tx *store.Tx, der []byte) error {
 				if err := authority.TakeCRL(tx, der); err != nil {
 					return err
 				}

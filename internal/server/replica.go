@@ -15,6 +15,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 )
@@ -92,7 +93,7 @@ func (s *Server) first(ctx context.Context, st *store.Store, m *member, accounts
 // shareAuthority makes the folder's authority that of all servers of the
 // database. It is agreed on before it is kept, and kept before it is shown.
 func (s *Server) shareAuthority(ctx context.Context, m *member) error {
-	mine, err := ca.Read(s.path("ca"))
+	mine, err := keyring.Read(s.path("ca"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -102,7 +103,7 @@ func (s *Server) shareAuthority(ctx context.Context, m *member) error {
 	}
 	if all == nil {
 		if all = mine; mine == nil {
-			if all, err = ca.Make(s.id, s.cfg.Now); err != nil {
+			if all, err = keyring.Make(s.id, s.cfg.Now); err != nil {
 				return err
 			}
 		}
@@ -110,7 +111,7 @@ func (s *Server) shareAuthority(ctx context.Context, m *member) error {
 			return err
 		}
 	}
-	settled, err := ca.Settle(all, mine, s.path("ca"), s.cfg.Now)
+	settled, err := keyring.Settle(all, mine, s.path("ca"), s.cfg.Now)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@
 //	DIR/cluster.key  package cluster
 //	DIR/fernwerkd.sock  for root on this machine, package httpapi
 //	DIR/ca/          package ca
+//	DIR/acme/        certificates of public names, package acme
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
 //	DIR/depot/       the products, package depot
@@ -144,6 +145,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	keeper.Changed = certificate.Renew
+	shown, err := s.publicName(m, certificate.TLS())
+	if err != nil {
+		return nil, err
+	}
 	hostLogs, err := logs.Open(s.path("log"))
 	if err != nil {
 		return nil, err
@@ -197,7 +202,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	well, counts := s.watch(st, accounts, messages, signed)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
-		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(certificate.TLS()), Log: s.cfg.Log, Now: s.cfg.Now,
+		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
 			RPC:        &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
 			Chunks:     products.Chunks(),
@@ -225,6 +230,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("replica", m.serve())
 	s.group.Add("authority", keeper)
 	s.group.Add("certificate", certificate)
+	s.group.Add("identities", identity.Sweeper{Identities: joins.Identities, Log: s.cfg.Log})
 	s.group.Add("access", accounts)
 	s.group.Add("audit", accounts.Audit())
 	if s.cfg.AuditKeep > 0 {

@@ -29,8 +29,6 @@ type TokenRequest struct {
 	// Waiting is told the number by which an administrator finds the machine's
 	// request, while it waits.
 	Waiting func(number string)
-	// Every is how long to wait before asking again; 0 is 15 seconds.
-	Every time.Duration
 }
 
 // FirstBoot is a join without a token: whoever answers at the address is believed
@@ -154,11 +152,8 @@ func (id Identity) ask(ctx context.Context, dataDir string, req TokenRequest, cf
 		return id, err
 	}
 	out.Machine = req.Machine
-	every := req.Every
-	if every == 0 {
-		every = 15 * time.Second
-	}
-	for told := false; ; {
+	wait := firstWait
+	for told := false; ; wait = min(2*wait, longestWait) {
 		var in enrol.JoinAnswer
 		if err := postJoin(ctx, id.Server, cfg, out, &in); err != nil {
 			if c := fleet.CodeOf(err); c == fleet.Denied || c == fleet.Unauthenticated || c == fleet.Invalid { // and not: nobody knows
@@ -176,10 +171,16 @@ func (id Identity) ask(ctx context.Context, dataDir string, req TokenRequest, cf
 		select {
 		case <-ctx.Done():
 			return id, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot join %s yet: request %s waits for an administrator", id.Server, in.Pending), "run the same command again when it is approved")
-		case <-time.After(every):
+		case <-time.After(wait):
 		}
 	}
 }
+
+// How long a machine waits before it asks again whether it was approved.
+const (
+	firstWait   = time.Second
+	longestWait = 15 * time.Second
+)
 
 // begin makes the key, or finds the one that was made for this join before.
 func begin(dataDir string, m enrol.Machine, asked string) (j joining, err error) {

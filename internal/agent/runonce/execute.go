@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
+	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/secureexec"
 	"github.com/fernwerk/fernwerk/internal/kit/shell"
 )
@@ -42,6 +44,7 @@ func (r *Runner) run(ctx context.Context, s Step) error {
 	} else if err != nil {
 		return fmt.Errorf("cannot begin update %s: %w", s.Number, err)
 	}
+	r.mark(a)
 	r.cfg.Log.Info("Update begins", "number", s.Number, "id", s.ID, "attempt", a.N)
 	var out bytes.Buffer
 	clip := secureexec.NewClip(&out, update.MaxOutput)
@@ -57,12 +60,18 @@ func (r *Runner) run(ctx context.Context, s Step) error {
 
 // intend commits that an attempt may begin from now on.
 func (r *Runner) intend(ctx context.Context, s Step, digest string) (a Attempt, err error) {
+	moved := false
 	err = r.cfg.Store.Update(ctx, origin, func(tx *store.Tx) error {
 		newest, _, err := last(tx)
 		if err != nil {
 			return err
 		}
 		before, ran := newest[s.Number]
+		if !ran && r.marked(s.Number) {
+			a = Attempt{Number: s.Number, N: 1, Key: newKey(), ID: s.file.ID, Digest: digest, OnFailure: s.file.OnFailure, OnInterrupt: s.file.OnInterrupt, Started: tx.Stamp()}
+			moved = true
+			return put(tx, interrupted(a, tx.Stamp(), "it was begun here before the agent's database was lost"))
+		}
 		if do, _ := r.stands(before, ran); do != s.Do || ran && before.Digest != digest {
 			return errMoved
 		}
@@ -76,7 +85,24 @@ func (r *Runner) intend(ctx context.Context, s Step, digest string) (a Attempt, 
 		}
 		return put(tx, a)
 	})
+	if err == nil && moved {
+		err = errMoved
+	}
 	return a, err
+}
+
+// mark leaves a word beside the database that an update was begun: whoever moves a
+// damaged database away must not have everything run again. Where that cannot be
+// written, the database alone has to do.
+func (r *Runner) mark(a Attempt) {
+	if err := atomicfile.WriteFile(filepath.Join(r.begun(), a.Number), []byte(a.Digest+"\n"), 0o600); err != nil {
+		r.cfg.Log.Warn("No mark could be left for an update", "number", a.Number, "error", err)
+	}
+}
+
+func (r *Runner) marked(number string) bool {
+	_, err := os.Stat(filepath.Join(r.begun(), number))
+	return err == nil
 }
 
 // outcome is how an attempt ended.

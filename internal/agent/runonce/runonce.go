@@ -15,6 +15,9 @@
 // update's own policy says what follows: begin it again, leave it, or ask a
 // person. So a script runs once, or somebody is told.
 //
+// Besides, a file in the folder begun says that an update was begun, so that a
+// database that was lost has nothing run again without a word.
+//
 // If the result cannot be written, because the disk is full, say, nothing further
 // runs until it can be.
 //
@@ -84,7 +87,7 @@ type Timing struct {
 // Config is what a Runner needs.
 type Config struct {
 	Store    Store
-	Dir      string // the private folder that scripts run in; it is emptied
+	Dir      string // the private folder that scripts run in
 	HostID   string
 	Boot     string // changes with every boot
 	Platform string // linux, macos, windows
@@ -255,9 +258,11 @@ func (r *Runner) alone(ctx context.Context, fn func() error) error {
 	return r.cfg.Alone(ctx, fn)
 }
 
-// scripts is the folder that a script is copied into, work the one that it runs in.
+// scripts is the folder that a script is copied into, work the one that it runs in;
+// begun has a file for each update that was begun.
 func (r *Runner) scripts() string { return filepath.Join(r.cfg.Dir, "script") }
 func (r *Runner) work() string    { return filepath.Join(r.cfg.Dir, "work") }
+func (r *Runner) begun() string   { return filepath.Join(r.cfg.Dir, "begun") }
 
 // clear removes what an earlier attempt left, and makes the folders anew.
 func (r *Runner) clear() error {
@@ -269,7 +274,7 @@ func (r *Runner) clear() error {
 			return fmt.Errorf("cannot clear the folder of updates: %w", err)
 		}
 	}
-	return nil
+	return secureexec.PrivateDir(r.begun())
 }
 
 // ask gets what is offered, keeps it, and refreshes the signed documents if it is

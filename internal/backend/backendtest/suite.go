@@ -30,7 +30,8 @@ func Run(t *testing.T, b methods.Backend) {
 		dependencyCases, hostCases, selectionCases,
 		hostControlCases,
 		depotCases,
-		accountCases, updateCases, joinCases,
+		accountCases, trustCases, updateCases,
+		joinCases,
 	)
 	accounts := (&bench{t, b}).hasAccounts()
 	for _, class := range fleet.Classes() {

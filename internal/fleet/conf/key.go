@@ -26,8 +26,8 @@ type Class string
 // The classes.
 const (
 	Data  Class = "data"  // the file and host parameters
-	Code  Class = "code"  // executed: the file only
-	Trust Class = "trust" // decides whom to believe, what is exposed, where root writes: the file only
+	Code  Class = "code"  // executed: the machine's file and signed ones
+	Trust Class = "trust" // decides whom to believe, what is exposed, where root writes: likewise
 )
 
 // Key is a key that the agent knows.

@@ -22,6 +22,15 @@ import (
 // ErrUntrusted says that the server does not have the pinned certificate.
 var ErrUntrusted = errors.New("certificate is not the pinned one")
 
+// Protocol stands in the hello (ALPN) of every client that was given an authority
+// or a fingerprint, beside HTTP. No server chooses it. It asks a server that has a
+// public certificate, too, for the one of its own authority: see package acme of
+// the server.
+const Protocol = "fernwerk"
+
+// protocols are what such a client offers. Clients of HTTP/2 add h2.
+func protocols() []string { return []string{"http/1.1", Protocol} }
+
 // Config is the trust in one server, by its host name or address.
 //
 //   - caPEM: only certificates of these authorities are taken.
@@ -45,6 +54,7 @@ func Config(host string, caPEM []byte, fingerprint string) (*tls.Config, error) 
 			return nil, err
 		}
 		cfg.RootCAs = x509.NewCertPool()
+		cfg.NextProtos = protocols()
 		found := pin == nil
 		for _, ca := range cas {
 			if pin == nil || pinned(ca, pin) {
@@ -58,6 +68,7 @@ func Config(host string, caPEM []byte, fingerprint string) (*tls.Config, error) 
 		return cfg, nil
 	}
 	if pin != nil {
+		cfg.NextProtos = protocols()
 		// Verification is ours: the authority is known by its hash only.
 		cfg.InsecureSkipVerify = true
 		cfg.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPinned(cs.PeerCertificates, host, pin, cfg.Time) }

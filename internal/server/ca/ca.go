@@ -16,11 +16,13 @@
 //	server.pem   the server's private key and chain (0600)
 //	next.pem     while a change is under way: all of the new state (0600)
 //
+// Package keyring has the authority's own files and how one state follows another.
+//
 // A change (a rotation, taking the root's key away) is one file, next.pem; once
 // that is durable the change has happened, and whoever opens the folder finishes
 // it. At the first start the key is durable before the certificate that names it:
 // a crash in between leaves a key, and the next start makes its certificate.
-// Servers on one database have the same in it, sealed: see share.go.
+// Servers on one database have the same in it, sealed: see replica.go of package server.
 //
 // Deciding what may be certified (policy.go) and signing it (issue.go) are apart.
 // Each certificate of a host is a row under its serial, written in the
@@ -34,9 +36,7 @@
 package ca
 
 import (
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,20 +46,14 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
-)
-
-const (
-	rootLife    = 10 * 365 * 24 * time.Hour
-	issuingLife = 5 * 365 * 24 * time.Hour
-	// backdate keeps a certificate valid for clients whose clock is behind.
-	backdate = 24 * time.Hour
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // Authority is an opened certificate authority. It serves several goroutines.
 type Authority struct {
 	dir string
 	now func() time.Time
-	mat atomic.Pointer[material]
+	mat atomic.Pointer[keyring.Material]
 }
 
 // Open reads the authority in a folder, or makes what is missing there. name
@@ -72,7 +66,7 @@ func Open(dir, name string, now func() time.Time) (*Authority, error) {
 	if err := atomicfile.SyncDir(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("cannot make the certificate authority: %w", err)
 	}
-	m, err := complete(dir, name, now())
+	m, err := keyring.Open(dir, name, now())
 	if err != nil {
 		return nil, fleet.WithHint(fmt.Errorf("cannot open the certificate authority: %w", err),
 			"restore %s from a backup: agents trust this authority, a new one means that each must be told", dir)
@@ -81,60 +75,37 @@ func Open(dir, name string, now func() time.Time) (*Authority, error) {
 	return a, nil
 }
 
-// complete reads a folder's authority and makes what it lacks.
-func complete(dir, name string, now time.Time) (*material, error) {
-	m, err := load(dir)
-	if err != nil {
-		return nil, err
-	}
-	if m == nil {
-		if m, err = first(dir, name, now); err != nil {
-			return nil, err
-		}
-	}
-	changed, err := m.provide(now)
-	if err != nil || !changed {
-		return m, err
-	}
-	return m, m.keep(dir)
-}
-
 func (a *Authority) path(name string) string { return filepath.Join(a.dir, name) }
 
 // PEM is the certificate of the root that counts now.
-func (a *Authority) PEM() []byte { return certificatePEM(a.mat.Load().root) }
+func (a *Authority) PEM() []byte { return keyring.CertificatePEM(a.mat.Load().Root) }
 
 // Roots are all certificates that a client should believe now, in PEM: the root,
 // those before it, and how each vouches for the next.
-func (a *Authority) Roots() []byte { return certificatePEM(a.mat.Load().believed(a.now())...) }
+func (a *Authority) Roots() []byte { return keyring.CertificatePEM(a.mat.Load().Believed(a.now())...) }
 
 // ClientCAs are the authorities of hosts' certificates: the issuing keys that
 // still count. It changes with a rotation.
 func (a *Authority) ClientCAs() *x509.CertPool {
 	pool := x509.NewCertPool()
-	for _, i := range a.mat.Load().issuing {
-		pool.AddCert(i.cert)
+	for _, i := range a.mat.Load().Issuing {
+		pool.AddCert(i.Cert)
 	}
 	return pool
 }
 
 // Fingerprint is the SHA-256 of the root's certificate in hexadecimal, by which
 // a person or a token can name it.
-func (a *Authority) Fingerprint() string { return fingerprint(a.mat.Load().root) }
-
-func fingerprint(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.Raw)
-	return hex.EncodeToString(sum[:])
-}
+func (a *Authority) Fingerprint() string { return keyring.Fingerprint(a.mat.Load().Root) }
 
 // issuing is the key that signs now.
-func (a *Authority) issuing() (*material, issuer, error) {
+func (a *Authority) issuing() (*keyring.Material, keyring.Issuer, error) {
 	m := a.mat.Load()
-	if i := slices.IndexFunc(m.issuing, func(i issuer) bool { return i.key != nil }); i >= 0 {
-		if a.now().Before(m.issuing[i].cert.NotAfter) {
-			return m, m.issuing[i], nil
+	if i := slices.IndexFunc(m.Issuing, func(i keyring.Issuer) bool { return i.Key != nil }); i >= 0 {
+		if a.now().Before(m.Issuing[i].Cert.NotAfter) {
+			return m, m.Issuing[i], nil
 		}
 	}
-	return m, issuer{}, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the certificate authority has no issuing key that counts now"),
+	return m, keyring.Issuer{}, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the certificate authority has no issuing key that counts now"),
 		"run: fernwerkd ca rotate --root-key FILE, with the root's key, which is not in %s", a.dir)
 }

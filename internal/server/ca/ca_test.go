@@ -60,8 +60,8 @@ func verify(t *testing.T, a *Authority, c *clock) x509.VerifyOptions {
 	t.Helper()
 	opts := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: c.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
 	opts.Roots.AppendCertsFromPEM(a.PEM())
-	for _, i := range a.mat.Load().issuing {
-		opts.Intermediates.AddCert(i.cert)
+	for _, i := range a.mat.Load().Issuing {
+		opts.Intermediates.AddCert(i.Cert)
 	}
 	return opts
 }
@@ -214,7 +214,7 @@ func TestRenewal(t *testing.T) {
 		t.Error("the new one was not stored")
 	}
 	// Never longer than the issuing key.
-	end := a.mat.Load().issuing[0].cert.NotAfter
+	end := a.mat.Load().Issuing[0].Cert.NotAfter
 	c.Time = end.Add(-10 * 24 * time.Hour)
 	if err := s.renew(); err != nil || shown(t, s).NotAfter.After(end) {
 		t.Errorf("until %v, the issuing key until %v (%v)", shown(t, s).NotAfter, end, err)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // maxRequest bounds a signing request, in bytes.
@@ -54,7 +55,7 @@ func (a *Authority) Sign(request []byte, names []string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign the request: %w", err)
 	}
-	return certificatePEM(chain...), nil
+	return keyring.CertificatePEM(chain...), nil
 }
 
 // takesChain is the organisational unit in the request of a depot server that
@@ -65,15 +66,15 @@ const takesChain = "chain"
 // only, and would replace its good one by one that it cannot use.
 func (a *Authority) signByRoot(key crypto.PublicKey, names []string) ([]byte, error) {
 	m := a.mat.Load()
-	if m.rootKey == nil {
+	if m.RootKey == nil {
 		return nil, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot sign the request: the depot server takes certificates of the root only, whose key is away"),
 			"update fernwerkd on the depot server")
 	}
-	cert, err := sign(a.serverTemplate(names, m.root), m.root, key, m.rootKey)
+	cert, err := keyring.Sign(a.serverTemplate(names, m.Root), m.Root, key, m.RootKey)
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign the request: %w", err)
 	}
-	return certificatePEM(cert), nil
+	return keyring.CertificatePEM(cert), nil
 }
 
 // Issued is a server's certificate that another server's authority signs. dir
@@ -112,7 +113,7 @@ func Issued(dir string, authority []byte, name string, log *slog.Logger, now fun
 }
 
 func request(ctx context.Context, path string, roots []*x509.Certificate, name string, ask func(context.Context, []byte) ([]byte, error)) (*tls.Certificate, error) {
-	key, err := newKey()
+	key, err := keyring.NewKey()
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func request(ctx context.Context, path string, roots []*x509.Certificate, name s
 	if err != nil {
 		return nil, err
 	}
-	signed, err := ask(ctx, encodePEM("CERTIFICATE REQUEST", der))
+	signed, err := ask(ctx, keyring.EncodePEM("CERTIFICATE REQUEST", der))
 	if err != nil {
 		return nil, err
 	}

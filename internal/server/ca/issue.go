@@ -14,6 +14,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // issued is a certificate of a host, under its serial. Times are Unix seconds.
@@ -93,23 +94,23 @@ func (a *Authority) issue(tx *store.Tx, key crypto.PublicKey, g enrol.Grant) (no
 	}
 	now := tx.Now()
 	name, uri := subject(g)
-	cert, err := sign(&x509.Certificate{
-		SerialNumber:          serial(),
+	cert, err := keyring.Sign(&x509.Certificate{
+		SerialNumber:          keyring.Serial(),
 		Subject:               name,
 		URIs:                  []*url.URL{uri},
-		NotBefore:             later(now.Add(-leafBackdate), by.cert.NotBefore),
-		NotAfter:              earlier(now.Add(life), by.cert.NotAfter),
+		NotBefore:             later(now.Add(-leafBackdate), by.Cert.NotBefore),
+		NotAfter:              keyring.Earlier(now.Add(life), by.Cert.NotAfter),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
-	}, by.cert, key, by.key)
+	}, by.Cert, key, by.Key)
 	if err != nil {
 		return none, err
 	}
 	if err := record(tx, cert, g, keyDigest); err != nil {
 		return none, err
 	}
-	chain := certificatePEM(append([]*x509.Certificate{cert}, m.above(by)...)...)
+	chain := keyring.CertificatePEM(append([]*x509.Certificate{cert}, m.Above(by)...)...)
 	return enrol.Certificate{Chain: chain, Serial: Serial(cert), NotAfter: cert.NotAfter}, nil
 }
 
@@ -162,9 +163,9 @@ func record(tx *store.Tx, cert *x509.Certificate, g enrol.Grant, key string) err
 // revoked ([Authority.Good]), are other questions.
 func (a *Authority) Read(cert *x509.Certificate) (enrol.Grant, error) {
 	err := errors.New("no issuing key of ours signed it")
-	for _, i := range a.mat.Load().issuing {
-		if string(cert.RawIssuer) == string(i.cert.RawSubject) && cert.CheckSignatureFrom(i.cert) == nil {
-			err = oneForm(cert, i.cert)
+	for _, i := range a.mat.Load().Issuing {
+		if string(cert.RawIssuer) == string(i.Cert.RawSubject) && cert.CheckSignatureFrom(i.Cert) == nil {
+			err = oneForm(cert, i.Cert)
 			break
 		}
 	}
@@ -183,8 +184,8 @@ func oneForm(cert, by *x509.Certificate) error {
 	if _, ok := by.PublicKey.(*ecdsa.PublicKey); !ok {
 		return nil
 	}
-	r, s, err := parseSignature(cert.Signature)
-	if err == nil && (!isLower(s) || r.Sign() <= 0) {
+	r, s, err := keyring.ParseSignature(cert.Signature)
+	if err == nil && (!keyring.IsLower(s) || r.Sign() <= 0) {
 		err = errors.New("its signature is not in the form that we make")
 	}
 	return err

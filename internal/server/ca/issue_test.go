@@ -22,6 +22,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 const host = "client1.example.org"
@@ -59,7 +60,7 @@ func must(t *testing.T, s *store.Store, fn func(*store.Tx) error) {
 
 func key(t *testing.T) crypto.Signer {
 	t.Helper()
-	k, err := newKey()
+	k, err := keyring.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func TestIssue(t *testing.T) {
 				t.Errorf("it says %+v, %v", got, err)
 			}
 			chain, _ := pin.Certificates(made.Chain)
-			if len(chain) != 2 || !chain[1].Equal(a.mat.Load().issuing[0].cert) {
+			if len(chain) != 2 || !chain[1].Equal(a.mat.Load().Issuing[0].Cert) {
 				t.Errorf("%d in the chain", len(chain))
 			}
 			if _, err := cert.Verify(x509.VerifyOptions{Roots: a.ClientCAs(), CurrentTime: c.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
@@ -192,7 +193,7 @@ func TestRead_OneForm(t *testing.T) {
 	for range 8 { // of random signatures half would be the other form
 		made, cert := issue(t, a, s, key(t).Public(), enrol.Grant{Purpose: enrol.Host, HostID: host})
 		twin := otherForm(t, cert)
-		if twin.CheckSignatureFrom(a.mat.Load().issuing[0].cert) != nil || slices.Equal(twin.Raw, cert.Raw) {
+		if twin.CheckSignatureFrom(a.mat.Load().Issuing[0].Cert) != nil || slices.Equal(twin.Raw, cert.Raw) {
 			t.Fatal("the test's twin is not valid")
 		}
 		if _, err := a.Read(twin); fleet.CodeOf(err) != fleet.Denied {
@@ -211,7 +212,7 @@ func TestRead_OneForm(t *testing.T) {
 // otherForm is a certificate with the other signature that everybody can make.
 func otherForm(t *testing.T, cert *x509.Certificate) *x509.Certificate {
 	t.Helper()
-	r, v, err := parseSignature(cert.Signature)
+	r, v, err := keyring.ParseSignature(cert.Signature)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,8 +248,8 @@ func TestRead_Refuses(t *testing.T) {
 	for name, cert := range map[string]*x509.Certificate{
 		"another authority's": foreign,
 		"a server's":          shown(t, certificate(t, a, names...)),
-		"an issuing key's":    m.issuing[0].cert,
-		"the root's":          m.root,
+		"an issuing key's":    m.Issuing[0].Cert,
+		"the root's":          m.Root,
 	} {
 		if g, err := a.Read(cert); fleet.CodeOf(err) != fleet.Denied || g != (enrol.Grant{}) {
 			t.Errorf("%s: %+v, %v", name, g, err)
@@ -425,11 +426,11 @@ func TestParseSignature_Strict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := parseSignature(cert.Signature); err != nil {
+	if _, _, err := keyring.ParseSignature(cert.Signature); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range [][]byte{nil, {0x30}, append(slices.Clone(cert.Signature), 0)} {
-		if _, _, err := parseSignature(bad); err == nil {
+		if _, _, err := keyring.ParseSignature(bad); err == nil {
 			t.Errorf("%x is taken", bad)
 		}
 	}

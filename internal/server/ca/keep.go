@@ -9,6 +9,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // lookEvery is how soon a running server has what a command changed.
@@ -21,7 +22,7 @@ type Keeper struct {
 	Authority *Authority
 	Store     *store.Store
 	// Shared is what the servers of the database have, nil where there is one.
-	Shared func(context.Context) (Bundle, error)
+	Shared func(context.Context) (keyring.Bundle, error)
 	Log    *slog.Logger
 	// Changed is told of a change; nil is nobody.
 	Changed func()
@@ -49,16 +50,14 @@ func (k *Keeper) Serve(ctx context.Context) error {
 }
 
 func (k *Keeper) look(ctx context.Context) error {
+	var all keyring.Bundle
 	if k.Shared != nil {
-		all, err := k.Shared(ctx)
-		if err != nil {
-			return err
-		}
-		if err := all.Write(k.Authority.dir); err != nil {
+		var err error
+		if all, err = k.Shared(ctx); err != nil {
 			return err
 		}
 	}
-	changed, err := k.Authority.reload()
+	changed, err := k.Authority.reload(all)
 	if err != nil {
 		return err
 	}
@@ -100,7 +99,7 @@ func (a *Authority) listDue(tx *store.Tx) (bool, error) {
 		return false, nil // said elsewhere
 	}
 	l, err := readList(tx)
-	return err == nil && (l.Issuer != fingerprint(by.cert) || tx.Now().Sub(time.Unix(l.Signed, 0)) >= listEvery), err
+	return err == nil && (l.Issuer != keyring.Fingerprint(by.Cert) || tx.Now().Sub(time.Unix(l.Signed, 0)) >= listEvery), err
 }
 
 // tidy forgets the certificates of tunnels that have ended: they are many, short,
@@ -124,9 +123,9 @@ func (a *Authority) tidy(tx *store.Tx) error {
 	return nil
 }
 
-// reload takes over what is new in the folder. A change that is under way counts
-// the next time.
-func (a *Authority) reload() (changed bool, err error) {
+// reload brings the folder to what all servers have, nil where there is one, and
+// takes over what is new there. A change that is under way counts the next time.
+func (a *Authority) reload(all keyring.Bundle) (changed bool, err error) {
 	lock, err := filelock.Acquire(a.path("lock"))
 	if err != nil {
 		if _, held := err.(*filelock.HeldError); held {
@@ -135,15 +134,20 @@ func (a *Authority) reload() (changed bool, err error) {
 		return false, err
 	}
 	defer lock.Release()
-	m, err := load(a.dir)
+	if all != nil {
+		if err := all.Write(a.dir); err != nil {
+			return false, err
+		}
+	}
+	m, err := keyring.Load(a.dir)
 	if err != nil || m == nil {
 		return false, err
 	}
-	was, err := a.mat.Load().bundle()
+	was, err := a.mat.Load().Bundle()
 	if err != nil {
 		return false, err
 	}
-	is, err := m.bundle()
+	is, err := m.Bundle()
 	if err != nil || bytes.Equal(was, is) {
 		return false, err
 	}
@@ -161,10 +165,10 @@ func (k *Keeper) warn() {
 	m := k.Authority.mat.Load()
 	if _, by, err := k.Authority.issuing(); err != nil {
 		k.Log.Warn("No certificates can be made", "error", err, "hint", fleet.HintOf(err))
-	} else if left := by.cert.NotAfter.Sub(now); left < serverLife {
-		k.Log.Warn("The issuing key ends within a year: certificates get shorter", "until", by.cert.NotAfter.Format(time.DateOnly), "hint", "run: fernwerkd ca rotate")
+	} else if left := by.Cert.NotAfter.Sub(now); left < serverLife {
+		k.Log.Warn("The issuing key ends within a year: certificates get shorter", "until", by.Cert.NotAfter.Format(time.DateOnly), "hint", "run: fernwerkd ca rotate")
 	}
-	if m.root.NotAfter.Sub(now) < 2*serverLife {
-		k.Log.Warn("The root ends within two years", "until", m.root.NotAfter.Format(time.DateOnly), "hint", "run: fernwerkd ca rotate --root, in time for hosts that sleep long")
+	if m.Root.NotAfter.Sub(now) < 2*serverLife {
+		k.Log.Warn("The root ends within two years", "until", m.Root.NotAfter.Format(time.DateOnly), "hint", "run: fernwerkd ca rotate --root, in time for hosts that sleep long")
 	}
 }

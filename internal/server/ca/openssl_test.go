@@ -11,6 +11,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 	"github.com/fernwerk/fernwerk/test/require"
 )
 
@@ -38,7 +39,7 @@ func TestOpenSSL(t *testing.T) {
 	host := func(name string) made {
 		t.Helper()
 		m, cert := issue(t, a, s, key(t).Public(), enrol.Grant{Purpose: enrol.Host, HostID: name, NodeType: "vnode"})
-		return made{write(name+".pem", certificatePEM(cert)), write(name+".above.pem", m.Chain)}
+		return made{write(name+".pem", keyring.CertificatePEM(cert)), write(name+".above.pem", m.Chain)}
 	}
 	at := func() []string { return []string{"-attime", fmt.Sprint(c.Unix())} }
 	verify := func(m made, roots string, more ...string) (string, error) {
@@ -51,9 +52,9 @@ func TestOpenSSL(t *testing.T) {
 		return write("lists.pem", text)
 	}
 	hosts := map[string]made{"good1.example.org": host("good1.example.org"), "lost1.example.org": host("lost1.example.org")}
-	for round, change := range []func(Bundle) (Bundle, error){nil,
-		func(b Bundle) (Bundle, error) { return b.Rotate(Rotation{}, c.now()) },
-		func(b Bundle) (Bundle, error) { return b.Rotate(Rotation{Root: true}, c.now()) }} {
+	for round, change := range []func(keyring.Bundle) (keyring.Bundle, error){nil,
+		func(b keyring.Bundle) (keyring.Bundle, error) { return b.Rotate(keyring.Rotation{}, c.now()) },
+		func(b keyring.Bundle) (keyring.Bundle, error) { return b.Rotate(keyring.Rotation{Root: true}, c.now()) }} {
 		if change != nil {
 			next, err := change(bundle(t, dir))
 			if err == nil {
@@ -62,7 +63,7 @@ func TestOpenSSL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := a.reload(); err != nil {
+			if _, err := a.reload(nil); err != nil {
 				t.Fatal(err)
 			}
 			digit := fmt.Sprint(round + 1)
@@ -87,16 +88,16 @@ func TestOpenSSL(t *testing.T) {
 			}
 		}
 		der, _ := newest(t, a, s)
-		if got, err := openssl("crl", "-inform", "DER", "-in", write("list.der", der.Raw), "-noout", "-CAfile", write("issuing.pem", certificatePEM(a.mat.Load().issuing[0].cert))); err != nil || !strings.Contains(got, "verify OK") {
+		if got, err := openssl("crl", "-inform", "DER", "-in", write("list.der", der.Raw), "-noout", "-CAfile", write("issuing.pem", keyring.CertificatePEM(a.mat.Load().Issuing[0].Cert))); err != nil || !strings.Contains(got, "verify OK") {
 			t.Errorf("%d: %s", round, got)
 		}
 		server := certificate(t, a, names...)
-		chain := certificatePEM(a.mat.Load().above(a.mat.Load().issuing[0])...)
-		leaf := write("server.pem", certificatePEM(shown(t, server)))
+		chain := keyring.CertificatePEM(a.mat.Load().Above(a.mat.Load().Issuing[0])...)
+		leaf := write("server.pem", keyring.CertificatePEM(shown(t, server)))
 		if got, err := openssl(append(append([]string{"verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "localhost", "-CAfile", first, "-untrusted", write("chain.pem", chain)}, at()...), leaf)...); err != nil {
 			t.Errorf("%d: the server: %s", round, got)
 		}
-		if certs, err := pin.Certificates(chain); err != nil || len(certs) != 1+len(a.mat.Load().cross) {
+		if certs, err := pin.Certificates(chain); err != nil || len(certs) != 1+len(a.mat.Load().Cross) {
 			t.Error(err)
 		}
 	}

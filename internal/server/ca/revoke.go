@@ -12,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // One list of revocations holds all that is revoked, whichever issuing key signed
@@ -135,23 +136,23 @@ func (a *Authority) signList(tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	l.Signed, l.Issuer, l.Lists = tx.Now().Unix(), fingerprint(by.cert), ""
+	l.Signed, l.Issuer, l.Lists = tx.Now().Unix(), keyring.Fingerprint(by.Cert), ""
 	template := &x509.RevocationList{
 		Number: big.NewInt(l.Number), RevokedCertificateEntries: entries,
 		ThisUpdate: tx.Now().Add(-leafBackdate), NextUpdate: tx.Now().Add(listLife),
 	}
-	for _, i := range m.issuing {
-		if i.key == nil || tx.Now().After(i.cert.NotAfter) {
+	for _, i := range m.Issuing {
+		if i.Key == nil || tx.Now().After(i.Cert.NotAfter) {
 			continue
 		}
-		der, err := x509.CreateRevocationList(rand.Reader, template, i.cert, lower{i.key})
+		der, err := x509.CreateRevocationList(rand.Reader, template, i.Cert, keyring.Lowered(i.Key))
 		if err != nil {
 			return fmt.Errorf("cannot sign the list of revocations: %w", err)
 		}
 		if i == by {
 			l.DER = base64.StdEncoding.EncodeToString(der)
 		}
-		l.Lists += string(encodePEM("X509 CRL", der))
+		l.Lists += string(keyring.EncodePEM("X509 CRL", der))
 	}
 	if err := tx.Put(numberClass, numberClass.Encode(number{Number: l.Number, Signed: l.Signed})); err != nil {
 		return err
@@ -252,8 +253,8 @@ func (a *Authority) takeList(tx *store.Tx, der []byte) error {
 }
 
 func (a *Authority) ours(l *x509.RevocationList) error {
-	for _, i := range a.mat.Load().issuing {
-		if string(l.RawIssuer) == string(i.cert.RawSubject) && l.CheckSignatureFrom(i.cert) == nil {
+	for _, i := range a.mat.Load().Issuing {
+		if string(l.RawIssuer) == string(i.Cert.RawSubject) && l.CheckSignatureFrom(i.Cert) == nil {
 			return nil
 		}
 	}

@@ -14,19 +14,20 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // bundle is what the folder holds.
-func bundle(t *testing.T, dir string) Bundle {
+func bundle(t *testing.T, dir string) keyring.Bundle {
 	t.Helper()
-	b, err := Read(dir)
+	b, err := keyring.Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func rotated(t *testing.T, b Bundle, r Rotation, c *clock) Bundle {
+func rotated(t *testing.T, b keyring.Bundle, r keyring.Rotation, c *clock) keyring.Bundle {
 	t.Helper()
 	next, err := b.Rotate(r, c.now())
 	if err != nil {
@@ -81,10 +82,10 @@ func TestRotate(t *testing.T) {
 			made, cert := issue(t, a, s, key(t).Public(), enrol.Grant{Purpose: enrol.Host, HostID: host})
 			must(t, s, a.signList)
 			c.Time = c.Add(24 * time.Hour)
-			if err := rotated(t, bundle(t, dir), Rotation{Root: root}, c).Write(dir); err != nil {
+			if err := rotated(t, bundle(t, dir), keyring.Rotation{Root: root}, c).Write(dir); err != nil {
 				t.Fatal(err)
 			}
-			if changed, err := a.reload(); !changed || err != nil {
+			if changed, err := a.reload(nil); !changed || err != nil {
 				t.Fatalf("the running server: %v, %v", changed, err)
 			}
 			if err := server.renew(); err != nil {
@@ -141,7 +142,7 @@ func TestRotate_Often(t *testing.T) {
 	first, print := a.Roots(), a.Fingerprint()
 	for range 5 {
 		c.Time = c.Add(80 * 24 * time.Hour)
-		if err := rotated(t, bundle(t, dir), Rotation{Root: true}, c).Write(dir); err != nil {
+		if err := rotated(t, bundle(t, dir), keyring.Rotation{Root: true}, c).Write(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -173,8 +174,8 @@ func TestRotate_Often(t *testing.T) {
 	if _, err := enrol.Vouched(first, a.Roots(), c.now()); fleet.CodeOf(err) != fleet.Denied {
 		t.Errorf("a forgotten root vouches: %v", err)
 	}
-	if certs, _ := pin.Certificates(a.Roots()); len(certs) != 1 || len(a.mat.Load().issuing) != 1 {
-		t.Errorf("%d certificates, %d issuing keys are left", len(certs), len(a.mat.Load().issuing))
+	if certs, _ := pin.Certificates(a.Roots()); len(certs) != 1 || len(a.mat.Load().Issuing) != 1 {
+		t.Errorf("%d certificates, %d issuing keys are left", len(certs), len(a.mat.Load().Issuing))
 	}
 	for _, print := range []string{a.Fingerprint(), status.Issuing[0].Fingerprint, print, "nonsense"} {
 		if _, err := bundle(t, dir).Forget(print); fleet.HintOf(err) == "" {
@@ -203,32 +204,32 @@ func TestTakeRootKey(t *testing.T) {
 	a = open(t, dir, c)
 	certificate(t, a, names...)
 	issue(t, a, s, key(t).Public(), enrol.Grant{Purpose: enrol.Host, HostID: host})
-	if st, err := bundle(t, dir).Status(); err != nil || st.Root.Key != Away {
+	if st, err := bundle(t, dir).Status(); err != nil || st.Root.Key != keyring.Away {
 		t.Errorf("%+v, %v", st, err)
 	}
-	if _, err := bundle(t, dir).Rotate(Rotation{}, c.now()); fleet.CodeOf(err) != fleet.NotHere || fleet.HintOf(err) == "" {
+	if _, err := bundle(t, dir).Rotate(keyring.Rotation{}, c.now()); fleet.CodeOf(err) != fleet.NotHere || fleet.HintOf(err) == "" {
 		t.Errorf("without the key: %v", err)
 	}
 	other, _, err := bundle(t, func() string { d := t.TempDir(); open(t, d, c); return d }()).TakeRootKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bundle(t, dir).Rotate(Rotation{RootKey: other}, c.now()); fleet.CodeOf(err) != fleet.Invalid {
+	if _, err := bundle(t, dir).Rotate(keyring.Rotation{RootKey: other}, c.now()); fleet.CodeOf(err) != fleet.Invalid {
 		t.Errorf("with another's key: %v", err)
 	}
 	if _, _, err := bundle(t, dir).TakeRootKey(); fleet.CodeOf(err) != fleet.NotFound {
 		t.Errorf("again: %v", err)
 	}
-	next := rotated(t, bundle(t, dir), Rotation{RootKey: alone}, c)
-	if st, err := next.Status(); err != nil || len(st.Issuing) != 2 || st.Root.Key != Away {
+	next := rotated(t, bundle(t, dir), keyring.Rotation{RootKey: alone}, c)
+	if st, err := next.Status(); err != nil || len(st.Issuing) != 2 || st.Root.Key != keyring.Away {
 		t.Errorf("%+v, %v", st, err)
 	}
-	var apart Bundle
-	next = rotated(t, next, Rotation{RootKey: alone, Root: true, Apart: func(b Bundle) error { apart = b; return nil }}, c)
-	if st, err := next.Status(); err != nil || st.Root.Key != Away || len(st.Earlier) != 1 {
+	var apart keyring.Bundle
+	next = rotated(t, next, keyring.Rotation{RootKey: alone, Root: true, Apart: func(b keyring.Bundle) error { apart = b; return nil }}, c)
+	if st, err := next.Status(); err != nil || st.Root.Key != keyring.Away || len(st.Earlier) != 1 {
 		t.Errorf("%+v, %v", st, err)
 	}
-	if _, err := next.Rotate(Rotation{RootKey: apart}, c.now()); err != nil {
+	if _, err := next.Rotate(keyring.Rotation{RootKey: apart}, c.now()); err != nil {
 		t.Error(err)
 	}
 }
@@ -236,10 +237,15 @@ func TestTakeRootKey(t *testing.T) {
 // A change that is cut off anywhere leaves the authority of before or of after,
 // and it works.
 func TestChange_Cut(t *testing.T) {
-	for name, change := range map[string]func(Bundle) (Bundle, error){
-		"take the root's key": func(b Bundle) (Bundle, error) { _, without, err := b.TakeRootKey(); return without, err },
-		"rotate":              func(b Bundle) (Bundle, error) { return b.Rotate(Rotation{}, newClock().now()) },
-		"rotate the root":     func(b Bundle) (Bundle, error) { return b.Rotate(Rotation{Root: true}, newClock().now()) },
+	for name, change := range map[string]func(keyring.Bundle) (keyring.Bundle, error){
+		"take the root's key": func(b keyring.Bundle) (keyring.Bundle, error) {
+			_, without, err := b.TakeRootKey()
+			return without, err
+		},
+		"rotate": func(b keyring.Bundle) (keyring.Bundle, error) { return b.Rotate(keyring.Rotation{}, newClock().now()) },
+		"rotate the root": func(b keyring.Bundle) (keyring.Bundle, error) {
+			return b.Rotate(keyring.Rotation{Root: true}, newClock().now())
+		},
 	} {
 		for cut := -1; cut <= 4; cut++ {
 			t.Run(fmt.Sprint(name, " ", cut), func(t *testing.T) {
@@ -255,11 +261,11 @@ func TestChange_Cut(t *testing.T) {
 					if err := os.WriteFile(filepath.Join(dir, "next.pem"), next, 0o600); err != nil {
 						t.Fatal(err)
 					}
-					m, err := next.material()
+					m, err := next.Material()
 					if err != nil {
 						t.Fatal(err)
 					}
-					for _, step := range m.steps(dir)[:cut] {
+					for _, step := range m.Steps(dir)[:cut] {
 						if err := step(); err != nil {
 							t.Fatal(err)
 						}
@@ -293,12 +299,12 @@ func TestSettle(t *testing.T) {
 	c, dir := newClock(), t.TempDir()
 	open(t, dir, c)
 	one := bundle(t, dir)
-	two := rotated(t, one, Rotation{Root: true}, c)
+	two := rotated(t, one, keyring.Rotation{Root: true}, c)
 	_, three, err := two.TakeRootKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, tt := range map[string]struct{ all, folder, want Bundle }{
+	for name, tt := range map[string]struct{ all, folder, want keyring.Bundle }{
 		"nothing here":        {two, nil, two},
 		"the same":            {two, two, two},
 		"older here":          {two, one, two},
@@ -307,29 +313,29 @@ func TestSettle(t *testing.T) {
 		"an old backup's":     {three, one, three},
 		"the key is away now": {one, three, three},
 	} {
-		if got, err := Settle(tt.all, tt.folder, dir, c.now); err != nil || string(got) != string(tt.want) {
+		if got, err := keyring.Settle(tt.all, tt.folder, dir, c.now); err != nil || string(got) != string(tt.want) {
 			t.Errorf("%s: %v, another one %v", name, err, string(got) != string(tt.want))
 		}
 	}
 	other := t.TempDir()
 	open(t, other, c)
-	if _, err := Settle(two, bundle(t, other), other, c.now); fleet.CodeOf(err) != fleet.Conflict || fleet.HintOf(err) == "" {
+	if _, err := keyring.Settle(two, bundle(t, other), other, c.now); fleet.CodeOf(err) != fleet.Conflict || fleet.HintOf(err) == "" {
 		t.Errorf("another authority: %v", err)
 	}
 	// As a server of before left it: the root and its key.
-	m, err := one.material()
+	m, err := one.Material()
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := m.rootBundle()
+	old, err := m.RootBundle()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Settle(old, nil, dir, c.now)
+	got, err := keyring.Settle(old, nil, dir, c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st, err := got.Status(); err != nil || len(st.Issuing) != 1 || st.Root.Key != Here {
+	if st, err := got.Status(); err != nil || len(st.Issuing) != 1 || st.Root.Key != keyring.Here {
 		t.Errorf("%+v, %v", st, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,10 +21,11 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 const (
-	serverLife = 365 * 24 * time.Hour
+	serverLife = keyring.Year
 	checkEvery = time.Hour
 )
 
@@ -119,14 +121,14 @@ func (s *ServerCertificate) due(cert *x509.Certificate) bool {
 // that knows the newest root only must find its way, so a new one is made at once.
 func (a *Authority) outdated(cert *x509.Certificate) bool {
 	_, by, err := a.issuing()
-	return err == nil && cert.CheckSignatureFrom(by.cert) != nil
+	return err == nil && cert.CheckSignatureFrom(by.Cert) != nil
 }
 
 // readServer reads server.pem and checks that it is of this authority. The roots
 // are shown along with it: a client that knows only a root's fingerprint, from a
 // join token, finds it there.
 func (a *Authority) readServer() (*tls.Certificate, error) {
-	return readServer(a.path("server.pem"), a.mat.Load().roots())
+	return readServer(a.path("server.pem"), a.mat.Load().Roots())
 }
 
 func readServer(path string, roots []*x509.Certificate) (*tls.Certificate, error) {
@@ -161,7 +163,7 @@ func readServer(path string, roots []*x509.Certificate) (*tls.Certificate, error
 }
 
 func (a *Authority) makeServer(names []string) (*tls.Certificate, error) {
-	key, err := newKey()
+	key, err := keyring.NewKey()
 	if err != nil {
 		return nil, err
 	}
@@ -182,20 +184,20 @@ func (a *Authority) signServer(key crypto.PublicKey, names []string) (chain []*x
 	if err != nil {
 		return nil, err
 	}
-	cert, err := sign(a.serverTemplate(names, by.cert), by.cert, key, by.key)
+	cert, err := keyring.Sign(a.serverTemplate(names, by.Cert), by.Cert, key, by.Key)
 	if err != nil {
 		return nil, err
 	}
-	return append([]*x509.Certificate{cert}, m.above(by)...), nil
+	return append([]*x509.Certificate{cert}, m.Above(by)...), nil
 }
 
 func (a *Authority) serverTemplate(names []string, issuer *x509.Certificate) *x509.Certificate {
 	now := a.now()
 	template := &x509.Certificate{
-		SerialNumber:          serial(),
+		SerialNumber:          keyring.Serial(),
 		Subject:               pkix.Name{Organization: []string{"Fernwerk"}, CommonName: names[0]},
-		NotBefore:             later(now.Add(-backdate), issuer.NotBefore),
-		NotAfter:              earlier(now.Add(serverLife), issuer.NotAfter),
+		NotBefore:             later(now.Add(-keyring.Backdate), issuer.NotBefore),
+		NotAfter:              keyring.Earlier(now.Add(serverLife), issuer.NotAfter),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
@@ -211,18 +213,11 @@ func (a *Authority) serverTemplate(names []string, issuer *x509.Certificate) *x5
 }
 
 func writeServer(path string, key crypto.Signer, chain []*x509.Certificate) error {
-	text, err := keyPEM(key)
+	text, err := keyring.KeyPEM(key)
 	if err != nil {
 		return err
 	}
-	return atomicfile.WriteFile(path, append(text, certificatePEM(chain...)...), 0o600)
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+	return atomicfile.WriteFile(path, append(text, keyring.CertificatePEM(chain...)...), 0o600)
 }
 
 func later(a, b time.Time) time.Time {
@@ -230,4 +225,22 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// Served describes the certificate that the server of a folder shows, nil if there
+// is none.
+func Served(dir string) (*keyring.Known, error) {
+	m, err := keyring.Load(dir)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	cert, err := readServer(filepath.Join(dir, "server.pem"), m.Roots())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	k := keyring.Describe(cert.Leaf)
+	return &k, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // before is a copy of a folder that the program made when there was a root only:
@@ -47,7 +48,7 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if by := a.mat.Load().issuing[0].cert; shown(t, server).CheckSignatureFrom(by) != nil {
+	if by := a.mat.Load().Issuing[0].Cert; shown(t, server).CheckSignatureFrom(by) != nil {
 		t.Error("the server's certificate is the root's still")
 	}
 }
@@ -67,7 +68,7 @@ func TestUpgrade_KeyElsewhere(t *testing.T) {
 	if _, _, err := a.issuing(); fleet.CodeOf(err) != fleet.Unavailable || fleet.HintOf(err) == "" {
 		t.Errorf("%v; %s", err, fleet.HintOf(err))
 	}
-	if st, err := bundle(t, dir).Status(); err != nil || st.Root.Key != Elsewhere {
+	if st, err := bundle(t, dir).Status(); err != nil || st.Root.Key != keyring.Elsewhere {
 		t.Errorf("%+v, %v", st, err)
 	}
 }
@@ -93,7 +94,7 @@ func TestUpgrade_Depot(t *testing.T) {
 		}
 		return s
 	}
-	if s := issued(); asked != 0 || shown(t, s).CheckSignatureFrom(a.mat.Load().root) != nil {
+	if s := issued(); asked != 0 || shown(t, s).CheckSignatureFrom(a.mat.Load().Root) != nil {
 		t.Errorf("a good certificate was made anew")
 	}
 	c.Time = c.Add(serverLife * 3 / 4)
@@ -115,22 +116,22 @@ func TestUpgrade_Depot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := a.Sign(encodePEM("CERTIFICATE REQUEST", old), []string{"depot1.example.org"})
+	signed, err := a.Sign(keyring.EncodePEM("CERTIFICATE REQUEST", old), []string{"depot1.example.org"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	certs, err := pin.Certificates(signed)
-	if err != nil || len(certs) != 1 || certs[0].CheckSignatureFrom(a.mat.Load().root) != nil || !certs[0].PublicKey.(*ecdsa.PublicKey).Equal(k.Public()) {
+	if err != nil || len(certs) != 1 || certs[0].CheckSignatureFrom(a.mat.Load().Root) != nil || !certs[0].PublicKey.(*ecdsa.PublicKey).Equal(k.Public()) {
 		t.Errorf("%d certificates, %v", len(certs), err)
 	}
 	_, without, err := bundle(t, dir).TakeRootKey()
 	if err == nil {
 		err = without.Write(dir)
 	}
-	if _, failed := a.reload(); errors.Join(err, failed) != nil {
+	if _, failed := a.reload(nil); errors.Join(err, failed) != nil {
 		t.Fatal(err, failed)
 	}
-	if _, err := a.Sign(encodePEM("CERTIFICATE REQUEST", old), []string{"depot1.example.org"}); fleet.CodeOf(err) != fleet.NotHere || fleet.HintOf(err) == "" {
+	if _, err := a.Sign(keyring.EncodePEM("CERTIFICATE REQUEST", old), []string{"depot1.example.org"}); fleet.CodeOf(err) != fleet.NotHere || fleet.HintOf(err) == "" {
 		t.Errorf("without the root's key: %v", err)
 	}
 }

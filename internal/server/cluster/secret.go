@@ -99,6 +99,11 @@ func (c *Cluster) Replace(ctx context.Context, name string, mine []byte) error {
 	})
 }
 
+// Keep is Replace within a transaction.
+func (k *Key) Keep(tx *store.Tx, name string, mine []byte) error {
+	return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: k.seal(name, mine)}))
+}
+
 // Exchange puts a secret over one that must still be there as it was; else the
 // error is Conflict.
 func (c *Cluster) Exchange(ctx context.Context, name string, was, mine []byte) error {
@@ -110,13 +115,15 @@ func (c *Cluster) Exchange(ctx context.Context, name string, was, mine []byte) e
 		if subtle.ConstantTimeCompare(have, was) != 1 {
 			return fleet.Errorf(fleet.Conflict, "cannot replace the secret %q: somebody else did meanwhile", name)
 		}
-		return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: c.seal(name, mine)}))
+		return c.Keep(tx, name, mine)
 	})
 }
 
-// Keep is Replace within a transaction.
-func (k *Key) Keep(tx *store.Tx, name string, mine []byte) error {
-	return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: k.seal(name, mine)}))
+// Remove removes a secret, if there is one.
+func (c *Cluster) Remove(ctx context.Context, name string) error {
+	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		return tx.Remove(Secrets, fleet.Row{"name": name})
+	})
 }
 
 // Find is Get within a transaction.

@@ -19,7 +19,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/agefile"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/server"
-	"github.com/fernwerk/fernwerk/internal/server/ca"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // leastPassphrase is the fewest characters for the root's key.
@@ -37,7 +37,7 @@ func authority() *cobra.Command {
 }
 
 // onAuthority opens the authority for one command.
-func onAuthority(c *cobra.Command, o *options, fn func(context.Context, *server.Authority, ca.Bundle) error) (err error) {
+func onAuthority(c *cobra.Command, o *options, fn func(context.Context, *server.Authority, keyring.Bundle) error) (err error) {
 	cfg, err := o.config()
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func caStatus() *cobra.Command {
 		Short: "Show roots and issuing keys, until when they count, and where the root's key is",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return onAuthority(c, &o, func(_ context.Context, a *server.Authority, b ca.Bundle) error {
+			return onAuthority(c, &o, func(_ context.Context, a *server.Authority, b keyring.Bundle) error {
 				s, err := b.Status()
 				if err != nil {
 					return err
@@ -72,8 +72,8 @@ func caStatus() *cobra.Command {
 					return err
 				}
 				return tell(c.OutOrStdout(), asJSON, struct {
-					*ca.Status
-					Server *ca.Known `json:"server,omitempty"`
+					*keyring.Status
+					Server *keyring.Known `json:"server,omitempty"`
 				}{s, served}, describe(s, served))
 			})
 		},
@@ -84,12 +84,12 @@ func caStatus() *cobra.Command {
 }
 
 // describe is the status for people: most of it is read aloud, compared, or pasted.
-func describe(s *ca.Status, served *ca.Known) string {
+func describe(s *keyring.Status, served *keyring.Known) string {
 	var b strings.Builder
-	one := func(what string, k ca.Known, more string) {
+	one := func(what string, k keyring.Known, more string) {
 		fmt.Fprintf(&b, "%-14s %s%s\n%14s SHA-256 %s\n%14s serial  %s, until %s\n", what, k.Name, more, "", k.Fingerprint, "", k.Serial, k.NotAfter.Format(time.DateOnly))
 	}
-	where := map[string]string{ca.Here: ", its key is on this server", ca.Away: ", its key was taken offline", ca.Elsewhere: ", its key is not here"}
+	where := map[string]string{keyring.Here: ", its key is on this server", keyring.Away: ", its key was taken offline", keyring.Elsewhere: ", its key is not here"}
 	one("root", s.Root, where[s.Root.Key])
 	for _, k := range s.Earlier {
 		one("earlier root", k, "")
@@ -122,7 +122,7 @@ of standard input. An interrupted command is run again with the same FILE.`,
 		Example: `  fernwerkd ca take-offline /media/stick/fernwerk-root.age`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b ca.Bundle) error {
+			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b keyring.Bundle) error {
 				if err := a.Outside(args[0]); err != nil {
 					return err
 				}
@@ -160,7 +160,7 @@ func exists(path string) bool {
 
 // sealInto makes a file with a root and its key, and does not end before it opens
 // again. A file that is there already must hold just that.
-func sealInto(path string, root ca.Bundle, passphrase string) error {
+func sealInto(path string, root keyring.Bundle, passphrase string) error {
 	if !exists(path) {
 		text, err := agefile.Keeper{}.Seal(root, passphrase)
 		if err != nil {
@@ -180,7 +180,7 @@ func sealInto(path string, root ca.Bundle, passphrase string) error {
 	return nil
 }
 
-func unseal(path, passphrase string) (ca.Bundle, error) {
+func unseal(path, passphrase string) (keyring.Bundle, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the root's key: %w", err)
@@ -225,8 +225,8 @@ input.`,
 			if newRootKey != "" && !root {
 				return &usage{errors.New("--new-root-key goes with --root")}
 			}
-			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b ca.Bundle) error {
-				next, err := rotate(c, a, b, ca.Rotation{Root: root}, rootKey, newRootKey)
+			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b keyring.Bundle) error {
+				next, err := rotate(c, a, b, keyring.Rotation{Root: root}, rootKey, newRootKey)
 				if err != nil {
 					return err
 				}
@@ -255,7 +255,7 @@ input.`,
 
 // rotate makes the next state. Key files are opened and written before anything
 // changes: a new root's file that was written for nothing is no root of anybody.
-func rotate(c *cobra.Command, a *server.Authority, b ca.Bundle, r ca.Rotation, rootKey, newRootKey string) (ca.Bundle, error) {
+func rotate(c *cobra.Command, a *server.Authority, b keyring.Bundle, r keyring.Rotation, rootKey, newRootKey string) (keyring.Bundle, error) {
 	if newRootKey != "" {
 		if err := a.Outside(newRootKey); err != nil {
 			return nil, err
@@ -278,7 +278,7 @@ func rotate(c *cobra.Command, a *server.Authority, b ca.Bundle, r ca.Rotation, r
 		}
 	}
 	if newRootKey != "" {
-		r.Apart = func(root ca.Bundle) error { return sealInto(newRootKey, root, passphrase) }
+		r.Apart = func(root keyring.Bundle) error { return sealInto(newRootKey, root, passphrase) }
 	}
 	return b.Rotate(r, time.Now())
 }
@@ -297,7 +297,7 @@ within 60 days, depot servers within 8 months. Of a key that others may have, do
 not wait.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b ca.Bundle) error {
+			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b keyring.Bundle) error {
 				next, err := b.Forget(args[0])
 				if err != nil {
 					return err

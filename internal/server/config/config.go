@@ -59,6 +59,8 @@ type Config struct {
 	HostControl HostControl `toml:"host_control"`
 	// Feed says where bare nodes find the feed.
 	Feed Feed `toml:"feed"`
+	// ACME says how the server's public name gets a public certificate.
+	ACME ACME `toml:"acme"`
 	// Enrolment says how machines join.
 	Enrolment Enrolment `toml:"enrolment"`
 	// Tunnels are those whose credentials hosts get.
@@ -158,6 +160,7 @@ func (c *Config) Check() error {
 	wrong = append(wrong, c.HostControl.check()...)
 	wrong = append(wrong, c.Feed.check()...)
 	wrong = append(wrong, checkTunnels(c.Tunnels)...)
+	wrong = append(wrong, c.ACME.check()...)
 	wrong = append(wrong, c.Enrolment.check()...)
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
@@ -193,6 +196,9 @@ func (c *Config) checkDepot() (wrong []error) {
 	}
 	if c.Feed.Listen != "" {
 		wrong = append(wrong, errors.New("feed.listen: the config server has the feed, a depot server has none"))
+	}
+	if len(c.ACME.Names) > 0 {
+		wrong = append(wrong, errors.New("acme: a depot server has no public name, people use its config server"))
 	}
 	if c.Database != "" {
 		wrong = append(wrong, errors.New("database: a depot server has none, its rows are at the config server"))

@@ -72,7 +72,8 @@ type Config struct {
 	Store *store.Store
 	Roots func() []byte                                 // PEM
 	CRL   func(*store.Tx) ([]byte, int64, error)        // DER, and its number
-	Take  func(*store.Tx, []byte) error                 // a newer list of ours, of a host
+	Known func(*store.Tx, int64) (bool, error)          // whether a list's number is on record here; nil: all up to the newest
+	Take  func(*store.Tx, []byte) error                 // a list of ours that is not on record, of a host
 	Due   func(*store.Tx, string, string) (bool, error) // whether the host's certificate with this serial is to be renewed
 	// Lacks names the documents of trust of which the host has newer ones;
 	// TakeDocument takes one of these. Nil: there are none.
@@ -191,11 +192,19 @@ func (s *Contacts) carry(tx *store.Tx, hostID string, c enrol.Contact, out *enro
 	if err != nil {
 		return err
 	}
+	known := c.CRL <= number
+	if s.cfg.Known != nil && c.CRL != 0 {
+		if known, err = s.cfg.Known(tx, c.CRL); err != nil {
+			return err
+		}
+	}
 	switch {
+	case !known && c.Newer[crlName] == nil: // else it was not to be believed
+		// The server was restored since it signed that list. Numbers go on from the
+		// backup's, so they say nothing of who knows more: first the host's is read.
+		out.Send = append(out.Send, crlName)
 	case c.CRL < number:
 		out.CRL = der
-	case c.CRL > number && c.Newer[crlName] == nil: // else it was not to be believed
-		out.Send = append(out.Send, crlName)
 	}
 	if roots := s.cfg.Roots(); c.Roots != RootsDigest(roots) {
 		out.Roots = roots

@@ -164,32 +164,10 @@ func (s *state) takeRoot(tx *store.Tx, data []byte) error {
 	if err := r.Verify(s.root); err != nil {
 		return err
 	}
-	if err := s.forget(tx, r); err != nil {
-		return err
-	}
 	if err := tx.Note("trust", trust.RoleRoot, "published", fleet.Row{"version": r.Version}); err != nil {
 		return err
 	}
 	return s.put(tx, trust.RoleRoot, r.Version, data)
-}
-
-// forget drops the numbers that hosts showed of roles that get other keys: hosts
-// begin to count anew there.
-func (s *state) forget(tx *store.Tx, next *trust.Root) error {
-	if s.root == nil {
-		return nil
-	}
-	for _, role := range []string{trust.RoleSnapshot, trust.RoleTimestamp} {
-		if slices.Equal(s.root.Roles[role].KeyIDs, next.Roles[role].KeyIDs) {
-			continue
-		}
-		for _, r := range []string{trust.RoleSnapshot, trust.RoleTimestamp} {
-			if err := tx.Remove(floors, floors.Encode(floor{Role: r})); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func fork(what string, version int64) error {

@@ -23,21 +23,14 @@ type content struct {
 	Data   string `col:"data"`
 }
 
-// floor is the highest version of one of our roles that a host has shown.
-type floor struct {
-	Role    string `col:"role,ident"`
-	Version int64  `col:"version"`
-}
-
 // The classes of a Trust's rows.
 var (
 	documents = fleet.LocalClass[document]("trustDocument")
 	contents  = fleet.LocalClass[content]("trustContent")
-	floors    = fleet.LocalClass[floor]("trustFloor")
 )
 
 // Classes are the package's bookkeeping, for [store.Open].
-func Classes() []*fleet.Class { return []*fleet.Class{documents, contents, floors} }
+func Classes() []*fleet.Class { return []*fleet.Class{documents, contents} }
 
 // keepOld is how many versions before the newest stay.
 const keepOld = 3
@@ -50,7 +43,7 @@ type state struct {
 	depot     *trust.Targets
 	snapshot  *trust.Snapshot
 	timestamp *trust.Timestamp
-	newest    map[string]int64 // by role, what is there or was seen
+	newest    map[string]int64 // by role; above ours where a host has just shown more
 }
 
 func load(tx *store.Tx) (*state, error) {
@@ -67,13 +60,6 @@ func load(tx *store.Tx) (*state, error) {
 		if r.Version > s.newest[r.Role] {
 			s.newest[r.Role], text[r.Role] = r.Version, []byte(r.Text)
 		}
-	}
-	floors, err := store.All[floor](tx, floors, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range floors {
-		s.newest[f.Role] = max(s.newest[f.Role], f.Version)
 	}
 	for role, data := range text {
 		if err := s.take(role, data); err != nil {

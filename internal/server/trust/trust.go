@@ -15,7 +15,6 @@
 //
 //	trustDocument  each document that counts, by role and version; all roots
 //	trustContent   the bytes of targets that have content: updates, configuration
-//	trustFloor     versions that hosts have seen of us, above those that we know
 //
 // The online keys are a secret of the cluster (package cluster). A change takes a
 // transaction: what came is checked against what is there, snapshot and timestamp
@@ -44,13 +43,14 @@
 // A server that was restored from a backup knows fewer documents than its hosts,
 // and they refuse to go back. They show what they have when they check in
 // ([Trust.StepOver]): what is validly signed with a higher number is taken where
-// it is whole (a root, a list whose contents are there), or the server's next
-// number is made higher.
+// it is whole (a root, a list whose contents are there); of our own documents we
+// sign the next number at once.
 package trust
 
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +92,7 @@ type Config struct {
 type Trust struct {
 	Config
 	served atomic.Pointer[served]
+	change sync.Mutex // of served
 }
 
 // New opens what the database holds, and makes the online keys if there are none.

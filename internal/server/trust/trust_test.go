@@ -19,6 +19,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/offline"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	signed "github.com/fernwerk/fernwerk/internal/fleet/trust"
+	"github.com/fernwerk/fernwerk/internal/fleet/trust/trusttest"
 )
 
 func (s *server) get(t testing.TB, path string, header ...string) *httptest.ResponseRecorder {
@@ -408,5 +409,43 @@ func TestPublish_Refused(t *testing.T) {
 	}
 	if !slices.Equal(d.Names("update/"), []string{"update/001"}) {
 		t.Error(d.Names(""))
+	}
+}
+
+// A root needs as many keys as the one before says, and itself; one key counts
+// once, however often it signs.
+func TestPublish_Threshold(t *testing.T) {
+	s := alone(t)
+	keys := []privateKey{trusttest.Key("a"), trusttest.Key("b"), trusttest.Key("c")}
+	root := func(version int64, by ...privateKey) string {
+		doc := &signed.Root{Header: signed.Header{Version: version, Expires: start.AddDate(3, 0, 0)}, Keys: signed.Keys{}, Roles: map[string]signed.Role{}}
+		doc.Roles[signed.RoleRoot] = doc.Keys.RoleOf(2, trusttest.Public(keys[0]), trusttest.Public(keys[1]), trusttest.Public(keys[2]))
+		for _, role := range []string{signed.RoleTargets, signed.RoleSnapshot, signed.RoleTimestamp} {
+			doc.Roles[role] = doc.Keys.RoleOf(1, trusttest.Public(trusttest.Key(role)))
+		}
+		return string(must(t, doc, by...))
+	}
+	hand := func(text string) error {
+		_, err := s.Call(t.Context(), "trust_publish", []any{text}, "", []any{})
+		return err
+	}
+	one := root(1, keys[0])
+	twice := strings.Replace(one, `{"signatures":[`, `{"signatures":[`+one[len(`{"signatures":[`):strings.Index(one, `],"signed"`)]+",", 1)
+	for name, text := range map[string]string{"one signature": one, "one twice": twice, "a stranger's": root(1, keys[0], keyOf(t)), "none": root(1)} {
+		if err := hand(text); fleet.CodeOf(err) != fleet.Denied && fleet.CodeOf(err) != fleet.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := hand(root(1, keys[0], keys[2])); err != nil {
+		t.Fatal(err)
+	}
+	if err := hand(root(2, keys[1])); fleet.CodeOf(err) != fleet.Denied {
+		t.Errorf("root 2: %v", err)
+	}
+	if err := hand(root(3, keys...)); fleet.CodeOf(err) != fleet.Denied {
+		t.Errorf("root 3: %v", err)
+	}
+	if err := hand(root(2, keys[1], keys[2])); err != nil {
+		t.Error(err)
 	}
 }

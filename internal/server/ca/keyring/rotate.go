@@ -1,4 +1,4 @@
-package ca
+package keyring
 
 import (
 	"crypto"
@@ -32,7 +32,7 @@ type Rotation struct {
 // signed before counts until it expires: the issuing keys before stay, as does
 // each root that clients may know.
 func (b Bundle) Rotate(r Rotation, now time.Time) (Bundle, error) {
-	m, err := b.material()
+	m, err := b.Material()
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (b Bundle) Rotate(r Rotation, now time.Time) (Bundle, error) {
 	}
 	if r.Root {
 		err = m.rotateRoot(key, now)
-		key = m.rootKey
+		key = m.RootKey
 	}
 	if err == nil {
 		err = m.rotate(key, now)
@@ -51,9 +51,9 @@ func (b Bundle) Rotate(r Rotation, now time.Time) (Bundle, error) {
 		return nil, fmt.Errorf("cannot rotate the certificate authority: %w", err)
 	}
 	if r.Root && r.Apart != nil {
-		alone := &material{root: m.root, rootKey: key, generation: m.generation}
-		m.rootKey, m.away = nil, true
-		text, err := alone.rootBundle()
+		alone := &Material{Root: m.Root, RootKey: key, Generation: m.Generation}
+		m.RootKey, m.Away = nil, true
+		text, err := alone.RootBundle()
 		if err == nil {
 			err = r.Apart(text)
 		}
@@ -62,88 +62,88 @@ func (b Bundle) Rotate(r Rotation, now time.Time) (Bundle, error) {
 		}
 	}
 	m.drop(now)
-	return m.bundle()
+	return m.Bundle()
 }
 
 // rootKeyFrom is the present root's key, from outside or at hand.
-func (m *material) rootKeyFrom(outside Bundle) (crypto.Signer, error) {
+func (m *Material) rootKeyFrom(outside Bundle) (crypto.Signer, error) {
 	if outside == nil {
-		if m.rootKey == nil {
+		if m.RootKey == nil {
 			return nil, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot rotate the certificate authority: the root's key is not here"),
 				"give it with --root-key FILE, the file that fernwerkd ca take-offline wrote")
 		}
-		return m.rootKey, nil
+		return m.RootKey, nil
 	}
-	from, err := outside.material()
+	from, err := outside.Material()
 	if err != nil {
 		return nil, err
 	}
-	if !from.root.Equal(m.root) || from.rootKey == nil {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot rotate the certificate authority: the file holds the key of %s (%s), not of the root that counts", from.root.Subject.CommonName, fingerprint(from.root))
+	if !from.Root.Equal(m.Root) || from.RootKey == nil {
+		return nil, fleet.Errorf(fleet.Invalid, "cannot rotate the certificate authority: the file holds the key of %s (%s), not of the root that counts", from.Root.Subject.CommonName, Fingerprint(from.Root))
 	}
-	return from.rootKey, nil
+	return from.RootKey, nil
 }
 
 var numbered = regexp.MustCompile(` \(\d+\)$`)
 
 // rotateRoot makes a new root. The old root's key signs its name and key, and is
 // needed no more.
-func (m *material) rotateRoot(old crypto.Signer, now time.Time) error {
-	if now.After(m.root.NotAfter) {
+func (m *Material) rotateRoot(old crypto.Signer, now time.Time) error {
+	if now.After(m.Root.NotAfter) {
 		return errors.New("the root has expired, nobody believes what it says of another")
 	}
-	key, err := newKey()
+	key, err := NewKey()
 	if err != nil {
 		return err
 	}
-	name := numbered.ReplaceAllString(m.root.Subject.CommonName, "") + fmt.Sprintf(" (%d)", m.generation+1)
+	name := numbered.ReplaceAllString(m.Root.Subject.CommonName, "") + fmt.Sprintf(" (%d)", m.Generation+1)
 	cert, err := root(name, key, now)
 	if err != nil {
 		return err
 	}
-	cross, err := sign(authority(name, now, earlier(cert.NotAfter, m.root.NotAfter)), m.root, key.Public(), old)
+	cross, err := Sign(authority(name, now, Earlier(cert.NotAfter, m.Root.NotAfter)), m.Root, key.Public(), old)
 	if err != nil {
 		return err
 	}
-	m.before = append([]*x509.Certificate{m.root}, m.before...)
-	m.cross = append([]*x509.Certificate{cross}, m.cross...)
-	m.root, m.rootKey, m.away = cert, key, false
+	m.Before = append([]*x509.Certificate{m.Root}, m.Before...)
+	m.Cross = append([]*x509.Certificate{cross}, m.Cross...)
+	m.Root, m.RootKey, m.Away = cert, key, false
 	return nil
 }
 
 // drop forgets what has expired.
-func (m *material) drop(now time.Time) {
+func (m *Material) drop(now time.Time) {
 	ended := func(c *x509.Certificate) bool { return now.After(c.NotAfter) }
-	m.before = slices.DeleteFunc(m.before, ended)
-	m.cross = slices.DeleteFunc(m.cross, ended)
-	m.issuing = slices.DeleteFunc(m.issuing, func(i issuer) bool { return ended(i.cert) })
+	m.Before = slices.DeleteFunc(m.Before, ended)
+	m.Cross = slices.DeleteFunc(m.Cross, ended)
+	m.Issuing = slices.DeleteFunc(m.Issuing, func(i Issuer) bool { return ended(i.Cert) })
 }
 
-// rootBundle is the root's certificate and key alone.
-func (m *material) rootBundle() (Bundle, error) {
-	key, err := keyPEM(m.rootKey)
-	return append(certificatePEM(m.root), key...), err
+// RootBundle is the root's certificate and key alone.
+func (m *Material) RootBundle() (Bundle, error) {
+	key, err := KeyPEM(m.RootKey)
+	return append(CertificatePEM(m.Root), key...), err
 }
 
 // TakeRootKey takes the root's key out of the bundle: alone is the root with its
 // key, without is the bundle that has it no more.
 func (b Bundle) TakeRootKey() (alone, without Bundle, err error) {
-	m, err := b.material()
+	m, err := b.Material()
 	if err != nil {
 		return nil, nil, err
 	}
-	if m.rootKey == nil {
+	if m.RootKey == nil {
 		return nil, nil, fleet.Errorf(fleet.NotFound, "cannot take the root's key away: it is not here")
 	}
-	if len(m.issuing) == 0 {
+	if len(m.Issuing) == 0 {
 		return nil, nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot take the root's key away: there is no issuing key yet"), "start the server once, it makes one")
 	}
-	if alone, err = m.rootBundle(); err != nil {
+	if alone, err = m.RootBundle(); err != nil {
 		return nil, nil, err
 	}
-	m.rootKey, m.away = nil, true
-	m.generation++
-	without, err = m.bundle()
+	m.RootKey, m.Away = nil, true
+	m.Generation++
+	without, err = m.Bundle()
 	return alone, without, err
 }
 
@@ -152,28 +152,28 @@ func (b Bundle) TakeRootKey() (alone, without Bundle, err error) {
 // keys signed of hosts counts here until they are forgotten, too. No certificate
 // that a forgotten issuing key signed opens anything.
 func (b Bundle) Forget(print string) (Bundle, error) {
-	m, err := b.material()
+	m, err := b.Material()
 	if err != nil {
 		return nil, err
 	}
 	print = strings.ToLower(strings.ReplaceAll(print, ":", ""))
-	is := func(c *x509.Certificate) bool { return fingerprint(c) == print }
+	is := func(c *x509.Certificate) bool { return Fingerprint(c) == print }
 	switch {
-	case is(m.root), len(m.issuing) > 0 && is(m.issuing[0].cert):
+	case is(m.Root), len(m.Issuing) > 0 && is(m.Issuing[0].Cert):
 		return nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot forget %s: it signs now", print), "make another one first: fernwerkd ca rotate")
-	case slices.ContainsFunc(m.before, is):
-		i := slices.IndexFunc(m.before, is)
-		gone := m.before[i]
-		m.before = slices.Delete(m.before, i, i+1)
+	case slices.ContainsFunc(m.Before, is):
+		i := slices.IndexFunc(m.Before, is)
+		gone := m.Before[i]
+		m.Before = slices.Delete(m.Before, i, i+1)
 		// What it says of the next root goes, too; a root before it has no word then.
-		m.cross = slices.DeleteFunc(m.cross, func(c *x509.Certificate) bool {
+		m.Cross = slices.DeleteFunc(m.Cross, func(c *x509.Certificate) bool {
 			return c.CheckSignatureFrom(gone) == nil || string(c.RawSubject) == string(gone.RawSubject)
 		})
-	case slices.ContainsFunc(m.issuing, func(i issuer) bool { return is(i.cert) }):
-		m.issuing = slices.DeleteFunc(m.issuing, func(i issuer) bool { return is(i.cert) })
+	case slices.ContainsFunc(m.Issuing, func(i Issuer) bool { return is(i.Cert) }):
+		m.Issuing = slices.DeleteFunc(m.Issuing, func(i Issuer) bool { return is(i.Cert) })
 	default:
 		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot forget %s: there is no such root or issuing key", print), "fernwerkd ca status lists them")
 	}
-	m.generation++
-	return m.bundle()
+	m.Generation++
+	return m.Bundle()
 }

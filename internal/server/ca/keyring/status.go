@@ -1,10 +1,7 @@
-package ca
+package keyring
 
 import (
 	"crypto/x509"
-	"errors"
-	"io/fs"
-	"path/filepath"
 	"time"
 )
 
@@ -37,48 +34,33 @@ type Status struct {
 
 // Status describes the bundle.
 func (b Bundle) Status() (*Status, error) {
-	m, err := b.material()
+	m, err := b.Material()
 	if err != nil {
 		return nil, err
 	}
-	s := &Status{Root: known(m.root, Elsewhere), Earlier: []Known{}, Issuing: []Known{}, Changes: m.generation}
+	s := &Status{Root: known(m.Root, Elsewhere), Earlier: []Known{}, Issuing: []Known{}, Changes: m.Generation}
 	switch {
-	case m.rootKey != nil:
+	case m.RootKey != nil:
 		s.Root.Key = Here
-	case m.away:
+	case m.Away:
 		s.Root.Key = Away
 	}
-	for _, c := range m.before {
+	for _, c := range m.Before {
 		s.Earlier = append(s.Earlier, known(c, ""))
 	}
-	for _, i := range m.issuing {
+	for _, i := range m.Issuing {
 		where := Elsewhere
-		if i.key != nil {
+		if i.Key != nil {
 			where = Here
 		}
-		s.Issuing = append(s.Issuing, known(i.cert, where))
+		s.Issuing = append(s.Issuing, known(i.Cert, where))
 	}
 	return s, nil
 }
 
-func known(c *x509.Certificate, key string) Known {
-	return Known{Name: c.Subject.CommonName, Fingerprint: fingerprint(c), Serial: Serial(c), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Key: key}
-}
+// Describe is a certificate as people see it.
+func Describe(c *x509.Certificate) Known { return known(c, "") }
 
-// Served describes the certificate that the server of a folder shows, nil if there
-// is none.
-func Served(dir string) (*Known, error) {
-	m, err := load(dir)
-	if err != nil || m == nil {
-		return nil, err
-	}
-	cert, err := readServer(filepath.Join(dir, "server.pem"), m.roots())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	k := known(cert.Leaf, "")
-	return &k, nil
+func known(c *x509.Certificate, key string) Known {
+	return Known{Name: c.Subject.CommonName, Fingerprint: Fingerprint(c), Serial: c.SerialNumber.Text(16), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Key: key}
 }

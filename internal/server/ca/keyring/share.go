@@ -1,11 +1,10 @@
-package ca
+package keyring
 
 import (
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -18,8 +17,8 @@ import (
 // root's key.
 type Bundle []byte
 
-func (b Bundle) material() (*material, error) {
-	m := &material{}
+func (b Bundle) Material() (*Material, error) {
+	m := &Material{}
 	if err := m.parse(b); err != nil {
 		return nil, fmt.Errorf("cannot use the certificate authority: %w", err)
 	}
@@ -28,29 +27,30 @@ func (b Bundle) material() (*material, error) {
 
 // Read returns the authority in a folder; it is fs.ErrNotExist if there is none.
 func Read(dir string) (Bundle, error) {
-	m, err := load(dir)
+	m, err := Load(dir)
 	if err != nil {
 		return nil, err
 	}
 	if m == nil {
 		return nil, &fs.PathError{Op: "open", Path: filepath.Join(dir, "ca.pem"), Err: fs.ErrNotExist}
 	}
-	return m.bundle()
+	return m.Bundle()
 }
 
 // Make makes an authority that is in no folder yet. It counts once it is kept.
 func Make(name string, now func() time.Time) (Bundle, error) {
-	m := &material{}
+	m := &Material{}
 	var err error
-	if m.rootKey, err = newKey(); err == nil {
-		if m.root, err = root(rootName+name, m.rootKey, now()); err == nil {
-			_, err = m.provide(now())
+	if m.RootKey, err = NewKey(); err == nil {
+		if m.Root, err = root(rootName+name, m.RootKey, now()); err == nil {
+			m.Origin = Fingerprint(m.Root)
+			_, err = m.Provide(now())
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the certificate authority: %w", err)
 	}
-	return m.bundle()
+	return m.Bundle()
 }
 
 // Settle is what the servers of a database have from now on: all is what they
@@ -58,33 +58,33 @@ func Make(name string, now func() time.Time) (Bundle, error) {
 // authority the later counts; what is missing is made. Another authority in the
 // folder is refused: agents trust that one.
 func Settle(all, folder Bundle, dir string, now func() time.Time) (Bundle, error) {
-	m, err := all.material()
+	m, err := all.Material()
 	if err != nil {
 		return nil, err
 	}
 	if folder != nil {
-		own, err := folder.material()
+		own, err := folder.Material()
 		if err != nil {
 			return nil, err
 		}
 		if err := related(m, own, dir); err != nil {
 			return nil, err
 		}
-		if own.generation > m.generation {
+		if own.Generation > m.Generation {
 			m = own
-		} else if m.rootKey == nil && !m.away && own.rootKey != nil && own.root.Equal(m.root) {
-			m.rootKey = own.rootKey
+		} else if m.RootKey == nil && !m.Away && own.RootKey != nil && own.Root.Equal(m.Root) {
+			m.RootKey = own.RootKey
 		}
 	}
-	if _, err := m.provide(now()); err != nil {
+	if _, err := m.Provide(now()); err != nil {
 		return nil, fmt.Errorf("cannot make an issuing key: %w", err)
 	}
-	return m.bundle()
+	return m.Bundle()
 }
 
 // related tells whether two are states of one authority.
-func related(a, b *material, dir string) error {
-	if slices.ContainsFunc(a.roots(), b.root.Equal) || slices.ContainsFunc(b.roots(), a.root.Equal) {
+func related(a, b *Material, dir string) error {
+	if a.Origin == b.Origin {
 		return nil
 	}
 	return fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot use the certificate authority in %s: the servers of this database have another one", dir),
@@ -93,11 +93,11 @@ func related(a, b *material, dir string) error {
 
 // Write puts the authority into a folder. One that has another is refused.
 func (b Bundle) Write(dir string) error {
-	m, err := b.material()
+	m, err := b.Material()
 	if err != nil {
 		return err
 	}
-	have, err := load(dir)
+	have, err := Load(dir)
 	if err != nil {
 		return fmt.Errorf("cannot read the certificate authority: %w", err)
 	}
@@ -107,7 +107,7 @@ func (b Bundle) Write(dir string) error {
 		}
 		// A key that somebody took elsewhere by hand is not brought back, nor one
 		// that is only here taken away.
-		if have.generation == m.generation {
+		if have.Generation == m.Generation {
 			return nil
 		}
 	}
@@ -117,7 +117,7 @@ func (b Bundle) Write(dir string) error {
 	if err := atomicfile.SyncDir(filepath.Dir(dir)); err != nil {
 		return fmt.Errorf("cannot keep the certificate authority: %w", err)
 	}
-	if err := m.keep(dir); err != nil {
+	if err := m.Keep(dir); err != nil {
 		return fmt.Errorf("cannot keep the certificate authority: %w", err)
 	}
 	return nil

@@ -1,11 +1,13 @@
-package ca
+package keyring
 
 import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -19,22 +21,24 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 )
 
-func newKey() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+// NewKey makes a key of the kind that all of ours have.
+func NewKey() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
 func writeKey(path string, key crypto.Signer) error {
-	text, err := keyPEM(key)
+	text, err := KeyPEM(key)
 	if err != nil {
 		return err
 	}
 	return atomicfile.WriteFile(path, text, 0o600)
 }
 
-func keyPEM(key crypto.Signer) ([]byte, error) {
+// KeyPEM is a private key as text.
+func KeyPEM(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err
 	}
-	return encodePEM("PRIVATE KEY", der), nil
+	return EncodePEM("PRIVATE KEY", der), nil
 }
 
 func readKey(path string) (crypto.Signer, error) {
@@ -87,19 +91,21 @@ func readCertificate(path string) (*x509.Certificate, error) {
 	return cert, nil
 }
 
-func encodePEM(kind string, der []byte) []byte {
+// EncodePEM is one block.
+func EncodePEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-func certificatePEM(certs ...*x509.Certificate) (text []byte) {
+// CertificatePEM is certificates as text.
+func CertificatePEM(certs ...*x509.Certificate) (text []byte) {
 	for _, c := range certs {
-		text = append(text, encodePEM("CERTIFICATE", c.Raw)...)
+		text = append(text, EncodePEM("CERTIFICATE", c.Raw)...)
 	}
 	return text
 }
 
-// serial is 127 random bits (RFC 5280 4.1.2.2: positive, at most 20 octets).
-func serial() *big.Int {
+// Serial is 127 random bits (RFC 5280 4.1.2.2: positive, at most 20 octets).
+func Serial() *big.Int {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		panic(err) // crypto/rand does not fail
@@ -112,16 +118,19 @@ func serial() *big.Int {
 // certificate whose bytes are another one's, and its meaning the same.
 type lower struct{ crypto.Signer }
 
+// Lowered is a key that makes such signatures.
+func Lowered(key crypto.Signer) crypto.Signer { return lower{key} }
+
 func (l lower) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	sig, err := l.Signer.Sign(random, digest, opts)
 	if err != nil {
 		return nil, err
 	}
-	r, s, err := parseSignature(sig)
+	r, s, err := ParseSignature(sig)
 	if err != nil {
 		return nil, err
 	}
-	if !isLower(s) {
+	if !IsLower(s) {
 		s.Sub(elliptic.P256().Params().N, s)
 	}
 	var b cryptobyte.Builder
@@ -132,16 +141,24 @@ func (l lower) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 	return b.Bytes()
 }
 
-func isLower(s *big.Int) bool {
+// IsLower tells whether a signature has the form that ours have.
+func IsLower(s *big.Int) bool {
 	half := new(big.Int).Rsh(elliptic.P256().Params().N, 1)
 	return s.Cmp(half) <= 0
 }
 
-func parseSignature(sig []byte) (r, s *big.Int, err error) {
+// ParseSignature reads an ECDSA signature that is nothing more.
+func ParseSignature(sig []byte) (r, s *big.Int, err error) {
 	r, s = new(big.Int), new(big.Int)
 	in, inner := cryptobyte.String(sig), cryptobyte.String(nil)
 	if !in.ReadASN1(&inner, asn1.SEQUENCE) || !in.Empty() || !inner.ReadASN1Integer(r) || !inner.ReadASN1Integer(s) || !inner.Empty() {
 		return nil, nil, errors.New("it is no ECDSA signature")
 	}
 	return r, s, nil
+}
+
+// Fingerprint is the SHA-256 of a certificate in hexadecimal.
+func Fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(sum[:])
 }
