@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, rsync, packers. Only as root and
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, rsync, packers, wget, gpg. Only as root and
 # with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
@@ -7,6 +7,10 @@ missing=
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || command -v postgres >/dev/null || missing="$missing postgresql"
 [ -x /usr/sbin/smbd ] || command -v smbd >/dev/null || missing="$missing samba"
 for tool in rsync zstd cpio bzip2 smbclient; do
+	command -v $tool >/dev/null || missing="$missing $tool"
+done
+# A bare node, and who reads its scripts.
+for tool in wget gpg openssl dash shellcheck; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
 # An independent opsi client, test/opsi; also what opsi clients execute.
