@@ -27,7 +27,8 @@ type office struct {
 	*site.Server
 	dir   string
 	trust string
-	root  string // SHA-256 of the root that hosts begin with
+	files []string // of the updates
+	root  string   // SHA-256 of the root that hosts begin with
 
 	mu    sync.Mutex
 	hosts int
@@ -40,7 +41,7 @@ func newOffice(t testing.TB) *office {
 	t.Helper()
 	o := &office{Server: serve(t), dir: t.TempDir()}
 	o.trust = filepath.Join(o.dir, "trust")
-	o.fernwerk(t, "trust", "init", o.trust)
+	o.fernwerk(t, "trust", "init", o.trust, "--root-keys", "1", "--threshold", "1")
 	root, err := os.ReadFile(filepath.Join(o.trust, "roots", "1.root.json"))
 	must(t, err)
 	sum := sha256.Sum256(root)
@@ -60,7 +61,7 @@ func (o *office) fernwerk(t testing.TB, args ...string) string {
 	return out
 }
 
-// update writes, signs and publishes one whose script leaves a mark.
+// update writes one whose script leaves a mark.
 func (o *office) update(t testing.TB, number int, script string, flags ...string) {
 	t.Helper()
 	id := fmt.Sprintf("u%d", number)
@@ -70,10 +71,18 @@ func (o *office) update(t testing.TB, number int, script string, flags ...string
 	must(t, err)
 	fmt.Fprintf(f, "echo %s >>%s/marks/$FERNWERK_HOST_ID\n%s\n", update.Name(number), o.dir, script)
 	must(t, f.Close())
-	o.fernwerk(t, "update", "lint", path)
-	o.fernwerk(t, "update", "sign", path)
+	o.files = append(o.files, path)
+}
+
+// publish signs all updates, and offers them to everybody.
+func (o *office) publish(t testing.TB) {
+	t.Helper()
+	o.fernwerk(t, append([]string{"update", "lint"}, o.files...)...)
+	o.fernwerk(t, append([]string{"update", "sign"}, o.files...)...)
 	o.fernwerk(t, "trust", "publish")
-	o.fernwerk(t, "update", "publish", update.Name(number), "--ring", "100%", "--yes")
+	for n := range o.files {
+		o.fernwerk(t, "update", "publish", update.Name(n+1), "--ring", "100%", "--yes")
+	}
 }
 
 // joined makes a host that believes the trust root, and asks every second.
@@ -221,6 +230,7 @@ func TestUpdates_FailedSync(t *testing.T) {
 	for n, policy := range policies {
 		o.update(t, n+1, "", "--on-interrupt", policy)
 	}
+	o.publish(t)
 	a, id := o.joined(t)
 	calm := &site.Steps{}
 	watched(t, a, calm)
@@ -248,7 +258,9 @@ func TestUpdates_FailedSync(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("%s\n%s", name, site.Tail(a.Log, 30))
 		}
-		if log, err := os.ReadFile(a.Log); err == nil && strings.Contains(string(log), "cannot write to the database now") {
+		log, err := os.ReadFile(a.Log)
+		must(t, err)
+		if strings.Contains(string(log), "cannot commit to the database") || strings.Contains(string(log), "No mark could be left") {
 			noticed++
 		}
 	}
@@ -259,7 +271,7 @@ func TestUpdates_FailedSync(t *testing.T) {
 }
 
 // failures is how many failed syncs are tried.
-const failures = 8
+const failures = 4
 
 // TestUpdates_KilledAtEveryStep kills the agent before and after every system call
 // that makes something durable, from its start until three updates are done and
@@ -270,6 +282,7 @@ func TestUpdates_KilledAtEveryStep(t *testing.T) {
 	for n, policy := range policies {
 		o.update(t, n+1, "", "--on-interrupt", policy)
 	}
+	o.publish(t)
 	// Undisturbed: how many steps there are.
 	a, id := o.joined(t)
 	calm := &site.Steps{}
@@ -288,7 +301,11 @@ func TestUpdates_KilledAtEveryStep(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			t.Run(map[bool]string{false: "before", true: "after"}[after], func(t *testing.T) {
 				t.Parallel()
-				for k := 1; k <= len(calm.Made); k++ {
+				first := 1
+				if after { // what is behind a step of the start is before the next one
+					first = max(1, slices.IndexFunc(calm.Made, func(s string) bool { return strings.Contains(s, " begun/") })-2)
+				}
+				for k := first; k <= len(calm.Made); k++ {
 					name := fmt.Sprintf("step %d, after %v", k, after)
 					a, id := o.joined(t)
 					decision := []string{update.Retry, update.Skip}[k%2]
@@ -319,4 +336,75 @@ func TestUpdates_KilledAtEveryStep(t *testing.T) {
 	if kills < len(calm.Made) || uncertain == 0 {
 		t.Errorf("%d kills of %d, %d uncertain: does the test still meet what it is for?", kills, 2*len(calm.Made), uncertain)
 	}
+}
+
+// TestUpdates_OnTheMachine is what the machine's own administrator sees: an update
+// that goes on after a boot, one that fails and is decided about, one agent only.
+func TestUpdates_OnTheMachine(t *testing.T) {
+	o := newOffice(t)
+	o.update(t, 1, `[ "$FERNWERK_UPDATE_REBOOTS" = 1 ] || exit 194`)
+	o.update(t, 2, "echo no luck; exit 3")
+	o.update(t, 3, "", "--after", "002")
+	o.publish(t)
+	a, id := o.joined(t)
+	agent := func(want int, args ...string) string {
+		t.Helper()
+		out, errOut, code, err := o.Programs.Run(t.Context(), nil, "fernwerk-agent", append([]string{"--data", a.Data}, args...)...)
+		if err != nil || code != want {
+			t.Fatalf("fernwerk-agent %q: status %d, %v\n%s%s", args, code, err, out, errOut)
+		}
+		return out + errOut
+	}
+	says := func(text string, words ...string) {
+		t.Helper()
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("no %q in:\n%s", w, text)
+			}
+		}
+	}
+	state := func(number int, want update.State) {
+		t.Helper()
+		await(t, fmt.Sprintf("%s is %s", update.Name(number), want), func() (bool, error) {
+			list, err := o.attempts(t.Context(), number, id)
+			return len(list) > 0 && list[len(list)-1].State == string(want), err
+		})
+	}
+	says(agent(4, "updates", "list"), "fernwerk-agent run") // nobody runs
+	must(t, a.Start(t.Context()))
+	state(1, update.Rebooting)
+	says(agent(0, "updates", "list"), "goes on after the next boot", "waits for 001")
+	says(agent(4, "run", "--control", "127.0.0.1:0"), "only one agent can use") // attack 30
+	a.Kill()
+	must(t, a.Start(t.Context())) // no boot
+	says(agent(0, "updates", "list"), "goes on after the next boot")
+	a.Kill()
+	a.BootID = "second"
+	must(t, a.Start(t.Context()))
+	state(2, update.Failed)
+	says(agent(0, "updates", "log", "002"), "failed (exit 3)", "no luck", "exit code 3")
+	says(agent(0, "updates", "list"), "decide with: fernwerk-agent updates decide 002", "waits for 002")
+	says(agent(0, "updates", "now", "--dry-run"), "002", "hold")
+	agent(2, "updates", "decide", "002", "rety")
+	agent(1, "updates", "decide", "001", "retry")
+	agent(0, "updates", "decide", "002", "retry")
+	await(t, "the second attempt failed", func() (bool, error) {
+		list, err := o.attempts(t.Context(), 2, id)
+		return len(list) == 2 && list[1].State == string(update.Failed), err
+	})
+	o.fernwerk(t, "update", "decide", "002", id, "skip")
+	state(3, update.Done)
+	if marks := o.marks(t, id); !slices.Equal(marks, []string{"001", "001", "002", "002", "003"}) {
+		t.Errorf("ran %v", marks)
+	}
+	says(agent(0, "updates", "list", "--json"), `"state": "skipped"`)
+	says(o.fernwerk(t, "update", "status", "001", id), "attempt 1", "reboot", "attempt 2", "done")
+	a.Kill()
+
+	// A host that believes no signature runs nothing.
+	plain := host(t, o.Server, o.URL(), "plain.update.test")
+	must(t, plain.Start(t.Context()))
+	a = plain
+	says(agent(5, "updates", "list"), "plain-opsi")
+	says(agent(5, "updates", "now"), "plain-opsi")
 }

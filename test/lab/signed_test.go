@@ -115,3 +115,29 @@ func TestSignedConfiguration(t *testing.T) {
 		t.Error("the signed event is not known without a server")
 	}
 }
+
+// A token brings policy and root: from its first start the machine runs nothing that
+// was not signed offline, and needs no hand for it.
+func TestSignedContent_ByToken(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	signer := l.Signer()
+	signer.Package("tool", "1", trust.Scripts{"setupScript": "setup.sh"}, lab.Setup(writes("pc1", "tool1")))
+	l.Package("loose", "1", lab.Setup(writes("pc1", "loose")))
+	signer.Publish()
+	token := l.Call("token_create", "vnode", int64(1), int64(3600), []any{}, "", "offline").(map[string]any)["token"].(string)
+	pc := l.JoinedByToken(token)
+	pc.Start()
+	pc.Request("tool", "setup")
+	pc.Fire("timer").OK(t)
+	pc.Fire("on_demand").OK(t)
+	equal(t, "ran", ran(t, pc, "tool1"), "tool1\n")
+	if st := pc.Status().Trust; st.Policy != trust.Offline || st.Pinned != signer.Root().Version || st.Stale {
+		t.Errorf("status %+v", st)
+	}
+	pc.Request("loose", "setup")
+	if c := pc.Fire("on_demand"); c.Status != "failed" || !strings.Contains(c.Text, "refused loose 1-1") {
+		t.Errorf("%s: %s", c.Status, c.Text)
+	}
+	equal(t, "ran", ran(t, pc, "loose"), "")
+}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -328,6 +327,64 @@ func TestRound_ChangedContentNeverRunsAgain(t *testing.T) {
 	}
 }
 
+// The server is asked at the start, then from a timer; a wake-up comes before it.
+func TestServe_AsksAtTheStartAndFromATimer(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	asked := make(chan string, 100)
+	every := time.Millisecond
+	r, stop := m.start(t, nil)
+	defer stop()
+	r.cfg.Server = &counted{m.server, asked}
+	r.cfg.Timing = func(context.Context) (Timing, error) { return Timing{Interval: every, Spread: time.Millisecond}, nil }
+	serve := func(times int, wake bool) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Serve(ctx) }()
+		for range times {
+			<-asked
+			if wake {
+				if err := r.Now(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		for len(asked) > 0 {
+			<-asked
+		}
+	}
+	serve(3, false)
+	every = 0 // at the start only, and when somebody wants it
+	serve(3, true)
+	every = time.Hour
+	serve(1, false)
+	r.cfg.Refused = func() error { return errors.New("the policy is plain-opsi") }
+	if err := r.Now(); fleet.CodeOf(err) != fleet.Denied {
+		t.Errorf("%v", err)
+	}
+	m.publish(header(1), "")
+	if err := r.Round(t.Context()); err != nil || len(asked) > 0 || len(m.marked()) > 0 {
+		t.Errorf("a host that believes nobody asks, or runs: %v", err)
+	}
+}
+
+// counted tells of each question.
+type counted struct {
+	*publisher
+	asked chan string
+}
+
+func (c *counted) Ask(ctx context.Context, tag string) (*update.Offer, string, error) {
+	select {
+	case c.asked <- tag:
+	default:
+	}
+	return c.publisher.Ask(ctx, tag)
+}
+
 // Whoever moves a damaged database away does not have everything run again.
 func TestRound_DatabaseLost(t *testing.T) {
 	m := newMachine(t, t.TempDir())
@@ -414,33 +471,32 @@ func TestRun_Bounds(t *testing.T) {
 	}
 }
 
+// A report whose answer was lost is sent again under the same key; one that could
+// not be sent at all waits (attacks 24 and 25).
 func TestRound_AnswersLost(t *testing.T) {
 	m := newMachine(t, t.TempDir())
 	m.publish(header(1), "")
-	if err := m.life(t); err != nil {
-		t.Fatal(err)
+	m.server.fault = errors.New("the line is cut")
+	if err := m.life(t); err == nil {
+		t.Error("no server is no error")
 	}
-	r, stop := m.start(t, func(s Store) Store { return &tripwire{Store: s, at: 1, before: true, trip: func() {}} })
-	defer stop()
-	// The report was accepted and that could not be noted: it is sent again, under the same key.
-	var list []Attempt
-	if err := r.cfg.Store.View(t.Context(), func(tx *store.Tx) (err error) { list, err = all(tx); return err }); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.reported(t.Context(), list[0]); err == nil {
-		t.Fatal("the wire did not trip")
-	}
-	if len(m.server.reports) != 1 {
-		t.Errorf("%d attempts are known", len(m.server.reports))
-	}
-	m.server.fault = errors.New("cut")
-	m.publish(header(2), "")
 	m.server.fault = nil
+	r, stop := m.start(t, func(s Store) Store {
+		return &tripwire{Store: s, at: 5, before: true, trip: func() {}} // settle, keep, intend, conclude, and not the note that it was told
+	})
+	m.round(r) // the power is cut when the server has the report; the round still tries again
+	stop()
+	if m.server.calls != 2 || len(m.server.reports) != 1 {
+		t.Fatalf("%d calls, %d reports", m.server.calls, len(m.server.reports))
+	}
 	if err := m.life(t); err != nil {
 		t.Fatal(err)
 	}
-	m.expect(t, "001 002", map[string]update.State{"001": update.Done, "002": update.Done})
-	if !slices.Equal(m.marked(), []string{"001", "002"}) {
-		t.Error(m.marked())
+	if m.server.calls != 3 {
+		t.Errorf("%d calls", m.server.calls)
+	}
+	m.expect(t, "001", map[string]update.State{"001": update.Done})
+	if err := m.life(t); err != nil || m.server.calls != 3 {
+		t.Errorf("%d calls, %v", m.server.calls, err)
 	}
 }

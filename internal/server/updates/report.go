@@ -114,7 +114,12 @@ func (u *Updates) Status(tx *store.Tx, number int, sees func(string) bool) ([]me
 		return nil, err
 	}
 	newest := map[string]map[string]Run{} // by number and host
+	changed := map[string][]string{}      // hosts by number
 	for _, r := range told {
+		if r.State == string(update.Changed) {
+			changed[r.Number] = append(changed[r.Number], r.HostID)
+			continue
+		}
 		if newest[r.Number] == nil {
 			newest[r.Number] = map[string]Run{}
 		}
@@ -139,6 +144,11 @@ func (u *Updates) Status(tx *store.Tx, number int, sees func(string) bool) ([]me
 		up := methods.Update{Number: p.Number, ID: p.ID, Title: h.Title, Digest: p.Digest, Audience: h.Audience, Share: update.Share(int(p.Share)), Published: p.Published,
 			PublishedAt: p.PublishedAt, PublishedBy: p.PublishedBy, WithdrawnAt: p.WithdrawnAt, WithdrawnBy: p.WithdrawnBy, States: map[string]int{}}
 		u.count(&up, v, newest[p.Number], hosts, sees, number >= 0)
+		for _, host := range changed[p.Number] { // besides how their own content went
+			if sees(host) {
+				up.States[string(update.Changed)]++
+			}
+		}
 		out = append(out, up)
 	}
 	return out, nil

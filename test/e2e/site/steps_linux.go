@@ -179,9 +179,9 @@ func (s *Steps) call(thread int, within map[int]bool) error {
 	what := ""
 	if name == "fsync" || name == "fdatasync" {
 		path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", s.pid, int(info.args[0])))
-		what = filepath.Base(path)
+		what = " " + filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
 	}
-	s.Made = append(s.Made, name+" "+what)
+	s.Made = append(s.Made, name+what)
 	if len(s.Made) != s.Kill {
 		return nil
 	}
