@@ -35,6 +35,11 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"role": actor.Role, "request": actor.Request, "bytes": len(body)})
 })
 
+// open answers whoever asks; told is the same for the parts that return values.
+var open = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, http.StatusOK, nil) })
+
+func told(http.ResponseWriter, *http.Request) (any, int, error) { return nil, http.StatusOK, nil }
+
 // everything is a server with all parts. Basic credentials name the role, the
 // user "slow" has to wait, "broken" breaks the login.
 func everything(log io.Writer) *Server {
@@ -44,6 +49,8 @@ func everything(log io.Writer) *Server {
 			RPC: echo, Chunks: echo, Packages: echo, WebDAV: echo,
 			Bus:        echo,
 			Repository: echo, Workbench: echo,
+			Trust: echo, Updates: echo, Tunnel: told, Contact: told,
+			Join: told, Renew: told, Revocations: open, BareNodes: open, Feed: open,
 			Authority: func() []byte { return []byte("-----BEGIN") },
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()
@@ -118,7 +125,8 @@ func TestWhatIsPublic(t *testing.T) {
 			got = append(got, r.pattern)
 		}
 	}
-	want := []string{"GET /ssl/ca-certs.pem", "GET /ssl/opsi-ca-cert.pem", "/session/logout", "GET /healthz", "/"}
+	want := []string{"GET /ssl/ca-certs.pem", "GET /ssl/opsi-ca-cert.pem", "/session/logout", "GET /healthz",
+		"POST /v1/join", "POST /v1/renew", "POST /v1/gen_certif", "GET /v1/crl", "GET /feed/", "/"}
 	if !slices.Equal(got, want) {
 		t.Errorf("public: %q", got)
 	}
