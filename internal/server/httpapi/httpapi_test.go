@@ -35,10 +35,13 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"role": actor.Role, "request": actor.Request, "bytes": len(body)})
 })
 
-// open answers whoever asks; told is the same for the parts that return values.
-var open = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, http.StatusOK, nil) })
+// asked answers whoever comes, echoAll as well: their parts know by themselves who
+// may have what.
+func asked(http.ResponseWriter, *http.Request) (any, int, error) {
+	return map[string]any{}, http.StatusOK, nil
+}
 
-func told(http.ResponseWriter, *http.Request) (any, int, error) { return nil, http.StatusOK, nil }
+var echoAll = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]any{}) })
 
 // everything is a server with all parts. Basic credentials name the role, the
 // user "slow" has to wait, "broken" breaks the login.
@@ -47,10 +50,11 @@ func everything(log io.Writer) *Server {
 		Version: "1.2.3", Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Parts: Parts{
 			RPC: echo, Chunks: echo, Packages: echo, WebDAV: echo,
+			Trust: echo, Updates: echo,
+			Join: asked, Renew: asked, Contact: asked, Revocations: echoAll,
 			Bus:        echo,
 			Repository: echo, Workbench: echo,
-			Trust: echo, Updates: echo, Tunnel: told, Contact: told,
-			Join: told, Renew: told, Revocations: open, BareNodes: open, Feed: open,
+			Tunnel: asked, BareNodes: echoAll, Feed: echoAll,
 			Authority: func() []byte { return []byte("-----BEGIN") },
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()
