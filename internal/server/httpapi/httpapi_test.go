@@ -54,6 +54,7 @@ func everything(log io.Writer) *Server {
 			Join: asked, Renew: asked, Contact: asked, Revocations: echoAll,
 			Bus:        echo,
 			Repository: echo, Workbench: echo,
+			Tunnel: asked, BareNodes: echoAll, Feed: echoAll,
 			Authority: func() []byte { return []byte("-----BEGIN") },
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()
@@ -129,7 +130,7 @@ func TestWhatIsPublic(t *testing.T) {
 		}
 	}
 	want := []string{"GET /ssl/ca-certs.pem", "GET /ssl/opsi-ca-cert.pem", "/session/logout", "GET /healthz",
-		"POST /v1/join", "POST /v1/renew", "GET /v1/crl", "/"}
+		"POST /v1/join", "POST /v1/renew", "POST /v1/gen_certif", "GET /v1/crl", "GET /feed/", "/"}
 	if !slices.Equal(got, want) {
 		t.Errorf("public: %q", got)
 	}
