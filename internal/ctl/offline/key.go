@@ -75,7 +75,8 @@ func (r *Ring) open(path string, want trust.Key) (ed25519.PrivateKey, error) {
 		}
 		return key, err
 	}
-	return nil, fleet.Errorf(fleet.Unauthenticated, "cannot open the key %s: %w", filepath.Base(path), agefile.ErrPassphrase)
+	return nil, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot open the key %s: %w", filepath.Base(path), agefile.ErrPassphrase),
+		"it is the one that was set when the key was made, by trust init or trust rotate; nothing was signed, so try again")
 }
 
 func unseal(text []byte, passphrase string, want trust.Key) (ed25519.PrivateKey, error) {
