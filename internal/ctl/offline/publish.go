@@ -156,7 +156,7 @@ func (d *Dir) missing(there *Remote) ([]any, error) {
 		if i < len(d.roots) && string(d.roots[i].Raw()) != text {
 			if i == 0 {
 				return nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "the server has another trust root: its hosts would not follow this one"),
-					"use the folder that was made for this server")
+					"use the folder that was made for this server; if its keys are lost: fernwerkd trust forget")
 			}
 			return nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "the server has another root with the number %d", i+1),
 				"two rotated from one root: go on with the folder whose root the server has, and rotate there again")
