@@ -129,7 +129,8 @@ func (d *Dir) find(role string, key trust.Key) (string, bool) {
 	return "", false
 }
 
-// signers opens as many keys of a role as it needs.
+// signers opens as many keys of a role as it needs. With the error that they are
+// not here come those that are.
 func (d *Dir) signers(ring *Ring, root *trust.Root, role string) ([]ed25519.PrivateKey, error) {
 	need := root.Roles[role]
 	var out []ed25519.PrivateKey
@@ -148,7 +149,7 @@ func (d *Dir) signers(ring *Ring, root *trust.Root, role string) ([]ed25519.Priv
 		out = append(out, key)
 	}
 	if int64(len(out)) < need.Threshold {
-		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot sign for the role %s: %d of the %d keys that it needs are here", role, len(out), need.Threshold),
+		return out, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot sign for the role %s: %d of the %d keys that it needs are here", role, len(out), need.Threshold),
 			"bring the folder with the others and name it with --keys; their files are named %s", fileNames(root, role))
 	}
 	return out, nil
