@@ -68,6 +68,18 @@ func noCommand(c *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q", args[0])
 }
 
+// oneArgument is for commands whose Use names it.
+func oneArgument(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		_, name, _ := strings.Cut(c.Use, " ")
+		return fmt.Errorf("cannot run %q: %s is missing", c.CommandPath(), name)
+	case len(args) > 1:
+		return fmt.Errorf("cannot run %q: %q is one argument too many", c.CommandPath(), args[1])
+	}
+	return nil
+}
+
 // flagError names the nearest option for an unknown one.
 func flagError(c *cobra.Command, err error) error {
 	wrong, ok := err.(*pflag.NotExistError)
