@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, rsync, packers. Only as root and
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, schedulers, rsync, packers. Only as root and
 # with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
@@ -11,6 +11,9 @@ for tool in rsync zstd cpio bzip2 smbclient; do
 done
 # An independent opsi client, test/opsi; also what opsi clients execute.
 /usr/bin/python3 -c 'import requests, msgpack, lz4' 2>/dev/null || missing="$missing python3-requests python3-msgpack python3-lz4"
+# Real schedulers, test/require/oar and slurm.
+[ -x /usr/sbin/oar-server ] || missing="$missing oar-server oar-server-pgsql oar-user oar-user-pgsql oar-node openssh-server libjson-perl"
+[ -x /usr/sbin/slurmctld ] || missing="$missing slurm-wlm munge"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

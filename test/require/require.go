@@ -1,5 +1,5 @@
 // Package require gives a test the real things that it needs: a tool, root, a
-// PostgreSQL server, a Samba share.
+// PostgreSQL server, a Samba share, a scheduler.
 //
 // A machine that lacks one leaves the test out with a reason that starts with [Prefix], so that
 // the runner (test/runner) can list at its end what was left out and why. Where FERNWERK_REQUIRE
@@ -22,6 +22,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/fernwerk/fernwerk/test/require/oar"
 	"github.com/fernwerk/fernwerk/test/require/postgres"
 	"github.com/fernwerk/fernwerk/test/require/samba"
 )
@@ -145,6 +146,39 @@ func Samba(t testing.TB, folder string, more ...string) *samba.Server {
 	return s
 }
 
+// OAR is a real OAR server, with its own database, until the test ends.
+func OAR(t testing.TB) *oar.Server {
+	t.Helper()
+	if err := oar.Bin(); err != nil {
+		Skip(t, "OAR", err.Error())
+	}
+	Root(t)
+	s, err := oar.Start(open(t, "oar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// open is a folder with a short path that every user may pass.
+func open(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "fernwerk-"+name+"-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // statement runs one statement on a connection of its own. The test's context may already be
 // cancelled when a cleanup runs, therefore the limit is its own.
 func statement(server, sql string) error {
@@ -159,4 +193,14 @@ func statement(server, sql string) error {
 		return fmt.Errorf("cannot run %q: %w", sql, err)
 	}
 	return nil
+}
+
+// Until waits up to a minute for what another program does.
+func Until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for late := time.Now().Add(time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
 }
