@@ -195,3 +195,13 @@ func Last(p netip.Prefix) netip.Addr {
 	a, _ := netip.AddrFromSlice(host.FillBytes(b))
 	return a
 }
+
+// At is the n-th address that a node may have, from 0 to below Room.
+func (p *Plan) At(n int) netip.Addr {
+	b := p.prefix.Addr().AsSlice()
+	n += 2 // the range's own, and the server's
+	b[len(b)-1] |= byte(n)
+	b[len(b)-2] |= byte(n >> 8)
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
