@@ -30,6 +30,14 @@ func TestServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			text, _ := os.ReadFile(s.Log)
+			t.Logf("%s", text[max(0, len(text)-8000):])
+			text, _ = os.ReadFile(filepath.Join(s.Dir, "log", "sshd"))
+			t.Logf("%s", text)
+		}
+	})
 	require.Until(t, "the job has ended", func() bool {
 		out, _ := s.Run("oarstat", "-s", "-j", job)
 		return strings.Contains(out, "Terminated")
