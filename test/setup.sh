@@ -1,6 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, schedulers, rsync, packers. Only as root and
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, rsync, packers. Only as root and
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, schedulers, rsync, packers. Only as root and
 # with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
