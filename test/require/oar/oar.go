@@ -172,8 +172,9 @@ func (s *Server) daemon(argv ...string) error {
 
 // Submit runs oarsub as an ordinary user and returns the job's number.
 func (s *Server) Submit(argv ...string) (string, error) {
-	out, err := s.Run(append([]string{"setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "env", "-C", filepath.Join(s.Dir, "job"),
-		"HOME=" + filepath.Join(s.Dir, "job"), "USER=" + User, "oarsub"}, argv...)...)
+	home := filepath.Join(s.Dir, "job")
+	out, err := s.Run(append([]string{"setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "env", "-C", home,
+		"PWD=" + home, "HOME=" + home, "USER=" + User, "oarsub"}, argv...)...)
 	if err != nil {
 		return "", err
 	}

@@ -30,16 +30,11 @@ func TestServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			text, _ := os.ReadFile(s.Log)
-			t.Logf("%s", text[max(0, len(text)-8000):])
-			text, _ = os.ReadFile(filepath.Join(s.Dir, "log", "sshd"))
-			t.Logf("%s", text)
-		}
-	})
 	require.Until(t, "the job has ended", func() bool {
-		out, _ := s.Run("oarstat", "-s", "-j", job)
+		out, err := s.Run("oarstat", "-s", "-j", job)
+		if strings.Contains(out, "Error") {
+			t.Fatal(out, err)
+		}
 		return strings.Contains(out, "Terminated")
 	})
 	if out, err := os.ReadFile(filepath.Join(s.Dir, "job", "OAR."+job+".stdout")); err != nil || string(out) != "vnode-7-38.grid.test\n" {
