@@ -212,7 +212,7 @@ func (s *Server) Unplug(address netip.Addr) error {
 		return err
 	}
 	// The process ids are those of the namespace: nothing of the machine's is among them.
-	_, err := s.Run("sh", "-c", `for p in $(ps -o pid= -u "$1") $(ps -eo pid=,args= | sed -n 's/^ *\([0-9]*\) .*oarexec.*/\1/p'); do kill -KILL $p 2>/dev/null || :; done`, "end", User)
+	_, err := s.Run("sh", "-c", `for p in $(ps -o pid= -u "$1") $(ps -eo pid=,args= | sed -n 's/^ *\([0-9]*\) .*[o]arexec.*/\1/p'); do kill -KILL $p 2>/dev/null || :; done`, "end", User)
 	return err
 }
 

@@ -23,8 +23,8 @@ const (
 	DefaultLimit = 20 * time.Second
 	// MaxOutput is what one call may print: 64 MiB are some 80,000 nodes of OAR.
 	MaxOutput = 64 << 20
-	// tail is how much of a program's complaint goes into an error.
-	tail = 500
+	// tail is how much of a program's complaint goes into an error, twice.
+	tail = 300
 	// linger is how long a killed program's pipes are waited for.
 	linger = time.Second
 )
@@ -86,10 +86,14 @@ func (r *Runner) Feed(ctx context.Context, input []byte, argv ...string) (res Re
 	return res, fleet.Errorf(fleet.Unavailable, "cannot run %s: %w", argv[0], err)
 }
 
-// Said is the end of a program's complaint, on one line, without characters that
-// a terminal obeys.
+// Said is the beginning and the end of a program's complaint, on one line,
+// without characters that a terminal obeys.
 func Said(complaint []byte) string {
-	text := strings.ToValidUTF8(string(complaint[max(0, len(complaint)-tail):]), "")
+	text := string(complaint)
+	if len(text) > 2*tail {
+		text = text[:tail] + " ... " + text[len(text)-tail:]
+	}
+	text = strings.ToValidUTF8(text, "")
 	return strings.Join(strings.Fields(strings.Map(func(c rune) rune {
 		if c < ' ' || c >= 0x7f && c < 0xa0 {
 			return ' '
