@@ -47,6 +47,7 @@ func TestEachRuleFires(t *testing.T) {
 		{"siblings", "the command", importing("internal/server/command", m+"internal/server"), ""},
 
 		{"one library", "two", importing("internal/kit/x", "github.com/a/b/c", "github.com/d/e"), "github.com/a/b and github.com/d/e"},
+		{"one library", "a host that is its owner", importing("internal/kit/x", "filippo.io/age", "filippo.io/age/armor"), ""},
 		{"one library", "one and golang.org/x", importing("internal/kit/x", "github.com/a/b/c", "github.com/a/b", "golang.org/x/sys/unix"), ""},
 
 		{"agent links", "not listed", linking("github.com/jackc/pgx/v5"), "github.com/jackc/pgx/v5 is linked"},

@@ -8,12 +8,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	agent "github.com/fernwerk/fernwerk/internal/agent/command"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/server/command"
 )
@@ -21,9 +23,10 @@ import (
 // TestMain makes both programs commands of the scripts, from this binary.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"fernwerk":   main,
-		"opsi-admin": main,
-		"fernwerkd":  func() { run.Main(func(ctx context.Context) error { return command.Run(ctx, "test") }) },
+		"fernwerk":       main,
+		"opsi-admin":     main,
+		"fernwerk-agent": func() { agent.Run("test") },
+		"fernwerkd":      func() { run.Main(func(ctx context.Context) error { return command.Run(ctx, "test") }) },
 	})
 }
 
@@ -43,11 +46,30 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(env.Getenv("TMPDIR"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  exits,
-			"listen": listen,
+			"exits":   exits,
+			"listen":  listen,
+			"approve": approve,
 		},
 		RequireExplicitExec: true,
 	})
+}
+
+// approve HOST waits until a machine waits to be approved, and makes it that host.
+func approve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: approve HOST")
+	}
+	request := regexp.MustCompile(`"id": "([0-9a-f]{16})"`)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		ts.Check(ts.Exec("fernwerk", "host", "pending", "--json"))
+		if found := request.FindStringSubmatch(ts.ReadFile("stdout")); found != nil {
+			ts.Check(ts.Exec("fernwerk", "host", "approve", found[1], "--as", args[0]))
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no machine waits")
+		}
+	}
 }
 
 // exits CODE PROGRAM ARGS... runs a program and wants an exit code.

@@ -129,6 +129,10 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := program(ts, args[1:]...)
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if typed, err := os.Open(ts.MkAbs("stdin.txt")); err == nil { // what a script types
+		defer typed.Close()
+		cmd.Stdin = typed
+	}
 	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	defer timer.Stop()
 	err := cmd.Run()

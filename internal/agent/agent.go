@@ -30,6 +30,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
@@ -76,6 +77,7 @@ type Agent struct {
 	processor action.Processor
 	engine    *engine.Engine
 	control   *control.Service
+	contacts  *contact.Service
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -169,6 +171,7 @@ func (a *Agent) connect(s *conf.Settings) error {
 			return a.id.HTTPTo(userAgent, host)
 		}})
 	a.config = configcache.New(a.store, remote, a.id.HostID, a.cfg.Log)
+	a.contacts = a.checksIn(remote)
 	a.products = productcache.New(productcache.Options{
 		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
 		NoLinks: runtime.GOOS == "windows",
@@ -233,6 +236,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	// both write before they act, and go on where they were.
 	g.Add("engine", run.Supervise("engine", run.Func(a.engine.Serve), a.cfg.Log))
 	g.Add("local service", a.control)
+	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)

@@ -38,6 +38,9 @@ const exchange = 15 * time.Minute
 func (a *Agent) push(ctx context.Context, t engine.Task) (engine.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchange)
 	defer cancel()
+	if err := a.known(ctx); err != nil {
+		return engine.Outcome{}, err
+	}
 	sent, notes, err := a.config.Push(ctx)
 	switch {
 	case err != nil && t.Always && fleet.CodeOf(err) == fleet.Unavailable:
@@ -60,6 +63,9 @@ func (a *Agent) push(ctx context.Context, t engine.Task) (engine.Outcome, error)
 func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchange)
 	defer cancel()
+	if err := a.known(ctx); err != nil {
+		return engine.Outcome{}, err
+	}
 	if _, _, err := a.config.Push(ctx); err != nil {
 		return engine.Outcome{}, err
 	}

@@ -36,7 +36,9 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/params"
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
 	"github.com/fernwerk/fernwerk/internal/ctl/service"
+	"github.com/fernwerk/fernwerk/internal/ctl/tokens"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/ctl/trust"
 )
 
 // OS is the real surroundings.
@@ -91,6 +93,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(login.Commands(t)...)
 	root.AddCommand(service.Commands(t)...)
 	root.AddCommand(hosts.Commands(t)...)
+	root.AddCommand(tokens.Commands(t)...)
 	root.AddCommand(groups.Commands(t)...)
 	root.AddCommand(accounts.Commands(t)...)
 	root.AddCommand(audit.Command(t))
@@ -98,6 +101,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(licences.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(depots.Commands(t)...)
+	root.AddCommand(trust.Command(t))
 	root.AddCommand(dev.Command(t), docsCommand(t))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

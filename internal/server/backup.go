@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -15,6 +16,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/server/backup"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
+	"github.com/fernwerk/fernwerk/internal/server/contact"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 )
 
 // kept is what a backup takes of the data folder.
@@ -52,6 +55,14 @@ func Backup(ctx context.Context, cfg Config, file string, opts BackupOptions) (_
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if there, err := there(s.path("ca")); err != nil || there {
+		// Not while a change of the authority is half done.
+		lock, err := patient(ctx, s.path("ca", "lock"))
+		if err != nil {
+			return nil, err
+		}
+		s.add(lock.Release)
+	}
 	src := backup.Source{DB: db, Data: s.cfg.Data, Keep: kept, Config: opts.Config, Version: s.cfg.Version, Now: s.cfg.Now}
 	if opts.Depot {
 		src.Depot = s.cfg.DepotFolder()
@@ -108,7 +119,7 @@ func Restore(ctx context.Context, cfg Config, file string, force bool) (r *Resto
 	if err := errors.Join(os.RemoveAll(staging), os.Mkdir(staging, 0o700)); err != nil {
 		return nil, err
 	}
-	if err := s.unpack(ctx, file, staging); err != nil {
+	if err := s.unpack(ctx, file, staging, contents.Made); err != nil {
 		return nil, err
 	}
 	if r.Replaced, err = s.place(staging); err != nil {
@@ -146,7 +157,7 @@ func (s *Server) unused(ctx context.Context) error {
 
 // unpack puts the files into the staging folder, and the rows into the database:
 // a new file there, or PostgreSQL itself.
-func (s *Server) unpack(ctx context.Context, file, staging string) error {
+func (s *Server) unpack(ctx context.Context, file, staging string, made time.Time) error {
 	at := *s
 	at.opened = nil
 	if s.cfg.Database == "" {
@@ -161,6 +172,9 @@ func (s *Server) unpack(ctx context.Context, file, staging string) error {
 	}
 	err = backup.Extract(ctx, file, staging, func(rows io.Reader) error {
 		if err := st.Load(ctx, rows); err != nil {
+			return err
+		}
+		if err := errors.Join(contact.Forget(ctx, st), identity.Restored(ctx, st, made)); err != nil {
 			return err
 		}
 		return lease.Forget(ctx, st)

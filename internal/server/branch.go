@@ -92,7 +92,7 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 	voucher := vouch.New("https://"+server.Host, trust, s.cfg.Log, s.cfg.Now)
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: ledger, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer: peer(authority, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
+		Peer: peer(func() []byte { return authority }, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
 	})
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 			WebDAV:       products.WebDAV(),
 			Repository:   files.PackagesDAV,
 			Workbench:    files.WorkbenchDAV,
-			Authority:    authority,
+			Authority:    func() []byte { return authority },
 			Authenticate: voucher.Authenticate,
 			Logout:       voucher.Logout,
 			Health:       func(ctx context.Context) (any, error) { return well.Check(ctx) },
@@ -302,13 +302,13 @@ func (p *place) Serve(ctx context.Context) error {
 }
 
 // peer makes the way to the trees of other depots, as this server.
-func peer(authority []byte, self func(context.Context) (user, password string, err error)) depot.Peer {
+func peer(authority func() []byte, self func(context.Context) (user, password string, err error)) depot.Peer {
 	return func(_ context.Context, other fleet.Host, product string) (*transfer.HTTP, error) {
 		u, err := url.Parse(other.DepotWebdavURL)
 		if err != nil || u.Hostname() == "" {
 			return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "nobody knows where depot %s is", other.ID), "set its depotWebdavUrl")
 		}
-		trust, err := pin.Config(u.Hostname(), authority, "")
+		trust, err := pin.Config(u.Hostname(), authority(), "")
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 )
@@ -91,26 +93,34 @@ func (s *Server) first(ctx context.Context, st *store.Store, m *member, accounts
 // shareAuthority makes the folder's authority that of all servers of the
 // database. It is agreed on before it is kept, and kept before it is shown.
 func (s *Server) shareAuthority(ctx context.Context, m *member) error {
-	mine, err := ca.Read(s.path("ca"))
-	if errors.Is(err, fs.ErrNotExist) {
-		known, err := m.Get(ctx, authorityName)
-		if err != nil {
-			return err
-		}
-		if known != nil {
-			return ca.Bundle(known).Write(s.path("ca"))
-		}
-		if mine, err = ca.Make(s.id, s.cfg.Now); err != nil {
-			return err
-		}
-	} else if err != nil {
+	mine, err := keyring.Read(s.path("ca"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	all, err := m.Agree(ctx, authorityName, mine)
+	all, err := m.Get(ctx, authorityName)
 	if err != nil {
 		return err
 	}
-	return ca.Bundle(all).Write(s.path("ca"))
+	if all == nil {
+		if all = mine; mine == nil {
+			if all, err = keyring.Make(s.id, s.cfg.Now); err != nil {
+				return err
+			}
+		}
+		if all, err = m.Agree(ctx, authorityName, all); err != nil {
+			return err
+		}
+	}
+	settled, err := keyring.Settle(all, mine, s.path("ca"), s.cfg.Now)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(settled, all) {
+		if err := m.Replace(ctx, authorityName, settled); err != nil {
+			return err
+		}
+	}
+	return settled.Write(s.path("ca"))
 }
 
 // renewName is how often a server says that it is there.

@@ -11,6 +11,7 @@
 //	DIR/cluster.key  package cluster
 //	DIR/fernwerkd.sock  for root on this machine, package httpapi
 //	DIR/ca/          package ca
+//	DIR/acme/        certificates of public names, package acme
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
 //	DIR/depot/       the products, package depot
@@ -48,17 +49,22 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/bus"
+	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/config"
+	"github.com/fernwerk/fernwerk/internal/server/contact"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
 	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
 	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
+	"github.com/fernwerk/fernwerk/internal/server/trust"
 )
 
 // Config is what a server is made from; see [config.Config].
@@ -128,7 +134,16 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	keeper, err := s.keepAuthority(ctx, st, m, authority)
+	if err != nil {
+		return nil, err
+	}
 	certificate, err := authority.ServerCertificate(s.cfg.CertificateNames(s.reach), s.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	keeper.Changed = certificate.Renew
+	shown, err := s.publicName(m, certificate.TLS())
 	if err != nil {
 		return nil, err
 	}
@@ -141,9 +156,13 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if !st.Shared() {
 		sharing = nil
 	}
+	signed, err := s.contentTrust(ctx, st, m)
+	if err != nil {
+		return nil, err
+	}
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer:   peer(authority.PEM(), func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
+		Peer:   peer(authority.Roots, func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
 		Leases: sharing,
 	})
 	if err != nil {
@@ -157,11 +176,13 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Logs:      hostLogs,
 		Accounts:  accounts.Accounts(s.id),
 		Info:      map[string]any{"opsiVersion": "4.3", "version": s.cfg.Version, "program": "fernwerkd", "simulation": s.cfg.AllowSimulation},
-		Authority: authority.PEM(),
-		Depot:     files, Certificates: authority,
+		Authority: authority.Roots,
+		Depot:     files, Certificates: authority, Trust: signed,
 	}
-	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
-	ports.Reach = s.reachHosts(messages, authority.PEM())
+	joins := s.letJoin(st, authority, accounts, signed)
+	ports.Enrolment = joins
+	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
+	ports.Reach = s.reachHosts(messages, authority.Roots)
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -169,32 +190,34 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, fmt.Errorf("cannot make folder for large answers: %w", err)
 	}
 	products.Backend = backend // each answers through the other
-	well, counts := s.watch(st, accounts, messages)
+	well, counts := s.watch(st, accounts, messages, signed)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
-		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: certificate.TLS(), Log: s.cfg.Log, Now: s.cfg.Now,
+		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
 		Parts: httpapi.Parts{
-			RPC:          &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
-			Chunks:       products.Chunks(),
-			Packages:     packages.Handler(products),
-			WebDAV:       products.WebDAV(),
-			Bus:          messages,
-			Repository:   files.PackagesDAV,
-			Workbench:    files.WorkbenchDAV,
-			Authority:    authority.PEM(),
-			Authenticate: accounts.Authenticate,
-			Logout:       accounts.Logout,
-			Health:       func(ctx context.Context) (any, error) { return well.Check(ctx) },
-			Stopping:     well.Stopping,
-			Metrics:      counts.Handler(),
-			Token:        s.cfg.MetricsToken,
-			Observe:      counts.Request,
+			RPC:        &rpc.Handler{Backend: counts.Backend(backend), Authenticate: httpapi.Actor, Log: s.cfg.Log, Scratch: answers},
+			Chunks:     products.Chunks(),
+			Packages:   packages.Handler(products),
+			WebDAV:     products.WebDAV(),
+			Trust:      signed.Handler(),
+			Bus:        messages,
+			Repository: files.PackagesDAV,
+			Workbench:  files.WorkbenchDAV,
+			Authority:  authority.Roots,
+			Logout:     accounts.Logout,
+			Health:     func(ctx context.Context) (any, error) { return well.Check(ctx) },
+			Stopping:   well.Stopping,
+			Metrics:    counts.Handler(),
+			Token:      s.cfg.MetricsToken,
+			Observe:    counts.Request,
 		},
 	}
+	joins.parts(&api.Parts)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)
 	s.group.Add("replica", m.serve())
+	s.group.Add("authority", keeper)
 	s.group.Add("certificate", certificate)
 	s.group.Add("access", accounts)
 	s.group.Add("audit", accounts.Audit())
@@ -202,6 +225,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		s.group.Add("retention", &retention.Journal{Store: st, Keep: time.Duration(s.cfg.AuditKeep) * 24 * time.Hour, Log: s.cfg.Log})
 	}
 	s.group.Add("depot", products)
+	s.group.Add("trust", signed)
 	s.group.Add("bus", messages)
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "replica", s.cfg.Name(), "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
@@ -209,7 +233,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 }
 
 // reachHosts is the server's way to its hosts.
-func (s *Server) reachHosts(messages *bus.Bus, authority []byte) *reach.Reach {
+func (s *Server) reachHosts(messages *bus.Bus, authority func() []byte) *reach.Reach {
 	h := s.cfg.HostControl
 	broadcast, _ := h.Broadcasts() // defaults has checked it
 	return reach.New(reach.Config{Bus: messages, Authority: authority, Trust: h.Trust, Port: h.Port, Broadcast: broadcast, Version: s.cfg.Version})
@@ -363,7 +387,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, bus.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
@@ -30,6 +31,7 @@ type Server struct {
 	ID  string // host id of the config server
 	// HostControl counts from the next Start on.
 	HostControl server.HostControl
+	Now         func() time.Time // its clock, from the next Start on; nil is the machine's
 
 	lab    *Lab
 	listen string // the same after the first start
@@ -43,7 +45,7 @@ func (s *Server) URL() string { return "https://" + s.listen }
 // Start starts the server on its data folder, at the address it had before.
 func (s *Server) Start() {
 	s.lab.t.Helper()
-	made, err := server.New(context.WithoutCancel(s.lab.t.Context()), server.Config{Data: s.Dir, Listen: s.listen, AdminPassword: password, Version: "lab", HostControl: s.HostControl, Log: s.lab.Log.logger("server")})
+	made, err := server.New(context.WithoutCancel(s.lab.t.Context()), server.Config{Data: s.Dir, Listen: s.listen, AdminPassword: password, Version: "lab", HostControl: s.HostControl, Now: s.Now, Log: s.lab.Log.logger("server")})
 	if err != nil {
 		s.lab.t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func TestDeletedHost(t *testing.T) {
 		t.Errorf("%s: %s", c.Status, c.Text)
 	}
 	for _, path := range []string{"/v1/depot/tool/tree", "/depot/tool/setup.sh", "/v1/packages"} {
-		if status, _ := get(t, l, pc, l.Server.URL()+path); status != http.StatusUnauthorized {
+		if status, _ := get(t, l, pc, l.Server.URL()+path); status != http.StatusForbidden {
 			t.Errorf("%s: status %d", path, status)
 		}
 	}

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/agent"
-	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
@@ -57,45 +55,6 @@ func arguments(n int) cobra.PositionalArgs {
 // Run is the whole program.
 func Run(version string) {
 	run.Main(func(ctx context.Context) error { return New(version).ExecuteContext(ctx) })
-}
-
-func joinCommand(dataDir *string) *cobra.Command {
-	var req identity.JoinRequest
-	c := &cobra.Command{
-		Use: "join", Aliases: []string{"enrol"}, Short: "Makes this machine a host of a server", Args: arguments(0),
-		Long: `Makes this machine a host of a server.
-
-The server's certificate authority is pinned by its fingerprint before anything
-secret is sent. The one-time password, which "fernwerk host create" shows, is
-given up for the host's own key.`,
-		Example: "  fernwerk-agent join --server https://server:4447 --host-id pc1.example.org \\\n    --one-time-password 8f3... --ca-fingerprint ab12...",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if req.OneTimePassword == "" {
-				req.OneTimePassword = os.Getenv("FERNWERK_ONE_TIME_PASSWORD")
-			}
-			for name, value := range map[string]string{"server": req.Server, "host-id": req.HostID, "ca-fingerprint": req.Fingerprint,
-				"one-time-password": req.OneTimePassword} {
-				if value == "" {
-					return usageError{fmt.Errorf("cannot join without --%s\nsee: fernwerk-agent join --help", name)}
-				}
-			}
-			if err := agent.Private(*dataDir); err != nil {
-				return err
-			}
-			id, err := identity.Join(c.Context(), *dataDir, req)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "joined %s as %s\n", id.Server, id.HostID)
-			return nil
-		},
-	}
-	f := c.Flags()
-	f.StringVar(&req.Server, "server", "", "the server's address, https://SERVER:4447")
-	f.StringVar(&req.HostID, "host-id", "", "the host's full name, as the administrator created it")
-	f.StringVar(&req.OneTimePassword, "one-time-password", "", "the password that the host was created with; better in FERNWERK_ONE_TIME_PASSWORD")
-	f.StringVar(&req.Fingerprint, "ca-fingerprint", "", "SHA-256 of the server's certificate authority")
-	return c
 }
 
 func runCommand(dataDir *string, version string) *cobra.Command {

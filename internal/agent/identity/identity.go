@@ -1,20 +1,23 @@
 // Package identity is who this machine is, and which server it trusts.
 //
 // It is one file in the agent's data folder, readable by its owner only, made
-// by [Join] and replaced whole. Joining pins the server's certificate authority
-// by its fingerprint, which the administrator hands over with the one-time
-// password; nothing secret is sent before the pin is checked. The one-time
-// password is given up for the host's own key, which the server made.
+// by [Join] or [JoinByToken] and replaced whole. Joining pins the server's
+// certificate authority by its fingerprint, which the administrator hands over
+// with the one-time password, or which the token carries; nothing secret is sent
+// before the pin is checked. The machine makes its own key, and sends a request
+// for a certificate; the token or the one-time password is given up for that
+// certificate, and for the host key that opsi's protocol wants.
+//
+// What is renewed later ([Identity.Renewed]) counts from the next handshake on:
+// a certificate is read from the file where one is shown. That is once a
+// connection, and connections last.
 package identity
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -23,9 +26,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
@@ -35,7 +38,23 @@ type Identity struct {
 	HostID  string `json:"hostId"`
 	HostKey string `json:"hostKey"`
 	Server  string `json:"server"` // https://server:4447
-	CA      string `json:"ca"`     // PEM of the server's authority
+	CA      string `json:"ca"`     // PEM of the server's authorities
+
+	// The key of this machine, and what its server certified of it, in PEM; "" of a
+	// machine that joined a plain opsi server, or before there were certificates.
+	Key   string `json:"key,omitempty"`
+	Chain string `json:"chain,omitempty"`
+
+	// Policy is what the machine demands of content, "" is plain-opsi; and the root
+	// of trust that it begins with, 0 and "" for none. See the package trust.
+	Policy       enrol.Policy `json:"policy,omitempty"`
+	TrustVersion int64        `json:"trustVersion,omitempty"`
+	TrustSHA256  string       `json:"trustSHA256,omitempty"`
+
+	NodeType string `json:"nodeType,omitempty"`
+	Token    string `json:"token,omitempty"` // id of the token that it joined by
+
+	dir string // where it was loaded from; "" never changes
 }
 
 // KeyPath is the host key alone in a file, for product scripts that talk to the
@@ -52,16 +71,15 @@ func Path(dataDir string) string { return filepath.Join(dataDir, fileName) }
 
 // Load reads the identity.
 func Load(dataDir string) (Identity, error) {
-	var id Identity
-	data, err := os.ReadFile(Path(dataDir))
+	id, err := read(dataDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return id, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot start the agent: %w", ErrNotJoined),
-			"run: fernwerk-agent join --server URL --host-id ID --one-time-password PASSWORD --ca-fingerprint SHA256")
+			"run: fernwerk-agent join TOKEN; or: fernwerk-agent join --server URL --host-id ID --one-time-password PASSWORD --ca-fingerprint SHA256")
 	}
-	if err != nil {
+	if _, ours := errors.AsType[*fs.PathError](err); ours {
 		return id, fmt.Errorf("cannot read the machine's identity: %w", err)
 	}
-	if err = json.Unmarshal(data, &id); err == nil {
+	if err == nil {
 		err = id.check()
 	}
 	if err != nil {
@@ -69,6 +87,16 @@ func Load(dataDir string) (Identity, error) {
 			"put it back from a backup; or remove it, give the host a new one-time password on the server, and join again")
 	}
 	return id, nil
+}
+
+func read(dataDir string) (id Identity, err error) {
+	data, err := os.ReadFile(Path(dataDir))
+	if err != nil {
+		return id, err
+	}
+	err = json.Unmarshal(data, &id)
+	id.dir = dataDir
+	return id, err
 }
 
 // check refuses what [Join] would not have written. An empty key, above all,
@@ -79,6 +107,14 @@ func (id Identity) check() error {
 	}
 	if id.HostKey == "" {
 		return errors.New("it has no host key")
+	}
+	if err := enrol.ValidPolicy(id.Policy); err != nil {
+		return err
+	}
+	if id.Chain != "" {
+		if _, err := id.Certificate(); err != nil {
+			return err
+		}
 	}
 	_, err := id.TLS()
 	return err
@@ -97,18 +133,6 @@ func (id Identity) save(dataDir string) error {
 		return fmt.Errorf("cannot keep the machine's identity: %w", err)
 	}
 	return nil
-}
-
-// TLS is the trust in the server.
-func (id Identity) TLS() (*tls.Config, error) {
-	u, err := address(id.Server)
-	if err != nil {
-		return nil, err
-	}
-	if id.CA == "" { // no authority would mean the system's
-		return nil, errors.New("cannot trust the server: its authority is missing")
-	}
-	return pin.Config(u.Hostname(), []byte(id.CA), "")
 }
 
 // address reads a server's address, https://server:4447.
@@ -150,10 +174,7 @@ const Parallel = 16
 // HTTPTo is HTTP for another host, such as a depot's, that must have a
 // certificate of the same authority.
 func (id Identity) HTTPTo(userAgent, host string) (*http.Client, func(*http.Request) error, error) {
-	if id.CA == "" { // no authority would mean the system's
-		return nil, nil, fmt.Errorf("cannot trust %s: the authority is missing", host)
-	}
-	cfg, err := pin.Config(host, []byte(id.CA), "")
+	cfg, err := id.trust(host)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,113 +188,4 @@ func (id Identity) HTTPTo(userAgent, host string) (*http.Client, func(*http.Requ
 		r.Header.Set("User-Agent", userAgent)
 		return nil
 	}, nil
-}
-
-// JoinRequest is what an administrator hands to a new machine.
-type JoinRequest struct {
-	Server          string
-	HostID          string
-	OneTimePassword string
-	Fingerprint     string // SHA-256 of the authority's certificate, in hexadecimal
-}
-
-// Join makes this machine the host. A machine that is joined already stays
-// what it is.
-func Join(ctx context.Context, dataDir string, req JoinRequest) (Identity, error) {
-	if err := fleet.ValidHostID(req.HostID); err != nil {
-		return Identity{}, fleet.Errorf(fleet.Invalid, "cannot join: %w", err)
-	}
-	if old, err := Load(dataDir); err == nil {
-		return old, fleet.WithHint(fleet.Errorf(fleet.Exists, "cannot join as %s: this machine is %s of %s already", req.HostID, old.HostID, old.Server),
-			"to make it another host, stop the agent and remove %s", Path(dataDir))
-	} else if !errors.Is(err, ErrNotJoined) {
-		return Identity{}, err
-	}
-	u, err := address(req.Server)
-	if err != nil {
-		return Identity{}, fmt.Errorf("cannot join: %w", err)
-	}
-	req.Server = u.String()
-	ca, err := fetchCA(ctx, req.Server)
-	if err != nil {
-		return Identity{}, fmt.Errorf("cannot join %s: %w", req.Server, err)
-	}
-	id := Identity{HostID: req.HostID, Server: req.Server}
-	cfg, pinned, err := pinAuthority(u.Hostname(), ca, req.Fingerprint)
-	id.CA = string(pinned)
-	if err != nil {
-		return id, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot join %s: the server is not the one that was named: %w", req.Server, err),
-			"compare with the fingerprint that fernwerkd prints at its start; if it is right, somebody answers in the server's place")
-	}
-	if id.HostKey, err = fetchKey(ctx, req, cfg); err != nil {
-		return id, fmt.Errorf("cannot join %s: %w", req.Server, err)
-	}
-	return id, id.save(dataDir)
-}
-
-// pinAuthority finds the authority with the fingerprint. Only that one is kept: whoever
-// answered in the server's place may have added one of his own.
-func pinAuthority(host string, ca []byte, fingerprint string) (cfg *tls.Config, pinned []byte, err error) {
-	if fingerprint == "" {
-		return nil, nil, errors.New("its fingerprint is not given")
-	}
-	err = errors.New("what it shows as certificates are none")
-	for rest := ca; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return nil, nil, err
-		}
-		pinned = pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})
-		if cfg, err = pin.Config(host, pinned, fingerprint); err == nil {
-			return cfg, pinned, nil
-		}
-	}
-}
-
-// maxCA is the most bytes of a file of certificates.
-const maxCA = 256 << 10
-
-// fetchCA gets the server's certificates, from whoever answers: they are
-// public, and believed only if they have the fingerprint.
-func fetchCA(ctx context.Context, server string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/ssl/ca-certs.pem", nil)
-	if err != nil {
-		return nil, err
-	}
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
-		Proxy: pin.Direct(nil), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the server does not answer: %w", err), "check the address, and that fernwerkd runs")
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it has no certificates to show: %s", resp.Status)
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, maxCA))
-}
-
-// fetchKey gives the one-time password for the host's key.
-func fetchKey(ctx context.Context, req JoinRequest, cfg *tls.Config) (string, error) {
-	client, err := rpc.NewClient(rpc.Options{URL: req.Server, User: req.HostID, TLS: cfg, UserAgent: "fernwerk-agent",
-		Password: func(context.Context) (string, error) { return req.OneTimePassword, nil }})
-	if err != nil {
-		return "", err
-	}
-	v, err := client.Call(ctx, methods.Actor{}, "host_getObjects", methods.Pos([]any{}, map[string]any{"id": req.HostID}))
-	if err != nil {
-		if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); !untrusted && fleet.CodeOf(err) == fleet.Unauthenticated {
-			err = fleet.WithHint(err, "a one-time password works once: make a new one with fernwerk host create or host_updateObject")
-		}
-		return "", err
-	}
-	client.Logout(ctx)
-	rows, err := rpc.Rows(v)
-	if err != nil {
-		return "", err
-	}
-	if len(rows) != 1 || rows[0].Str("opsiHostKey") == "" {
-		return "", fleet.Errorf(fleet.NotFound, "the server has no key for host %s", req.HostID)
-	}
-	return rows[0].Str("opsiHostKey"), nil
 }

@@ -102,7 +102,7 @@ func TestJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Identity{HostID: host, HostKey: hostKey, Server: s.URL, CA: string(s.ca())}
+	want := Identity{HostID: host, HostKey: hostKey, Server: s.URL, CA: string(s.ca()), dir: dir}
 	if id != want {
 		t.Errorf("joined as %+v, not %+v", id, want)
 	}

@@ -30,7 +30,8 @@ func Run(t *testing.T, b methods.Backend) {
 		dependencyCases, hostCases, selectionCases,
 		hostControlCases,
 		depotCases,
-		accountCases,
+		accountCases, trustCases,
+		joinCases,
 	)
 	accounts := (&bench{t, b}).hasAccounts()
 	for _, class := range fleet.Classes() {

@@ -7,12 +7,14 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/about"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/account"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/content"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/fleetwide"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hostcontrol"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/inventory"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/joining"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
@@ -26,12 +28,14 @@ func groups() []methods.Group {
 	return []methods.Group{
 		about.Group(),
 		account.Group(),
+		content.Group(),
 		credential.Group(),
 		depots.Group(),
 		fleetwide.Group(),
 		hostcontrol.Group(),
 		hosts.Group(),
 		inventory.Group(),
+		joining.Group(),
 		journal.Group(),
 		licence.Group(),
 		params.Group(),

@@ -119,11 +119,12 @@ func newBench(t *testing.T) *bench {
 	}
 	accounts := access.New(s, slog.New(slog.DiscardHandler), time.Now).Accounts("server.example.org")
 	ports := methods.Ports{
-		Logs:     &logs{},
-		Reach:    away{},
-		Accounts: accounts,
-		Depot:    depot{}, Certificates: depot{},
-		Authority: []byte("PEM"),
+		Logs:      &logs{},
+		Reach:     away{},
+		Accounts:  accounts,
+		Enrolment: joins{},
+		Depot:     depot{}, Certificates: depot{}, Trust: signed{},
+		Authority: func() []byte { return []byte("PEM") },
 		Info:      map[string]any{"version": "test"},
 	}
 	b := &bench{t, s, catalog.New(s, ports)}
@@ -270,6 +271,16 @@ var handArguments = map[string]func(host string) []any{
 	"account_beginTotp":                       func(string) []any { return []any{"secret"} },
 	"account_confirmTotp":                     func(string) []any { return []any{"000000"} },
 	"account_removeTotp":                      func(string) []any { return []any{nil, "secret"} },
+	"token_create":                            func(string) []any { return nil },
+	"token_getObjects":                        func(string) []any { return nil },
+	"token_revoke":                            func(string) []any { return []any{"token"} },
+	"host_getPending":                         func(string) []any { return nil },
+	"host_approve":                            func(string) []any { return []any{"0123456789abcdef"} },
+	"host_deny":                               func(string) []any { return []any{"0123456789abcdef"} },
+	"host_revoke":                             func(h string) []any { return []any{h} },
+	"host_setKeyLogins":                       func(h string) []any { return []any{h, true} },
+	"host_getClones":                          func(string) []any { return nil },
+	"host_keepIdentity":                       func(h string) []any { return []any{h} },
 	"configState_getValues":                   func(h string) []any { return []any{[]any{}, []any{h}} },
 	"configState_getClientToDepotserver":      func(h string) []any { return []any{[]any{}, []any{h}} },
 	"productPropertyState_getValues":          func(h string) []any { return []any{[]any{}, []any{}, []any{h}} },
@@ -310,6 +321,29 @@ var handArguments = map[string]func(host string) []any{
 		return []any{h, map[string]any{"id": "p", "changes": []any{map[string]any{"class": "productOnClient", "mine": sample(fleet.ProductsOnClients, "", h)}}}}
 	},
 }
+
+// joins is a server on which everything about joining can be done: who may is
+// asked here, and the rest where it is done.
+type joins struct{}
+
+func (joins) CreateToken(*store.Tx, string, methods.JoinToken, time.Duration) (string, methods.JoinToken, error) {
+	return "fw1", methods.JoinToken{ID: "token"}, nil
+}
+func (joins) Tokens(*store.Tx) ([]methods.JoinToken, error) {
+	return []methods.JoinToken{{ID: "token"}}, nil
+}
+func (joins) RevokeToken(*store.Tx, string) error { return nil }
+func (joins) Pending(*store.Tx) ([]methods.PendingHost, error) {
+	return []methods.PendingHost{{ID: "1"}}, nil
+}
+func (joins) Approve(*store.Tx, string, string) (string, error) { return own, nil }
+func (joins) Deny(*store.Tx, string) error                      { return nil }
+func (joins) Revoke(*store.Tx, string, string) error            { return nil }
+func (joins) KeyLogins(*store.Tx, string, bool) error           { return nil }
+func (joins) Clones(*store.Tx) ([]methods.CloneHost, error) {
+	return []methods.CloneHost{{ID: own}}, nil
+}
+func (joins) KeepIdentity(*store.Tx, string) error { return nil }
 
 // away is a network on which no host is.
 type away struct{}

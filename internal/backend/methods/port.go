@@ -19,8 +19,12 @@ type Ports struct {
 	Depot DepotServer
 	// Certificates signs those of depot servers.
 	Certificates Certificates
-	// Authority is the certificate of the server's certificate authority, PEM.
-	Authority []byte
+	// Trust holds what was signed about content.
+	Trust Trust
+	// Enrolment lets machines join.
+	Enrolment Enrolment
+	// Authority are the certificates of the server's certificate authority, PEM.
+	Authority func() []byte
 	// Info is what backend_info says.
 	Info map[string]any
 }

@@ -128,6 +128,10 @@ func (c *Client) Session() string {
 	return ""
 }
 
+// Transport is what carries the calls, for requests to the same server that are
+// none: they use the same connections.
+func (c *Client) Transport() http.RoundTripper { return c.http.Transport }
+
 // Call asks the server; the actor is whom the server takes us for.
 func (c *Client) Call(ctx context.Context, _ methods.Actor, method string, params methods.Params) (any, error) {
 	req := request{id: c.id.Add(1), method: method, params: params}

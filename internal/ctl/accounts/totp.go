@@ -3,13 +3,12 @@ package accounts
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"rsc.io/qr"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
@@ -45,7 +44,7 @@ func (t command) on(ctx context.Context) error {
 	}
 	uri := fmt.Sprint(begun["uri"])
 	if term.IsTerminal(t.Out) {
-		if err := picture(t.Out, uri); err != nil {
+		if err := console.Picture(t.Out, uri); err != nil {
 			return err
 		}
 	}
@@ -100,34 +99,4 @@ func (t command) offCommand() *cobra.Command {
 			return t.Say(map[string]any{"codes": false, "user": name}, "a login as %s takes no one-time code", name)
 		},
 	}
-}
-
-// picture draws a QR code, two rows a line, with the quiet zone that scanners
-// want. It is drawn light on dark, whatever the terminal's colours.
-func picture(w io.Writer, text string) error {
-	code, err := qr.Encode(text, qr.L)
-	if err != nil {
-		return fmt.Errorf("cannot draw the secret: %w", err)
-	}
-	const quiet = 2
-	var b strings.Builder
-	for y := -quiet; y < code.Size+quiet; y += 2 {
-		b.WriteString("\x1b[97;40m")
-		for x := -quiet; x < code.Size+quiet; x++ {
-			// Black outside the code is false: light.
-			switch upper, lower := !code.Black(x, y), !code.Black(x, y+1); {
-			case upper && lower:
-				b.WriteRune('█')
-			case upper:
-				b.WriteRune('▀')
-			case lower:
-				b.WriteRune('▄')
-			default:
-				b.WriteRune(' ')
-			}
-		}
-		b.WriteString("\x1b[0m\n")
-	}
-	_, err = io.WriteString(w, b.String())
-	return err
 }

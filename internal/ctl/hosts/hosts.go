@@ -11,7 +11,7 @@ import (
 )
 
 func (t command) hostCommand() *cobra.Command {
-	c := &cobra.Command{Use: "host", Short: "Hosts: list, create, change, delete, fire, wake, history"}
+	c := &cobra.Command{Use: "host", Short: "Hosts: list, create, change, delete, fire, wake, history, pending, revoke, clones"}
 	show := &cobra.Command{
 		Use: "show HOST", Args: tool.Args,
 		Short: "Show one host, without its secrets",
@@ -19,6 +19,7 @@ func (t command) hostCommand() *cobra.Command {
 	}
 	c.AddCommand(t.hostListCommand(), show, t.hostWhyCommand(), t.hostCreateCommand(), t.hostChangeCommand(), t.hostRenameCommand(),
 		t.hostDeleteCommand(), t.hostHistoryCommand(), t.hostFireCommand(), t.hostWakeCommand())
+	c.AddCommand(t.joiningCommands()...)
 	return c
 }
 

@@ -19,7 +19,7 @@ func (t command) packageCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return t.packageList(c.Context(), depot) },
 	}
 	t.DepotFlag(list, &depot)
-	c.AddCommand(t.packageBuildCommand(), t.packageLintCommand(), t.packageShowCommand(), t.packageExtractCommand(), t.packageInstallCommand(), list, t.packageRemoveCommand())
+	c.AddCommand(t.packageBuildCommand(), t.packageSignCommand(), t.packageLintCommand(), t.packageShowCommand(), t.packageExtractCommand(), t.packageInstallCommand(), list, t.packageRemoveCommand())
 	return c
 }
 

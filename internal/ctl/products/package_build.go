@@ -33,6 +33,8 @@ type buildOptions struct {
 	out         string
 	compression string
 	md5         bool
+	sign        bool
+	signer      signer
 }
 
 func (t command) packageBuildCommand() *cobra.Command {
@@ -46,8 +48,12 @@ func (t command) packageBuildCommand() *cobra.Command {
 The same source gives the same bytes: times are those of SOURCE_DATE_EPOCH, or
 none. Names that Windows or macOS cannot hold are warned of; "package lint"
 looks closer. --custom adds what a site keeps in CLIENT_DATA.<name>,
-OPSI.<name> and SERVER_DATA.<name>, which wins over the other folders.`,
+OPSI.<name> and SERVER_DATA.<name>, which wins over the other folders.
+
+--sign puts what clients get of it on the signed list of a folder of content
+trust; see "fernwerk trust".`,
 		Example: `  fernwerk package build ./firefox && fernwerk package install firefox_128.0-1.opsi
+  fernwerk package build ./firefox --sign --trust /media/stick/trust
   fernwerk package build ./firefox --custom berlin --package-version 1berlin
   fernwerk package build ./firefox --compression gzip --md5    # for an opsi before 4.3`,
 		RunE: func(c *cobra.Command, given []string) error { return t.packageBuild(c.Context(), given[0], o) },
@@ -60,6 +66,8 @@ OPSI.<name> and SERVER_DATA.<name>, which wins over the other folders.`,
 	f.StringVar(&o.ProductVersion, "product-version", "", "state this version instead of the source's")
 	f.StringVar(&o.PackageVersion, "package-version", "", "state this package version instead of the source's")
 	f.BoolVar(&o.md5, "md5", false, "write <file>.md5 too, as opsi's tools want it")
+	f.BoolVar(&o.sign, "sign", false, "sign what clients get, with the keys in --trust DIR")
+	o.signer.add(c)
 	return c
 }
 
@@ -69,6 +77,14 @@ func (t command) packageBuild(ctx context.Context, dir string, o buildOptions) e
 	}
 	if o.Compression = archive.Compression(o.compression); !slices.Contains(archive.Compressions(), o.Compression) {
 		return fleet.Errorf(fleet.Invalid, "cannot use --compression %q: want zstd, gzip or none", o.compression)
+	}
+	if o.sign {
+		if err := o.signer.open(t.Tool); err != nil { // before the work
+			return err
+		}
+		defer o.signer.close()
+	} else if o.signer.given() {
+		return fleet.Errorf(fleet.Invalid, "--trust and --platform go with --sign")
 	}
 	root, err := openSource(dir)
 	if err != nil {
@@ -118,6 +134,13 @@ func (t command) packageBuild(ctx context.Context, dir string, o buildOptions) e
 		}
 	}
 	bar.Close()
+	if o.sign {
+		version, err := o.signer.sign([]signable{{built.Control, built.Manifest}})
+		if err != nil {
+			return fmt.Errorf("%s was built and not signed: %w", out, err)
+		}
+		t.Remark("signed: list %d; publish it with: fernwerk package install %s --trust %s", version, out, o.signer.dir.Path())
+	}
 	return t.built(out, built)
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/ctl/console"
 	"github.com/fernwerk/fernwerk/internal/ctl/session"
+	"github.com/fernwerk/fernwerk/internal/ctl/signing"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
@@ -26,12 +27,17 @@ import (
 func (t command) packageInstallCommand() *cobra.Command {
 	var depot string
 	var force, defaults bool
+	var trust signing.Flags
 	c := &cobra.Command{
 		Use: "install FILE...", Args: tool.Args,
 		Short: "Upload packages and install them on a depot",
 		Long: `Upload packages and install them on a depot. Each is installed whole or not at
 all. A file's .md5 beside it is checked before anything is sent. Exit status 3:
-some were installed, some not.`,
+some were installed, some not.
+
+With --trust the signed list of that folder is published first. The report says
+who signed what hosts get: where postinst changed it, the server had to, and
+hosts whose policy is "offline" refuse it.`,
 		RunE: func(c *cobra.Command, given []string) error {
 			query := forced(force)
 			switch {
@@ -40,10 +46,16 @@ some were installed, some not.`,
 			case defaults:
 				query = "?properties=package"
 			}
+			if trust.Dir != "" {
+				if err := t.publish(c.Context(), &trust); err != nil {
+					return err
+				}
+			}
 			return t.packageInstall(c.Context(), given, depot, query)
 		},
 	}
 	t.DepotFlag(c, &depot)
+	trust.AddDir(c)
 	c.Flags().BoolVar(&force, "force", false, "also if somebody locked the product, or packages that it needs are missing")
 	c.Flags().BoolVar(&defaults, "properties-of-package", false, "set the depot's property values to the package's defaults (else those that it has stay)")
 	return c
@@ -82,6 +94,7 @@ func (t command) packageInstall(ctx context.Context, files []string, depot, quer
 		} else if !t.JSON {
 			t.Remark("installed %v %v-%v: %v files, %s%s", report["product"], report["productVersion"], report["packageVersion"],
 				report["files"], size(report["bytes"]), replaced(report))
+			t.remarkTrust(report)
 		}
 		reports = append(reports, report)
 	}

@@ -89,6 +89,7 @@ func (t command) checks() []check {
 			return fine("the same as here")
 		}},
 		{"account", true, t.checkAccount},
+		{"content trust", false, t.checkTrust},
 		{"locked", false, t.checkLocked},
 		{"absent", false, t.count("last-seen > 30d", "hosts were not here for 30 days", "fernwerk host list --where 'last-seen > 30d'")},
 		{"never", false, t.count("last-seen = never and created > 7d", "hosts were created a week ago and never came", "fernwerk host list --where 'last-seen = never'")},

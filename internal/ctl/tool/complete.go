@@ -119,7 +119,11 @@ func (t *Tool) argument(c *cobra.Command, given []string, begun string, words []
 	case name == "MEMBER":
 		return t.find(w, pick(w, products, clients)), cobra.ShellCompDirectiveNoFileComp
 	case name == "USER":
-		return t.users(w), cobra.ShellCompDirectiveNoFileComp
+		return t.listed(w, "account_list", "name"), cobra.ShellCompDirectiveNoFileComp
+	case name == "TOKEN":
+		return t.listed(w, "token_getObjects", "id"), cobra.ShellCompDirectiveNoFileComp
+	case name == "REQUEST":
+		return t.listed(w, "host_getPending", "id"), cobra.ShellCompDirectiveNoFileComp
 	case known:
 		return t.find(w, from), cobra.ShellCompDirectiveNoFileComp
 	}
@@ -149,10 +153,10 @@ func (t *Tool) find(w wanted, from column) []string {
 	})
 }
 
-// users are accounts, for those who may list them.
-func (t *Tool) users(w wanted) []string {
-	return t.ask(w, "name", func(ctx context.Context) ([]fleet.Row, error) {
-		v, err := t.Call(ctx, "account_list")
+// listed are the words in the answer of a method, for those who may call it.
+func (t *Tool) listed(w wanted, method, name string) []string {
+	return t.ask(w, name, func(ctx context.Context) ([]fleet.Row, error) {
+		v, err := t.Call(ctx, method)
 		if err != nil {
 			return nil, err
 		}

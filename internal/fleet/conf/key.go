@@ -56,6 +56,8 @@ var keys = []Key{
 	{Section: "config_service", Name: "reconnect_wait_min", Kind: Int, Default: "5", Class: Data, Unit: "seconds", Min: 1, Max: 86400, Doc: "least time before the message bus is connected again"},
 	{Section: "config_service", Name: "reconnect_wait_max", Kind: Int, Default: "120", Class: Data, Unit: "seconds", Min: 1, Max: 86400, Doc: "most time; it is drawn between the two, so that not all come at once"},
 
+	{Section: "config_service", Name: "contact_interval", Kind: Int, Default: "1800", Class: Data, Unit: "seconds", Min: 5, Max: 86400, Doc: "time between two contacts, by which revocations and renewed certificates come; a fifth more or less, so that not all come at once"},
+
 	{Section: "cache_service", Name: "storage_dir", Kind: String, Default: "%global.base_dir%/cache", Class: Trust, Doc: "folder that holds the caches: depot and config"},
 	{Section: "cache_service", Name: "product_cache_max_size", Kind: Int, Default: "20000000000", Class: Data, Unit: "bytes", Max: math.MaxInt64, Doc: "upper limit of the product cache"},
 	{Section: "cache_service", Name: "include_product_group_ids", Kind: List, Class: Data, Doc: "product groups whose products are cached and installed, with what they depend on; none: all products"},

@@ -26,6 +26,9 @@ type Node struct {
 	NodeType string
 
 	Up bool
+	// Resolves says whether the name shall have its address now: always, or only
+	// while the node is up, by its type.
+	Resolves bool
 	// Epoch rises with every session, over all nodes: what was done for an epoch is
 	// not done again for it. 0: the node was never up.
 	Epoch          int64

@@ -16,10 +16,20 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // ErrUntrusted says that the server does not have the pinned certificate.
 var ErrUntrusted = errors.New("certificate is not the pinned one")
+
+// Protocol stands in the hello (ALPN) of every client that was given an authority
+// or a fingerprint, beside HTTP. No server chooses it. It asks a server that has a
+// public certificate, too, for the one of its own authority: see package acme of
+// the server.
+const Protocol = "fernwerk"
+
+// protocols are what such a client offers. Clients of HTTP/2 add h2.
+func protocols() []string { return []string{"http/1.1", Protocol} }
 
 // Config is the trust in one server, by its host name or address.
 //
@@ -44,6 +54,7 @@ func Config(host string, caPEM []byte, fingerprint string) (*tls.Config, error) 
 			return nil, err
 		}
 		cfg.RootCAs = x509.NewCertPool()
+		cfg.NextProtos = protocols()
 		found := pin == nil
 		for _, ca := range cas {
 			if pin == nil || pinned(ca, pin) {
@@ -57,9 +68,10 @@ func Config(host string, caPEM []byte, fingerprint string) (*tls.Config, error) 
 		return cfg, nil
 	}
 	if pin != nil {
+		cfg.NextProtos = protocols()
 		// Verification is ours: the authority is known by its hash only.
 		cfg.InsecureSkipVerify = true
-		cfg.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPinned(cs.PeerCertificates, host, pin) }
+		cfg.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPinned(cs.PeerCertificates, host, pin, cfg.Time) }
 	}
 	return cfg, nil
 }
@@ -87,7 +99,7 @@ func Certificates(data []byte) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-func verifyPinned(chain []*x509.Certificate, host string, pin []byte) error {
+func verifyPinned(chain []*x509.Certificate, host string, pin []byte, now func() time.Time) error {
 	if len(chain) == 0 {
 		return ErrUntrusted
 	}
@@ -95,6 +107,9 @@ func verifyPinned(chain []*x509.Certificate, host string, pin []byte) error {
 		return nil
 	}
 	opts := x509.VerifyOptions{DNSName: host, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	if now != nil {
+		opts.CurrentTime = now()
+	}
 	found := false
 	for _, cert := range chain[1:] {
 		if pinned(cert, pin) {

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -37,6 +38,16 @@ func (a *Access) loginHost(w http.ResponseWriter, r *http.Request, f fleet.Filte
 	w.Header().Set(authMethods, means)
 	return hostPrincipal(row), true, nil
 }
+
+// Noted notes where a host came from that was known by something else than its key.
+func (a *Access) Noted(actor methods.Actor) { a.seen.note(actor.ID, actor.Address, a.now()) }
+
+// Charge counts a try to guess a host's one-time password that another part checks,
+// before its outcome is known; see [failures.charge]. Forgive takes it back.
+func (a *Access) Charge(hostID string) error { return a.failures.charge(hostID, a.now()) }
+
+// Forgive takes a charge back.
+func (a *Access) Forgive(hostID string) { a.failures.forget(hostID) }
 
 // findHost returns the only host that matches, or nil. An id is looked up by
 // the rows' key: at each of ten thousand logins a search would read them all.
@@ -76,7 +87,13 @@ func (a *Access) useOneTimePassword(r *http.Request, host fleet.Row, password st
 			return wrong(id)
 		}
 		host = row
-		return tx.Patch(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": id, "oneTimePassword": nil})
+		change := fleet.Row{"type": fleet.OpsiClient, "id": id, "oneTimePassword": nil}
+		if row.Str("opsiHostKey") == "" { // it was revoked, and comes back
+			host = row.Clone()
+			host["opsiHostKey"] = methods.NewHostKey()
+			change["opsiHostKey"] = host["opsiHostKey"]
+		}
+		return tx.Patch(fleet.Hosts, change)
 	})
 	if err != nil {
 		return nil, err

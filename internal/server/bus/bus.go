@@ -66,6 +66,9 @@ type Config struct {
 	// Proof is the digest of an actor's stored credential as it is now, and is
 	// NotFound for one that is gone.
 	Proof func(context.Context, methods.Actor) ([sha256.Size]byte, error)
+	// Ended is the topic that wakes us when somebody's credential has ended; "": it
+	// is noticed within a minute, or with the next message.
+	Ended string
 	// Bound tells whether an actor sees a part of the fleet only.
 	Bound func(context.Context, methods.Actor) (bool, error)
 	Log   *slog.Logger

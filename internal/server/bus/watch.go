@@ -12,11 +12,19 @@ import (
 func (b *Bus) watchOver(ctx context.Context) error {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
+	var ended <-chan struct{}
+	if b.cfg.Ended != "" {
+		wake, stop := b.cfg.Store.Watch(b.cfg.Ended)
+		defer stop()
+		ended = wake
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+			b.look(ctx)
+		case <-ended: // whoever is meant is gone before he hears anything more
 			b.look(ctx)
 		}
 	}

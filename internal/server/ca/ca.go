@@ -1,62 +1,63 @@
-// Package ca is the server's certificate authority: it makes the root once, and
-// from it the certificate that the server shows to everybody.
+// Package ca is the server's certificate authority: a root that agents pin, an
+// issuing key that it certifies, and what the issuing key signs: the certificates
+// of servers, of hosts and of their tunnels, and the list of those that count no
+// more.
 //
 // Agents pin the root (or its SHA-256 fingerprint), so the root must outlive
-// every restart and every crash. In the folder stand
+// every restart and every crash. Its key signs nothing but issuing keys and the
+// next root: it may be kept away from the server (`fernwerkd ca take-offline`)
+// for years. In the folder stand
 //
-//	ca.key      the root's private key (PKCS #8, mode 0600)
-//	ca.pem      the root's certificate, which everybody may have
-//	server.pem  the server's private key and certificate, in this order (0600)
+//	ca.key       the root's private key (PKCS #8, mode 0600), unless it is away
+//	ca.pem       the root's certificate, which everybody may have
+//	issuing.pem  issuing keys with their certificates, the newest first; then the
+//	             roots before, and the certificates by which each root vouches for
+//	             the next (0600)
+//	server.pem   the server's private key and chain (0600)
+//	next.pem     while a change is under way: all of the new state (0600)
 //
-// The key is written, and durable, before the certificate that names it: a
-// crash in between leaves a key, and the next start makes its certificate. The
-// server's key and certificate are one file, so that no crash can leave a pair
-// that does not match. Every file is replaced atomically.
+// Package keyring has the authority's own files and how one state follows another.
 //
-// The root's key is only needed to make a server certificate: it may be kept
-// elsewhere meanwhile, and is missed when the next one is due.
+// A change (a rotation, taking the root's key away) is one file, next.pem; once
+// that is durable the change has happened, and whoever opens the folder finishes
+// it. At the first start the key is durable before the certificate that names it:
+// a crash in between leaves a key, and the next start makes its certificate.
+// Servers on one database have the same in it, sealed: see replica.go of package server.
 //
-// Keys are ECDSA P-256: every client since Windows 7 knows them, and they are
-// short on a slow line.
+// Deciding what may be certified (policy.go) and signing it (issue.go) are apart.
+// Each certificate of a host is a row under its serial, written in the
+// transaction that its answer waits for. A certificate that is in no row opens
+// nothing.
+//
+// Our keys are ECDSA P-256: every client since Windows 7 knows them, and they are
+// short on a slow line. ECDSA signatures come in pairs, each valid; ours are
+// always the lower one, and [Authority.Read] takes no other, so that a
+// certificate has one form only.
 package ca
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/hex"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
-	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
-const (
-	rootLife = 10 * 365 * 24 * time.Hour
-	// backdate keeps a certificate valid for clients whose clock is behind.
-	backdate = 24 * time.Hour
-)
-
-// Authority is an opened certificate authority.
+// Authority is an opened certificate authority. It serves several goroutines.
 type Authority struct {
-	dir  string
-	cert *x509.Certificate
-	now  func() time.Time
+	dir string
+	now func() time.Time
+	mat atomic.Pointer[keyring.Material]
 }
 
-// Open reads the authority in a folder, or makes one there. name stands in the
-// root's subject, for people who look at it. now is the clock.
+// Open reads the authority in a folder, or makes what is missing there. name
+// stands in the root's subject, for people who look at it. now is the clock.
 func Open(dir, name string, now func() time.Time) (*Authority, error) {
 	a := &Authority{dir: dir, now: now}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -65,141 +66,46 @@ func Open(dir, name string, now func() time.Time) (*Authority, error) {
 	if err := atomicfile.SyncDir(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("cannot make the certificate authority: %w", err)
 	}
-	var err error
-	a.cert, err = readCertificate(a.path("ca.pem"))
-	if errors.Is(err, fs.ErrNotExist) {
-		a.cert, err = a.make(name)
-	}
+	m, err := keyring.Open(dir, name, now())
 	if err != nil {
 		return nil, fleet.WithHint(fmt.Errorf("cannot open the certificate authority: %w", err),
 			"restore %s from a backup: agents trust this authority, a new one means that each must be told", dir)
 	}
+	a.mat.Store(m)
 	return a, nil
 }
 
 func (a *Authority) path(name string) string { return filepath.Join(a.dir, name) }
 
-// make makes the root, from the key that an interrupted start may have left.
-func (a *Authority) make(name string) (*x509.Certificate, error) {
-	key, err := readKey(a.path("ca.key"))
-	if errors.Is(err, fs.ErrNotExist) {
-		key, err = newKey()
-		if err == nil {
-			err = writeKey(a.path("ca.key"), key)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	der, err := root(name, key, a.now())
-	if err != nil {
-		return nil, err
-	}
-	if err := atomicfile.WriteFile(a.path("ca.pem"), encodePEM("CERTIFICATE", der), 0o644); err != nil {
-		return nil, err
-	}
-	return x509.ParseCertificate(der)
-}
+// PEM is the certificate of the root that counts now.
+func (a *Authority) PEM() []byte { return keyring.CertificatePEM(a.mat.Load().Root) }
 
-// root is the root's certificate for a key.
-func root(name string, key crypto.Signer, now time.Time) ([]byte, error) {
-	template := &x509.Certificate{
-		SerialNumber:          serial(),
-		Subject:               pkix.Name{Organization: []string{"Fernwerk"}, CommonName: "Fernwerk CA of " + name},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(rootLife),
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-	}
-	return x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-}
+// Roots are all certificates that a client should believe now, in PEM: the root,
+// those before it, and how each vouches for the next.
+func (a *Authority) Roots() []byte { return keyring.CertificatePEM(a.mat.Load().Believed(a.now())...) }
 
-// PEM is the root's certificate as agents store it.
-func (a *Authority) PEM() []byte { return encodePEM("CERTIFICATE", a.cert.Raw) }
+// ClientCAs are the authorities of hosts' certificates: the issuing keys that
+// still count. It changes with a rotation.
+func (a *Authority) ClientCAs() *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, i := range a.mat.Load().Issuing {
+		pool.AddCert(i.Cert)
+	}
+	return pool
+}
 
 // Fingerprint is the SHA-256 of the root's certificate in hexadecimal, by which
 // a person or a token can name it.
-func (a *Authority) Fingerprint() string {
-	sum := sha256.Sum256(a.cert.Raw)
-	return hex.EncodeToString(sum[:])
-}
+func (a *Authority) Fingerprint() string { return keyring.Fingerprint(a.mat.Load().Root) }
 
-// key reads the root's key and checks that it is this root's.
-func (a *Authority) key() (crypto.Signer, error) {
-	key, err := readKey(a.path("ca.key"))
-	if err != nil {
-		return nil, err
+// issuing is the key that signs now.
+func (a *Authority) issuing() (*keyring.Material, keyring.Issuer, error) {
+	m := a.mat.Load()
+	if i := slices.IndexFunc(m.Issuing, func(i keyring.Issuer) bool { return i.Key != nil }); i >= 0 {
+		if a.now().Before(m.Issuing[i].Cert.NotAfter) {
+			return m, m.Issuing[i], nil
+		}
 	}
-	if pub, ok := a.cert.PublicKey.(*ecdsa.PublicKey); !ok || !pub.Equal(key.Public()) {
-		return nil, fmt.Errorf("%s is not the key of %s", a.path("ca.key"), a.path("ca.pem"))
-	}
-	return key, nil
-}
-
-func newKey() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
-
-func writeKey(path string, key crypto.Signer) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(path, encodePEM("PRIVATE KEY", der), 0o600)
-}
-
-func readKey(path string) (crypto.Signer, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(data)
-	key, err := parseKey(block)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return key, nil
-}
-
-func parseKey(block *pem.Block) (crypto.Signer, error) {
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, errors.New("it holds no private key")
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("it holds a key that cannot sign")
-	}
-	return signer, nil
-}
-
-func readCertificate(path string) (*x509.Certificate, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(data)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("%s holds no certificate", path)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return cert, nil
-}
-
-func encodePEM(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-}
-
-// serial is 127 random bits (RFC 5280 4.1.2.2: positive, at most 20 octets).
-func serial() *big.Int {
-	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		panic(err) // crypto/rand does not fail
-	}
-	return n.Add(n, big.NewInt(1))
+	return m, keyring.Issuer{}, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the certificate authority has no issuing key that counts now"),
+		"run: fernwerkd ca rotate --root-key FILE, with the root's key, which is not in %s", a.dir)
 }

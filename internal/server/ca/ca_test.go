@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -54,18 +55,27 @@ func shown(t *testing.T, s *ServerCertificate) *x509.Certificate {
 	return cert.Leaf
 }
 
+// verify is what a client knows that has the root and was shown the chain.
+func verify(t *testing.T, a *Authority, c *clock) x509.VerifyOptions {
+	t.Helper()
+	opts := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: c.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	opts.Roots.AppendCertsFromPEM(a.PEM())
+	for _, i := range a.mat.Load().Issuing {
+		opts.Intermediates.AddCert(i.Cert)
+	}
+	return opts
+}
+
 func TestClientsAccept(t *testing.T) {
 	c := newClock()
 	dir := filepath.Join(t.TempDir(), "ca")
 	a := open(t, dir, c)
 	leaf := shown(t, certificate(t, a, names...))
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(a.PEM()) {
-		t.Fatal("no PEM")
-	}
 	for _, n := range names {
 		for _, at := range []time.Time{c.Add(-time.Hour), c.Add(300 * 24 * time.Hour)} {
-			if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: n, CurrentTime: at}); err != nil {
+			opts := verify(t, a, c)
+			opts.DNSName, opts.CurrentTime = n, at
+			if _, err := leaf.Verify(opts); err != nil {
 				t.Errorf("%s at %v: %v", n, at, err)
 			}
 		}
@@ -121,7 +131,7 @@ func TestCrashedStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			a := open(t, dir, c)
-			if err := shown(t, certificate(t, a, names...)).CheckSignatureFrom(a.cert); err != nil {
+			if _, err := shown(t, certificate(t, a, names...)).Verify(verify(t, a, c)); err != nil {
 				t.Error(err)
 			}
 			if after, _ := os.ReadFile(filepath.Join(dir, "ca.key")); !bytes.Equal(key, after) {
@@ -137,7 +147,12 @@ func TestBrokenAuthority(t *testing.T) {
 	open(t, other, newClock())
 	for name, harm := range map[string]func(dir string) error{
 		"garbage in ca.pem": func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.pem"), []byte("x"), 0o644) },
-		"no key":            func(dir string) error { return os.Remove(filepath.Join(dir, "ca.key")) },
+		"garbage in issuing.pem": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "issuing.pem"), []byte("x"), 0o600)
+		},
+		"no key at all": func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, "ca.key")), os.Remove(filepath.Join(dir, "issuing.pem")))
+		},
 		"another's key": func(dir string) error {
 			key, err := os.ReadFile(filepath.Join(other, "ca.key"))
 			if err != nil {
@@ -198,10 +213,11 @@ func TestRenewal(t *testing.T) {
 	if !shown(t, certificate(t, open(t, dir, c), names...)).Equal(shown(t, s)) {
 		t.Error("the new one was not stored")
 	}
-	// Never longer than the root.
-	c.Time = a.cert.NotAfter.Add(-10 * 24 * time.Hour)
-	if err := s.renew(); err != nil || shown(t, s).NotAfter.After(a.cert.NotAfter) {
-		t.Errorf("until %v, the root until %v (%v)", shown(t, s).NotAfter, a.cert.NotAfter, err)
+	// Never longer than the issuing key.
+	end := a.mat.Load().Issuing[0].Cert.NotAfter
+	c.Time = end.Add(-10 * 24 * time.Hour)
+	if err := s.renew(); err != nil || shown(t, s).NotAfter.After(end) {
+		t.Errorf("until %v, the issuing key until %v (%v)", shown(t, s).NotAfter, end, err)
 	}
 }
 

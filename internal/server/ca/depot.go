@@ -2,6 +2,7 @@ package ca
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,10 +16,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // maxRequest bounds a signing request, in bytes.
@@ -45,11 +48,33 @@ func (a *Authority) Sign(request []byte, names []string) ([]byte, error) {
 	if key, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
 		return nil, invalid(errors.New("its key is not ECDSA P-256"))
 	}
-	der, err := a.signServer(csr.PublicKey, names)
+	if !slices.Contains(csr.Subject.OrganizationalUnit, takesChain) {
+		return a.signByRoot(csr.PublicKey, names)
+	}
+	chain, err := a.signServer(csr.PublicKey, names)
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign the request: %w", err)
 	}
-	return encodePEM("CERTIFICATE", der), nil
+	return keyring.CertificatePEM(chain...), nil
+}
+
+// takesChain is the organisational unit in the request of a depot server that
+// keeps a whole chain.
+const takesChain = "chain"
+
+// signByRoot is for a depot server of before: it knows a certificate by the root
+// only, and would replace its good one by one that it cannot use.
+func (a *Authority) signByRoot(key crypto.PublicKey, names []string) ([]byte, error) {
+	m := a.mat.Load()
+	if m.RootKey == nil {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot sign the request: the depot server takes certificates of the root only, whose key is away"),
+			"update fernwerkd on the depot server")
+	}
+	cert, err := keyring.Sign(a.serverTemplate(names, m.Root), m.Root, key, m.RootKey)
+	if err != nil {
+		return nil, fmt.Errorf("cannot sign the request: %w", err)
+	}
+	return keyring.CertificatePEM(cert), nil
 }
 
 // Issued is a server's certificate that another server's authority signs. dir
@@ -70,9 +95,9 @@ func Issued(dir string, authority []byte, name string, log *slog.Logger, now fun
 	s.make = func() (*tls.Certificate, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		return request(ctx, path, roots[0], name, ask)
+		return request(ctx, path, roots, name, ask)
 	}
-	switch cert, err := readServer(path, roots[0]); {
+	switch cert, err := readServer(path, roots); {
 	case err == nil:
 		s.current.Store(cert)
 	case !errors.Is(err, fs.ErrNotExist):
@@ -87,16 +112,16 @@ func Issued(dir string, authority []byte, name string, log *slog.Logger, now fun
 	return s, nil
 }
 
-func request(ctx context.Context, path string, root *x509.Certificate, name string, ask func(context.Context, []byte) ([]byte, error)) (*tls.Certificate, error) {
-	key, err := newKey()
+func request(ctx context.Context, path string, roots []*x509.Certificate, name string, ask func(context.Context, []byte) ([]byte, error)) (*tls.Certificate, error) {
+	key, err := keyring.NewKey()
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{takesChain}}}, key)
 	if err != nil {
 		return nil, err
 	}
-	signed, err := ask(ctx, encodePEM("CERTIFICATE REQUEST", der))
+	signed, err := ask(ctx, keyring.EncodePEM("CERTIFICATE REQUEST", der))
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +132,8 @@ func request(ctx context.Context, path string, root *x509.Certificate, name stri
 	if pub, ok := certs[0].PublicKey.(*ecdsa.PublicKey); !ok || !pub.Equal(key.Public()) {
 		return nil, errors.New("the certificate is not for the key that was sent")
 	}
-	if err := writeServer(path, key, certs[0].Raw); err != nil {
+	if err := writeServer(path, key, certs); err != nil {
 		return nil, err
 	}
-	return readServer(path, root)
+	return readServer(path, roots)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -14,16 +13,19 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 const (
-	serverLife = 365 * 24 * time.Hour
+	serverLife = keyring.Year
 	checkEvery = time.Hour
 )
 
@@ -34,7 +36,9 @@ type ServerCertificate struct {
 	log     *slog.Logger
 	now     func() time.Time
 	make    func() (*tls.Certificate, error)
-	hint    string // what to do when make fails
+	old     func(*x509.Certificate) bool // its issuer is not the one that signs now
+	hint    string                       // what to do when make fails
+	mu      sync.Mutex                   // of what makes it
 	current atomic.Pointer[tls.Certificate]
 }
 
@@ -42,7 +46,8 @@ type ServerCertificate struct {
 // DNS names and IP addresses under which clients reach the server.
 func (a *Authority) ServerCertificate(names []string, log *slog.Logger) (*ServerCertificate, error) {
 	s := &ServerCertificate{names: names, log: log, now: a.now, make: func() (*tls.Certificate, error) { return a.makeServer(names) },
-		hint: a.path("ca.key") + " must hold the authority's key for this"}
+		old:  a.outdated,
+		hint: "run: fernwerkd ca rotate --root-key FILE, with the root's key, or restore " + a.dir + " from a backup"}
 	cert, err := a.readServer()
 	if err == nil {
 		s.current.Store(cert)
@@ -66,10 +71,15 @@ func (s *ServerCertificate) Serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if err := s.renew(); err != nil {
-				s.log.Error("Server certificate is not renewed", "error", err)
-			}
+			s.Renew()
 		}
+	}
+}
+
+// Renew makes the certificate anew if that is due.
+func (s *ServerCertificate) Renew() {
+	if err := s.renew(); err != nil {
+		s.log.Error("Server certificate is not renewed", "error", err)
 	}
 }
 
@@ -84,6 +94,8 @@ func (s *ServerCertificate) TLS() *tls.Config {
 }
 
 func (s *ServerCertificate) renew() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if cert := s.current.Load(); cert != nil && !s.due(cert.Leaf) {
 		return nil
 	}
@@ -98,20 +110,28 @@ func (s *ServerCertificate) renew() error {
 
 func (s *ServerCertificate) due(cert *x509.Certificate) bool {
 	left := cert.NotAfter.Sub(s.now())
-	if left < cert.NotAfter.Sub(cert.NotBefore)/3 {
+	if s.old != nil && s.old(cert) || left < cert.NotAfter.Sub(cert.NotBefore)/3 {
 		return true
 	}
 	return slices.ContainsFunc(s.names, func(n string) bool { return cert.VerifyHostname(n) != nil })
 }
 
-// readServer reads server.pem and checks that it is of this authority. The root
-// is shown along with it: a client that knows only the root's fingerprint, from
-// a join token, finds it there.
-func (a *Authority) readServer() (*tls.Certificate, error) {
-	return readServer(a.path("server.pem"), a.cert)
+// outdated tells whether a certificate was signed by another key than the one that
+// signs now: one of before a rotation, or by the root, as it was once. A client
+// that knows the newest root only must find its way, so a new one is made at once.
+func (a *Authority) outdated(cert *x509.Certificate) bool {
+	_, by, err := a.issuing()
+	return err == nil && cert.CheckSignatureFrom(by.Cert) != nil
 }
 
-func readServer(path string, root *x509.Certificate) (*tls.Certificate, error) {
+// readServer reads server.pem and checks that it is of this authority. The roots
+// are shown along with it: a client that knows only a root's fingerprint, from a
+// join token, finds it there.
+func (a *Authority) readServer() (*tls.Certificate, error) {
+	return readServer(a.path("server.pem"), a.mat.Load().Roots())
+}
+
+func readServer(path string, roots []*x509.Certificate) (*tls.Certificate, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -120,40 +140,64 @@ func readServer(path string, root *x509.Certificate) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cert.Leaf.CheckSignatureFrom(root); err != nil {
+	opts := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: cert.Leaf.NotBefore.Add(time.Minute)}
+	for _, der := range cert.Certificate[1:] {
+		if above, err := x509.ParseCertificate(der); err == nil {
+			opts.Intermediates.AddCert(above)
+		}
+	}
+	for _, root := range roots {
+		opts.Roots.AddCert(root)
+	}
+	if _, err := cert.Leaf.Verify(opts); err != nil {
 		return nil, err
 	}
-	cert.Certificate = append(cert.Certificate, root.Raw)
+	// The newest last: a client that looks for the issuer among what it was shown
+	// meets what an older root says of it first.
+	for _, root := range slices.Backward(roots) {
+		if !slices.ContainsFunc(cert.Certificate, func(der []byte) bool { return bytes.Equal(der, root.Raw) }) {
+			cert.Certificate = append(cert.Certificate, root.Raw)
+		}
+	}
 	return &cert, nil
 }
 
 func (a *Authority) makeServer(names []string) (*tls.Certificate, error) {
-	key, err := newKey()
+	key, err := keyring.NewKey()
 	if err != nil {
 		return nil, err
 	}
-	der, err := a.signServer(key.Public(), names)
+	chain, err := a.signServer(key.Public(), names)
 	if err != nil {
 		return nil, err
 	}
-	if err := writeServer(a.path("server.pem"), key, der); err != nil {
+	if err := writeServer(a.path("server.pem"), key, chain); err != nil {
 		return nil, err
 	}
 	return a.readServer()
 }
 
-// signServer makes the certificate of a server with the names.
-func (a *Authority) signServer(key crypto.PublicKey, names []string) (der []byte, err error) {
-	issuer, err := a.key()
+// signServer makes the certificate of a server with the names, with those above
+// it up to the root.
+func (a *Authority) signServer(key crypto.PublicKey, names []string) (chain []*x509.Certificate, err error) {
+	m, by, err := a.issuing()
 	if err != nil {
 		return nil, err
 	}
+	cert, err := keyring.Sign(a.serverTemplate(names, by.Cert), by.Cert, key, by.Key)
+	if err != nil {
+		return nil, err
+	}
+	return append([]*x509.Certificate{cert}, m.Above(by)...), nil
+}
+
+func (a *Authority) serverTemplate(names []string, issuer *x509.Certificate) *x509.Certificate {
 	now := a.now()
 	template := &x509.Certificate{
-		SerialNumber:          serial(),
+		SerialNumber:          keyring.Serial(),
 		Subject:               pkix.Name{Organization: []string{"Fernwerk"}, CommonName: names[0]},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              earlier(now.Add(serverLife), a.cert.NotAfter),
+		NotBefore:             later(now.Add(-keyring.Backdate), issuer.NotBefore),
+		NotAfter:              keyring.Earlier(now.Add(serverLife), issuer.NotAfter),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
@@ -165,21 +209,38 @@ func (a *Authority) signServer(key crypto.PublicKey, names []string) (der []byte
 			template.DNSNames = append(template.DNSNames, n)
 		}
 	}
-	return x509.CreateCertificate(rand.Reader, template, a.cert, key, issuer)
+	return template
 }
 
-func writeServer(path string, key crypto.Signer, der []byte) error {
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+func writeServer(path string, key crypto.Signer, chain []*x509.Certificate) error {
+	text, err := keyring.KeyPEM(key)
 	if err != nil {
 		return err
 	}
-	both := bytes.Join([][]byte{encodePEM("PRIVATE KEY", keyDER), encodePEM("CERTIFICATE", der)}, nil)
-	return atomicfile.WriteFile(path, both, 0o600)
+	return atomicfile.WriteFile(path, append(text, keyring.CertificatePEM(chain...)...), 0o600)
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a
+}
+
+// Served describes the certificate that the server of a folder shows, nil if there
+// is none.
+func Served(dir string) (*keyring.Known, error) {
+	m, err := keyring.Load(dir)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	cert, err := readServer(filepath.Join(dir, "server.pem"), m.Roots())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	k := keyring.Describe(cert.Leaf)
+	return &k, nil
 }

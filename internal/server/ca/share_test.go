@@ -9,19 +9,20 @@ import (
 	"testing"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/server/ca/keyring"
 )
 
 // An authority that was made for several servers is the same in each folder.
 func TestBundle(t *testing.T) {
 	c := newClock()
-	one, err := Make("fleet.example.org", c.now)
+	one, err := keyring.Make("fleet.example.org", c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var prints []string
 	for range 2 {
 		dir := filepath.Join(t.TempDir(), "ca")
-		if _, err := Read(dir); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := keyring.Read(dir); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("an empty folder: %v", err)
 		}
 		for range 2 { // again changes nothing
@@ -35,7 +36,7 @@ func TestBundle(t *testing.T) {
 		a := open(t, dir, c)
 		prints = append(prints, a.Fingerprint())
 		certificate(t, a, names...) // its key is there
-		if again, err := Read(dir); err != nil || !bytes.Equal(again, one) {
+		if again, err := keyring.Read(dir); err != nil || !bytes.Equal(again, one) {
 			t.Errorf("it reads back as %q, %v", again, err)
 		}
 	}
@@ -46,11 +47,11 @@ func TestBundle(t *testing.T) {
 
 func TestBundle_Refuses(t *testing.T) {
 	c := newClock()
-	one, err := Make("one", c.now)
+	one, err := keyring.Make("one", c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := Make("two", c.now)
+	two, err := keyring.Make("two", c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,9 +64,9 @@ func TestBundle_Refuses(t *testing.T) {
 	}
 	cut := bytes.Index(one, []byte("-----BEGIN PRIVATE"))
 	other := bytes.Index(two, []byte("-----BEGIN PRIVATE"))
-	for name, bad := range map[string]Bundle{
+	for name, bad := range map[string]keyring.Bundle{
 		"nothing":       nil,
-		"text":          Bundle("hello"),
+		"text":          keyring.Bundle("hello"),
 		"another's key": append(bytes.Clone(one[:cut]), two[other:]...),
 		"key only":      one[cut:],
 	} {
@@ -79,7 +80,7 @@ func TestBundle_Refuses(t *testing.T) {
 	}
 	// The root's key may be kept elsewhere.
 	empty := filepath.Join(t.TempDir(), "ca")
-	if err := Bundle(one[:cut]).Write(empty); err != nil {
+	if err := keyring.Bundle(one[:cut]).Write(empty); err != nil {
 		t.Error(err)
 	}
 }

@@ -112,6 +112,15 @@ func TestCluster(t *testing.T) {
 	if got, err := b.Get(t.Context(), "ca"); err != nil || string(got) != "a new one" {
 		t.Errorf("%q, %v", got, err)
 	}
+	if err := b.Exchange(t.Context(), "ca", []byte("the first one's"), []byte("x")); fleet.CodeOf(err) != fleet.Conflict {
+		t.Errorf("over one that is gone: %v", err)
+	}
+	if err := b.Exchange(t.Context(), "ca", []byte("a new one"), []byte("a newer one")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := a.Get(t.Context(), "ca"); err != nil || string(got) != "a newer one" {
+		t.Errorf("%q, %v", got, err)
+	}
 }
 
 // Several servers that begin on one empty database at once agree.

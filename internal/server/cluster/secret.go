@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -69,7 +70,7 @@ func used(ctx context.Context, s *store.Store) (used bool, err error) {
 // Get returns a secret, nil if there is none.
 func (c *Cluster) Get(ctx context.Context, name string) (plain []byte, err error) {
 	err = c.store.View(ctx, func(tx *store.Tx) error {
-		plain, err = c.find(tx, name)
+		plain, err = c.Find(tx, name)
 		return err
 	})
 	return plain, err
@@ -82,11 +83,11 @@ func (c *Cluster) Agree(ctx context.Context, name string, mine []byte) (all []by
 		return all, err
 	}
 	err = c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
-		if all, err = c.find(tx, name); all != nil || err != nil {
+		if all, err = c.Find(tx, name); all != nil || err != nil {
 			return err
 		}
 		all = mine
-		return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: c.seal(name, mine)}))
+		return c.Keep(tx, name, mine)
 	})
 	return all, err
 }
@@ -94,11 +95,39 @@ func (c *Cluster) Agree(ctx context.Context, name string, mine []byte) (all []by
 // Replace puts a secret over what there is.
 func (c *Cluster) Replace(ctx context.Context, name string, mine []byte) error {
 	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
-		return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: c.seal(name, mine)}))
+		return c.Keep(tx, name, mine)
 	})
 }
 
-func (c *Cluster) find(tx *store.Tx, name string) ([]byte, error) {
+// Keep is Replace within a transaction.
+func (k *Key) Keep(tx *store.Tx, name string, mine []byte) error {
+	return tx.Put(Secrets, Secrets.Encode(Secret{Name: name, Sealed: k.seal(name, mine)}))
+}
+
+// Exchange puts a secret over one that must still be there as it was; else the
+// error is Conflict.
+func (c *Cluster) Exchange(ctx context.Context, name string, was, mine []byte) error {
+	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		have, err := c.Find(tx, name)
+		if err != nil {
+			return err
+		}
+		if subtle.ConstantTimeCompare(have, was) != 1 {
+			return fleet.Errorf(fleet.Conflict, "cannot replace the secret %q: somebody else did meanwhile", name)
+		}
+		return c.Keep(tx, name, mine)
+	})
+}
+
+// Remove removes a secret, if there is one.
+func (c *Cluster) Remove(ctx context.Context, name string) error {
+	return c.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		return tx.Remove(Secrets, fleet.Row{"name": name})
+	})
+}
+
+// Find is Get within a transaction.
+func (k *Key) Find(tx *store.Tx, name string) ([]byte, error) {
 	row, err := tx.Get(Secrets, fleet.Row{"name": name})
 	if fleet.CodeOf(err) == fleet.NotFound {
 		return nil, nil
@@ -106,5 +135,5 @@ func (c *Cluster) find(tx *store.Tx, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.unseal(name, row.Str("sealed"))
+	return k.unseal(name, row.Str("sealed"))
 }

@@ -1,5 +1,5 @@
 // Package command is fernwerkd's command line: serve, check-config, passwd, depot,
-// backup, restore, cluster-key, version.
+// backup, restore, cluster-key, ca, version.
 package command
 
 import (
@@ -32,7 +32,7 @@ func Run(ctx context.Context, version string) error {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), &cobra.Command{
+	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), authority(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})

@@ -63,7 +63,21 @@ func show(w io.Writer, cfg config.Config) error {
 	if cfg.AllowSimulation {
 		fmt.Fprintln(w, "allow_simulation = true")
 	}
+	showACME(w, cfg.ACME)
 	return showHostControl(w, cfg.HostControl)
+}
+
+func showACME(w io.Writer, a config.ACME) {
+	if len(a.Names) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n[acme]\nnames = [\"%s\"]\n", strings.Join(a.Names, `", "`))
+	for _, kv := range [][2]string{{"directory", a.Directory}, {"directory_ca", a.DirectoryCA}, {"email", a.Email}, {"http_listen", a.HTTPListen}} {
+		if kv[1] != "" {
+			fmt.Fprintf(w, "%s = %q\n", kv[0], kv[1])
+		}
+	}
+	fmt.Fprintln(w, "accept_terms = true")
 }
 
 func showHostControl(w io.Writer, h config.HostControl) error {

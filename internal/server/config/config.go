@@ -57,6 +57,10 @@ type Config struct {
 	AuditKeep int `toml:"audit_keep"`
 	// HostControl says how hosts are reached that are not on the message bus.
 	HostControl HostControl `toml:"host_control"`
+	// ACME says how the server's public name gets a public certificate.
+	ACME ACME `toml:"acme"`
+	// Enrolment says how machines join.
+	Enrolment Enrolment `toml:"enrolment"`
 	// Replica names this server among those on one database; see Name.
 	Replica string `toml:"replica"`
 	// Depot is the folder of products; empty is Data/depot. Servers on one
@@ -150,6 +154,8 @@ func (c *Config) Check() error {
 		bad("audit_keep", strconv.Itoa(c.AuditKeep), fmt.Sprintf("0 or at least %d days", LeastAuditKeep))
 	}
 	wrong = append(wrong, c.HostControl.check()...)
+	wrong = append(wrong, c.ACME.check()...)
+	wrong = append(wrong, c.Enrolment.check()...)
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
 }
@@ -181,6 +187,9 @@ func (c *Config) checkDepot() (wrong []error) {
 	}
 	if _, err := pin.Config("", nil, c.CAFingerprint); err != nil || c.CAFingerprint == "" {
 		wrong = append(wrong, errors.New("ca_fingerprint: a depot server needs the SHA-256 of its config server's authority, in hexadecimal"))
+	}
+	if len(c.ACME.Names) > 0 {
+		wrong = append(wrong, errors.New("acme: a depot server has no public name, people use its config server"))
 	}
 	if c.Database != "" {
 		wrong = append(wrong, errors.New("database: a depot server has none, its rows are at the config server"))

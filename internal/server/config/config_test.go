@@ -55,7 +55,11 @@ func TestLoadRefuses(t *testing.T) {
 		"a wrong level":   {`log_level = "loud"`, []string{"log_level"}},
 		"several values":  {"listen = 'x'\nid = 'x'\nnames = ['a b']\naddress = '/'", []string{"listen:", "id:", "names:", "address:"}},
 		"not ours to set": {"admin_password = 'x'\nVersion = '1'", []string{"admin_password", "Version"}},
-		"another engine":  {"database = 'mysql://u:secret@x/y'", []string{"database: it is not"}},
+		"public names": {"[acme]\nnames = ['localhost', '192.0.2.7', 'Fleet.example.org', 'a b.example.org']\ndirectory = 'http://x'\ndirectory_ca = 'x'\nemail = 'root'\nhttp_listen = '80'",
+			[]string{`acme.names: "localhost"`, `"192.0.2.7"`, `"Fleet.example.org"`, `"a b.example.org"`, "acme.accept_terms", "acme.directory:", "acme.directory_ca:", "acme.email:", "acme.http_listen:"}},
+		"no public name":        {"[acme]\nemail = 'root@example.org'", []string{"acme.names: there is none"}},
+		"a depot's public name": {"config_server = 'https://x'\n[acme]\nnames = ['fleet.example.org']\naccept_terms = true", []string{"acme: a depot server"}},
+		"another engine":        {"database = 'mysql://u:secret@x/y'", []string{"database: it is not"}},
 	} {
 		_, err := load(t, tt.text)
 		for _, want := range tt.want {
@@ -71,6 +75,17 @@ func TestLoadRefuses(t *testing.T) {
 	err := Load(filepath.Join(t.TempDir(), "none"), &cfg)
 	if !errors.Is(err, strictconf.ErrMissing) || fleet.HintOf(err) == "" {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestLoad_ACME(t *testing.T) {
+	cfg, err := load(t, "[acme]\nnames = ['fleet.example.org']\ndirectory = 'https://acme.example.org/dir'\ndirectory_ca = '/etc/ca.pem'\nemail = 'root@example.org'\naccept_terms = true\nhttp_listen = ':80'\n")
+	want := ACME{Names: []string{"fleet.example.org"}, Directory: "https://acme.example.org/dir", DirectoryCA: "/etc/ca.pem", Email: "root@example.org", AcceptTerms: true, HTTPListen: ":80"}
+	if d := cmp.Diff(want, cfg.ACME); d != "" || err != nil {
+		t.Errorf("%v %s", err, d)
+	}
+	if !slices.Contains(cfg.CertificateNames("server.example.org:4447"), "fleet.example.org") {
+		t.Error("machines cannot check our certificate on the public name")
 	}
 }
 

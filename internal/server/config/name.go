@@ -38,7 +38,7 @@ func (c *Config) Reach(addr net.Addr) string {
 func (c *Config) CertificateNames(reach string) []string {
 	host, _, _ := net.SplitHostPort(reach)
 	listen, _, _ := net.SplitHostPort(cmp.Or(c.Listen, DefaultListen))
-	names := append([]string{host, listen, machine(), "localhost", "127.0.0.1", "::1"}, c.Names...)
+	names := append([]string{host, listen, machine(), "localhost", "127.0.0.1", "::1"}, slices.Concat(c.Names, c.ACME.Names)...)
 	var out []string
 	for _, n := range names {
 		if ip := net.ParseIP(n); isName(n) && (ip == nil || !ip.IsUnspecified()) && !slices.Contains(out, n) {

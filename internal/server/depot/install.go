@@ -45,6 +45,9 @@ type Report struct {
 	Differences []Difference `json:"differences"`
 	Differing   int          `json:"differing"`
 	Output      string       `json:"output,omitempty"` // of preinst and postinst
+	// Trust says who signed the tree, and which hosts refuse it; nil where nobody
+	// knows.
+	Trust *methods.TrustJudgement `json:"trust,omitempty"`
 }
 
 // Difference is one path that postinst made, changed or removed.
@@ -122,6 +125,7 @@ func (d *Depot) install(ctx context.Context, actor methods.Actor, filename strin
 	}
 	r := in.report(t)
 	r.Replaced = replaced
+	r.Trust = in.judgement(ctx)
 	in.Log.InfoContext(ctx, "product installed", "product", r.Product, "version", in.control.Version(), "files", r.Files, "bytes", r.Bytes,
 		"differing", r.Differing, "actor", actor.ID)
 	return r, nil

@@ -90,6 +90,7 @@ func (d *Depot) pull(ctx context.Context, actor methods.Actor, product, from str
 	}
 	p.Report = *in.report(t)
 	p.Replaced = replaced
+	p.Trust = in.judgement(ctx)
 	in.Log.InfoContext(ctx, "product copied", "product", product, "version", there.control.Version(), "from", from, "fetched", p.Fetched, "wire", p.Wire, "actor", actor.ID)
 	return p, nil
 }

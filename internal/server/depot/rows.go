@@ -39,6 +39,6 @@ func (d *Depot) unchanged(ctx context.Context, product string) error {
 func (d *Depot) rowOf(p fleet.Product, t *published, now time.Time) depots.Tree {
 	return depots.Tree{
 		DepotID: d.DepotID, Product: string(p.ID), ProductVersion: p.ProductVersion, PackageVersion: p.PackageVersion,
-		Digest: hex.EncodeToString(t.digest[:]), Files: int64(t.files), Bytes: t.bytes, Indexed: now.UnixNano(),
+		Digest: hex.EncodeToString(t.digest[:]), Files: int64(t.files), Bytes: t.bytes, Length: int64(len(t.tree.Text())), Indexed: now.UnixNano(),
 	}
 }

@@ -46,11 +46,15 @@ type Parts struct {
 	Packages http.Handler // /v1/packages...: list, install, remove
 	WebDAV   http.Handler // /depot/...: trees as files, to be read
 	Bus      http.Handler // /messagebus/v1
+	Trust    http.Handler // /v1/trust/...: what was signed about content
+	// What hosts and machines that want to be some ask for: see the package enrol.
+	Join, Renew, Contact Asked
+	Revocations          http.Handler // /v1/crl
 	// /repository/... and /workbench/...: packages, to be read and written.
 	Repository, Workbench http.Handler
 
-	// Authority is the certificate that clients trust, in PEM.
-	Authority []byte
+	// Authority are the certificates that clients trust now, in PEM.
+	Authority func() []byte
 	// Authenticate says who sends a request; it may set headers.
 	Authenticate func(http.ResponseWriter, *http.Request) (methods.Actor, error)
 	// Logout ends the session of a request.
@@ -64,6 +68,24 @@ type Parts struct {
 	Token   string
 	// Observe is told of each answer; route is a pattern of the table.
 	Observe func(route string, status int, bytes int64, took time.Duration)
+}
+
+// Asked answers a request with plain data, which is written as JSON, or an error.
+type Asked func(http.ResponseWriter, *http.Request) (v any, status int, err error)
+
+// handler is nil for a part that is not there.
+func (ask Asked) handler() http.Handler {
+	if ask == nil {
+		return nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v, status, err := ask(w, r)
+		if err != nil {
+			refuse(w, r, err)
+			return
+		}
+		answer(w, status, v)
+	})
 }
 
 // Server serves the table on a listener.
@@ -162,7 +184,7 @@ func (s *Server) handler(routes []route) (http.Handler, error) {
 func (s *Server) authority() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-pem-file")
-		w.Write(s.Parts.Authority)
+		w.Write(s.Parts.Authority())
 	})
 }
 

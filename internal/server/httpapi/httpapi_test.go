@@ -44,7 +44,7 @@ func everything(log io.Writer) *Server {
 			RPC: echo, Chunks: echo, Packages: echo, WebDAV: echo,
 			Bus:        echo,
 			Repository: echo, Workbench: echo,
-			Authority: []byte("-----BEGIN"),
+			Authority: func() []byte { return []byte("-----BEGIN") },
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()
 				switch {

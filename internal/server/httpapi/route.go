@@ -45,6 +45,8 @@ const (
 	maxRPC    = 64 << 20
 	maxChunks = 16 << 20 // names at most all chunks of a product
 	maxFind   = 64 << 10 // a PROPFIND
+	maxJoin   = 32 << 10 // of strangers
+	maxTold   = 1 << 20  // a contact, with documents
 )
 
 // routes is everything that the server answers. A part that is not there has
@@ -62,6 +64,11 @@ func (s *Server) routes() []route {
 		{pattern: "/v1/depot/", access: known, body: maxChunks, handler: p.Chunks},
 		{pattern: "GET /v1/packages", access: known, body: none, handler: p.Packages},
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
+		{pattern: "GET /v1/trust/", access: known, body: none, handler: p.Trust},
+		{pattern: "POST /v1/join", access: public, body: maxJoin, handler: p.Join.handler()},
+		{pattern: "POST /v1/renew", access: public, body: maxJoin, handler: p.Renew.handler()}, // a certificate that is over counts
+		{pattern: "POST /v1/contact", access: known, body: maxTold, handler: p.Contact.handler()},
+		{pattern: "GET /v1/crl", access: public, body: none, handler: p.Revocations},
 		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},
 		{pattern: "/depot", access: administrators, body: maxFind, handler: p.WebDAV}, // refuses to write; a host is told that it may not
 		{pattern: "/depot/", access: administrators, body: maxFind, handler: p.WebDAV},

@@ -64,7 +64,8 @@ func (t types) node(a address, known []session, now time.Time) (node.Node, bool)
 	n := node.Node{HostID: a.HostID, Name: name, Address: at, NodeType: a.NodeType, Epoch: a.Number,
 		Scheduler: k.Scheduler, Resources: k.Resources, Properties: k.properties}
 	s, up := newest(known, now)
-	if n.Up = up; up {
+	n.Up, n.Resolves = up, up || k.DeadName != "remove"
+	if up {
 		n.Epoch = s.Number
 		n.ConnectedSince = time.UnixMilli(s.Since).UTC()
 		n.ClientAddress, _ = netip.ParseAddr(s.Client)
@@ -132,7 +133,6 @@ type Neighbour struct {
 	node.Node
 	LAN       []netip.Prefix
 	LanDirect bool // the LAN address may be answered to neighbours
-	Resolves  bool // the tunnel's name has an address now
 }
 
 // Neighbours are the nodes, with their LANs.
@@ -143,7 +143,7 @@ func Neighbours(tx *store.Tx) (all []Neighbour, err error) {
 	}
 	err = desired(tx, func(n node.Node, known []session) bool {
 		k := t[n.NodeType]
-		nb := Neighbour{Node: n, LanDirect: k.LanDirect, Resolves: n.Up || k.DeadName != "remove"}
+		nb := Neighbour{Node: n, LanDirect: k.LanDirect}
 		if s, up := newest(known, tx.Now()); up {
 			for _, l := range s.LAN {
 				if p, err := netip.ParsePrefix(l); err == nil {

@@ -49,9 +49,9 @@ const (
 // Config says how hosts are reached. The zero value of a field is its default.
 type Config struct {
 	Bus       Bus
-	Authority []byte // PEM
-	Trust     string // Authority
-	Port      int    // 4441
+	Authority func() []byte // PEM
+	Trust     string        // Authority
+	Port      int           // 4441
 	// Broadcast lists for networks where magic packets for their hosts go.
 	Broadcast map[netip.Prefix][]netip.AddrPort
 	Version   string
@@ -112,7 +112,7 @@ func (r *Reach) client(host fleet.Row, address string) (*rpc.Client, error) {
 	trust := &tls.Config{InsecureSkipVerify: true}
 	if r.cfg.Trust != Any {
 		var err error
-		if trust, err = pin.Config(host.Str("id"), r.cfg.Authority, ""); err != nil {
+		if trust, err = pin.Config(host.Str("id"), r.cfg.Authority(), ""); err != nil {
 			return nil, err
 		}
 		trust.ServerName = host.Str("id")

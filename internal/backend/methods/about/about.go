@@ -115,8 +115,8 @@ func domain(c *methods.Call) (any, error) {
 }
 
 func authority(c *methods.Call) (any, error) {
-	if len(c.Ports().Authority) == 0 {
+	if c.Ports().Authority == nil {
 		return nil, fleet.Errorf(fleet.NotHere, "cannot call %s: this service has no certificate authority", c.Method.Name)
 	}
-	return string(c.Ports().Authority), nil
+	return string(c.Ports().Authority()), nil
 }

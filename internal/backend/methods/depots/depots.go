@@ -42,6 +42,7 @@ type Tree struct {
 	Digest         string `col:"digest"` // SHA-256 of the manifest v1, hexadecimal
 	Files          int64  `col:"files"`
 	Bytes          int64  `col:"bytes"`
+	Length         int64  `col:"length"`  // of the manifest v1, in bytes; 0 if an earlier version wrote the row
 	Indexed        int64  `col:"indexed"` // when the digest was taken, in ns since 1970
 }
 
@@ -280,7 +281,20 @@ func undo(c *methods.Call) (any, error) {
 }
 
 func drop(c *methods.Call) (any, error) {
-	return nil, change(c, dropProduct)
+	return nil, change(c, func(tx *store.Tx, in Intent) error {
+		if err := dropProduct(tx, in); err != nil {
+			return err
+		}
+		return follow(c, tx)
+	})
+}
+
+// follow has what the server signs for its depots follow their trees.
+func follow(c *methods.Call, tx *store.Tx) error {
+	if t := c.Ports().Trust; t != nil {
+		return t.Follow(tx)
+	}
+	return nil
 }
 
 func dropProduct(tx *store.Tx, in Intent) error {

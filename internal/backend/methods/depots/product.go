@@ -204,6 +204,9 @@ func commit(c *methods.Call) (any, error) {
 		if err := tx.Put(Trees, Trees.Encode(ch.Tree)); err != nil {
 			return err
 		}
+		if err := follow(c, tx); err != nil {
+			return err
+		}
 		return tx.Remove(Intents, Intents.Encode(in))
 	})
 	return replaced, err

@@ -1,0 +1,228 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/agent"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/platform"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/kit/filelock"
+)
+
+// tokenEnv and kernelToken are where a token comes from besides the command line.
+const (
+	tokenEnv    = "FERNWERK_TOKEN"
+	kernelToken = "fernwerk.token="
+)
+
+// joining are the flags of join.
+type joining struct {
+	identity.JoinRequest
+	tokenFile, firstBoot, nodeType string
+	policy, trustRoot              string
+	again                          bool
+}
+
+func joinCommand(dataDir *string) *cobra.Command {
+	var j joining
+	c := &cobra.Command{
+		Use: "join [TOKEN]", Aliases: []string{"enrol"}, Short: "Makes this machine a host of a server",
+		Args: func(c *cobra.Command, args []string) error {
+			if err := cobra.MaximumNArgs(1)(c, args); err != nil {
+				return usageError{fmt.Errorf("%w\nusage: %s", err, c.UseLine())}
+			}
+			return nil
+		},
+		Long: `Makes this machine a host of a server.
+
+With a token, which "fernwerk token create" shows: it has the server's address and
+the fingerprint of its certificate authority in it, which is pinned before
+anything secret is sent. A token on the command line can be seen by others on the
+machine while the command runs; without one it is taken from --token-file ("-" is
+standard input), from the environment's FERNWERK_TOKEN, or from fernwerk.token= on
+the kernel's command line.
+
+With a one-time password, which "fernwerk host create" shows, and the authority's
+fingerprint.
+
+With neither, where the server allows it: --first-boot URL. Whoever answers at
+that address is believed from then on; with --ca-fingerprint only the right one is.
+
+The machine makes its own key, and gets a certificate. If an administrator has to
+agree first, the command waits; ended and run again it goes on waiting.`,
+		Example: "  fernwerk-agent join fw1.eyJp...\n  fernwerk-agent join --token-file /run/fernwerk.token\n" +
+			"  fernwerk-agent join --server https://server:4447 --host-id pc1.example.org \\\n    --one-time-password 8f3... --ca-fingerprint ab12...",
+		RunE: func(c *cobra.Command, args []string) error { return j.run(c, *dataDir, args) },
+	}
+	f := c.Flags()
+	f.StringVar(&j.tokenFile, "token-file", "", `file that holds the token; "-" is standard input`)
+	f.StringVar(&j.nodeType, "node-type", "", "what this machine is, where the token does not say")
+	f.BoolVar(&j.again, "again", false, "give up the identity that is there: this machine is a copy, or shall be another host")
+	f.StringVar(&j.firstBoot, "first-boot", "", "address of a server that lets machines ask without a token, https://SERVER:4447")
+	f.StringVar(&j.Server, "server", "", "the server's address, https://SERVER:4447")
+	f.StringVar(&j.HostID, "host-id", "", "the host's full name, as the administrator created it")
+	f.StringVar(&j.OneTimePassword, "one-time-password", "", "the password that the host was created with; better in FERNWERK_ONE_TIME_PASSWORD")
+	f.StringVar(&j.Fingerprint, "ca-fingerprint", "", "SHA-256 of the server's certificate authority")
+	f.StringVar(&j.trustRoot, "trust-root", "", "root of the trust in content, VERSION:SHA256, with a one-time password")
+	f.StringVar(&j.policy, "policy", "", "what this machine demands of content, with a one-time password: offline, delegated or plain-opsi")
+	return c
+}
+
+func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
+	token, err := j.token(c.InOrStdin(), args)
+	if err != nil {
+		return err
+	}
+	if err := agent.Private(dataDir); err != nil {
+		return err
+	}
+	former := ""
+	if j.again {
+		lock, err := filelock.Acquire(filepath.Join(dataDir, "agent.lock"))
+		if err != nil {
+			return fleet.WithHint(fleet.Errorf(fleet.Locked, "cannot join again: %w", err), "stop the agent first")
+		}
+		defer lock.Release()
+		if old, err := identity.Load(dataDir); err == nil {
+			former = old.HostID
+		}
+	}
+	machine := platform.Machine()
+	request := identity.TokenRequest{Token: token, NodeType: j.nodeType, Machine: machine, Again: j.again, Waiting: func(number string) {
+		fmt.Fprintf(c.OutOrStdout(), "request %s waits: an administrator approves it with: fernwerk host approve %s\n", number, number)
+	}}
+	var id identity.Identity
+	switch {
+	case token != "":
+		id, err = identity.JoinByToken(c.Context(), dataDir, request)
+	case j.firstBoot != "":
+		if j.Fingerprint == "" {
+			fmt.Fprintf(c.ErrOrStderr(), "warning: whoever answers at %s is believed from now on; --ca-fingerprint makes sure that it is the right one\n", j.firstBoot)
+		}
+		id, err = identity.JoinAtFirstBoot(c.Context(), dataDir, identity.FirstBoot{Server: j.firstBoot, Fingerprint: j.Fingerprint, TokenRequest: request})
+	default:
+		id, err = j.byPassword(c, dataDir, machine)
+	}
+	if err != nil {
+		return err
+	}
+	if former != "" && former != id.HostID {
+		if err := setAside(dataDir, former); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(c.OutOrStdout(), "joined %s as %s\n", id.Server, id.HostID)
+	if id.Policy == enrol.PlainOpsi || id.Policy == "" {
+		fmt.Fprintln(c.OutOrStdout(), "policy plain-opsi: this machine installs whatever its server gives it; nothing that was signed offline is asked for")
+	}
+	return nil
+}
+
+// token is the token that is to be used, "" for another way to join.
+func (j *joining) token(in io.Reader, args []string) (string, error) {
+	other := j.Server != "" || j.HostID != "" || j.OneTimePassword != "" || j.firstBoot != ""
+	switch {
+	case len(args) == 1 && (other || j.tokenFile != ""), other && j.tokenFile != "":
+		return "", usageError{fmt.Errorf("cannot join in two ways at once: a token says all\nsee: fernwerk-agent join --help")}
+	case len(args) == 1:
+		return args[0], nil
+	case other:
+		return "", nil
+	case j.tokenFile == "-":
+		return read(in)
+	case j.tokenFile != "":
+		f, err := os.Open(j.tokenFile)
+		if err != nil {
+			return "", fmt.Errorf("cannot read the token: %w", err)
+		}
+		defer f.Close()
+		return read(f)
+	}
+	if t := os.Getenv(tokenEnv); t != "" {
+		return t, nil
+	}
+	line, _ := os.ReadFile("/proc/cmdline")
+	return kernel(string(line)), nil
+}
+
+// kernel finds the token on a kernel's command line.
+func kernel(line string) string {
+	for word := range strings.FieldsSeq(line) {
+		if t, ok := strings.CutPrefix(word, kernelToken); ok {
+			return t
+		}
+	}
+	return ""
+}
+
+// mostToken bounds a token's file, in bytes.
+const mostToken = 8 << 10
+
+func read(r io.Reader) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, mostToken))
+	if err != nil {
+		return "", fmt.Errorf("cannot read the token: %w", err)
+	}
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return "", fleet.Errorf(fleet.Invalid, "cannot read the token: there is none")
+	}
+	return string(data), nil
+}
+
+func (j *joining) byPassword(c *cobra.Command, dataDir string, machine enrol.Machine) (identity.Identity, error) {
+	req := j.JoinRequest
+	req.Machine, req.Again = machine, j.again
+	if req.OneTimePassword == "" {
+		req.OneTimePassword = os.Getenv("FERNWERK_ONE_TIME_PASSWORD")
+	}
+	if req.Server == "" && req.HostID == "" {
+		return identity.Identity{}, usageError{fmt.Errorf("cannot join without a token\nsee: fernwerk-agent join --help")}
+	}
+	for name, value := range map[string]string{"server": req.Server, "host-id": req.HostID, "ca-fingerprint": req.Fingerprint,
+		"one-time-password": req.OneTimePassword} {
+		if value == "" {
+			return identity.Identity{}, usageError{fmt.Errorf("cannot join without --%s\nsee: fernwerk-agent join --help", name)}
+		}
+	}
+	req.Policy = enrol.Policy(j.policy)
+	if err := enrol.ValidPolicy(req.Policy); err != nil {
+		return identity.Identity{}, usageError{err}
+	}
+	if j.trustRoot != "" {
+		version, digest, _ := strings.Cut(j.trustRoot, ":")
+		n, err := strconv.ParseInt(version, 10, 64)
+		root := enrol.Root{Version: n, SHA256: strings.ToLower(digest)}
+		if err != nil || root.Check() != nil {
+			return identity.Identity{}, usageError{fmt.Errorf("%q is not VERSION:SHA256 of a root of trust", j.trustRoot)}
+		}
+		req.Root = &root
+	}
+	switch {
+	case req.Root == nil && req.Policy != "" && req.Policy != enrol.PlainOpsi:
+		return identity.Identity{}, usageError{fmt.Errorf("cannot demand %s content without --trust-root", req.Policy)}
+	case req.Policy == "" && req.Root != nil:
+		req.Policy = enrol.Delegated
+	}
+	return identity.Join(c.Context(), dataDir, req)
+}
+
+// setAside keeps the database of the host that this machine was: it is that one's.
+func setAside(dataDir, former string) error {
+	for _, ext := range []string{"", "-wal", "-shm"} {
+		from := filepath.Join(dataDir, "agent.db"+ext)
+		err := os.Rename(from, filepath.Join(dataDir, "agent.db-of-"+former+ext))
+		if err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("cannot set the former host's data aside: %w", err)
+		}
+	}
+	return nil
+}

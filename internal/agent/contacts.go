@@ -1,0 +1,47 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
+	"github.com/fernwerk/fernwerk/internal/agent/platform"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// checksIn makes the part that checks in with the server.
+func (a *Agent) checksIn(remote *rpc.Client) *contact.Service {
+	return contact.New(contact.Config{
+		DataDir: a.cfg.DataDir, Transport: remote.Transport(), UserAgent: "fernwerk-agent/" + a.cfg.Version, Machine: platform.Machine, Log: a.cfg.Log, Now: time.Now,
+		Interval: func(ctx context.Context) (every time.Duration, err error) {
+			err = a.store.View(ctx, func(tx *store.Tx) error {
+				s, err := a.settings(tx)
+				if err == nil {
+					every = time.Duration(s.Int("config_service", "contact_interval")) * time.Second
+				}
+				return err
+			})
+			return every, err
+		},
+	})
+}
+
+// recently is how old a contact may be that a synchronisation begins with.
+const recently = time.Minute
+
+// known makes a contact before a synchronisation. That another machine uses this
+// identity, or that it was revoked, ends it; a server out of reach is what it
+// finds out by itself.
+func (a *Agent) known(ctx context.Context) error {
+	err := a.contacts.Recent(ctx, recently)
+	switch fleet.CodeOf(err) {
+	case fleet.Conflict, fleet.Denied:
+		return err
+	}
+	if err != nil {
+		a.cfg.Log.Warn("No contact before the synchronisation", "error", err)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package identity
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+)
+
+func fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+// Renew asks for a certificate of a new key, shows the present one meanwhile, and
+// replaces the identity. If the answer is lost, or the machine stops in between,
+// the present one still counts.
+func (id Identity) Renew(ctx context.Context, client *http.Client, prepare func(*http.Request) error) (Identity, error) {
+	key, csr, err := newKey()
+	if err != nil {
+		return id, err
+	}
+	var out enrol.Renewed
+	if _, err := Post(ctx, client, id.Server+"/v1/renew", prepare, enrol.Renewal{CSR: csr}, &out); err != nil {
+		return id, fmt.Errorf("cannot renew the machine's certificate: %w", err)
+	}
+	if err := certified(key, out.Chain, id.HostID); err != nil {
+		return id, fleet.Errorf(fleet.Denied, "cannot renew the machine's certificate: %w", err)
+	}
+	now := id.now() // somebody may have changed the policy meanwhile
+	now.Key, now.Chain = key, out.Chain
+	if err := now.check(); err != nil {
+		return id, fleet.Errorf(fleet.Denied, "cannot renew the machine's certificate: %w", err)
+	}
+	return now, now.save(id.dir)
+}
+
+// Over tells whether the certificate has ended. That it is due in time is the
+// server's word.
+func (id Identity) Over(now time.Time) bool {
+	cert, err := id.Certificate()
+	return err == nil && now.After(cert.Leaf.NotAfter)
+}
+
+// Serial is the certificate's number, "" if there is none.
+func (id Identity) Serial() string {
+	cert, err := id.Certificate()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", cert.Leaf.SerialNumber)
+}
+
+// Believe makes other authorities those that the machine believes, as far as the
+// present ones vouch for them.
+func (id Identity) Believe(offered []byte, at time.Time) (Identity, error) {
+	good, err := enrol.Vouched([]byte(id.CA), offered, at)
+	if err != nil {
+		return id, err
+	}
+	now := id.now()
+	now.CA = string(good)
+	if err := now.check(); err != nil {
+		return id, err
+	}
+	return now, now.save(id.dir)
+}
+
+func pemOf(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
