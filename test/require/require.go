@@ -25,6 +25,7 @@ import (
 	"github.com/fernwerk/fernwerk/test/require/oar"
 	"github.com/fernwerk/fernwerk/test/require/postgres"
 	"github.com/fernwerk/fernwerk/test/require/samba"
+	"github.com/fernwerk/fernwerk/test/require/slurm"
 )
 
 // Prefix starts the message of every test that this machine leaves out.
@@ -162,6 +163,21 @@ func OAR(t testing.TB) *oar.Server {
 			t.Error(err)
 		}
 	})
+	return s
+}
+
+// Slurm is a real Slurm until the test ends.
+func Slurm(t testing.TB) *slurm.Server {
+	t.Helper()
+	if err := slurm.Bin(); err != nil {
+		Skip(t, "Slurm", err.Error())
+	}
+	Root(t)
+	s, err := slurm.Start(open(t, "slurm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
 	return s
 }
 

@@ -44,7 +44,6 @@ import (
 	"bytes"
 	"context"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,9 +74,12 @@ type Config struct {
 // Driver is for one goroutine.
 type Driver struct {
 	Config
-	names   map[string]bool   // OAR's properties; nil while they are not known
-	at      map[string]string // network_address by ip, of the last reading
-	count   map[string]int    // resources by network_address
+	// names are OAR's properties, nil while they are not known; at is
+	// network_address by ip, and count the resources by network_address, of the
+	// last reading.
+	names   map[string]bool
+	at      map[string]string
+	count   map[string]int
 	cores   map[string]int
 	toolDir string
 }
@@ -125,12 +127,6 @@ var own = map[string]bool{
 // built are properties of every OAR that oarproperty does not list.
 var built = []string{"besteffort", "deploy", "desktop_computing", "type", "network_address", "cpuset", upto}
 
-var (
-	validName  = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)+$`)
-	validKey   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-	validValue = regexp.MustCompile(`^[A-Za-z0-9 ._:/@+-]{0,255}$`)
-)
-
 // wanted are the properties of a node that is up. Whatever may not be in one is
 // refused here, before any tool sees it.
 func (d *Driver) wanted(n node.Node) (map[string]string, error) {
@@ -146,21 +142,12 @@ func (d *Driver) wanted(n node.Node) (map[string]string, error) {
 	if n.ClientAddress.IsValid() {
 		client = n.ClientAddress.Unmap().String()
 	}
-	name := n.ClientName // somebody else's name server said it
-	if !validValue.MatchString(name) {
-		name = ""
-	}
 	maps.Copy(all, map[string]string{
-		"ip": n.Address.String(), "idhaltype": n.NodeType, "idhalcn": n.HostID, "idhalclientip": client, "idhalclientname": name,
+		"ip": n.Address.String(), "idhaltype": n.NodeType, "idhalcn": n.HostID, "idhalclientip": client, "idhalclientname": tool.Told(n.ClientName),
 		"idhalconnectedsince": n.ConnectedSince.In(d.Zone).Format(time.UnixDate), // as date prints it
 		epoch:                 strconv.FormatInt(n.Epoch, 10),
 	})
-	for key, value := range all {
-		if !validKey.MatchString(key) || !validValue.MatchString(value) {
-			return nil, fleet.Errorf(fleet.Invalid, "cannot set property %.80q of %.80q to %.80q: OAR's tools put it into SQL as it is", key, n.Name, value)
-		}
-	}
-	return all, nil
+	return all, tool.Properties(n.Name, all) // OAR's tools put them into SQL as they are
 }
 
 // resources is how many a node shall have.
@@ -206,8 +193,8 @@ func (d *Driver) Differs(want node.Node, is node.State, found bool) string {
 // Apply makes one node what it shall be.
 func (d *Driver) Apply(ctx context.Context, c node.Change) error {
 	n := c.Node
-	if !validName.MatchString(n.Name) || len(n.Name) > 253 {
-		return fleet.Errorf(fleet.Invalid, "cannot use %.80q as a network_address: it is no fully qualified name", n.Name)
+	if err := tool.Check(n); err != nil {
+		return err
 	}
 	if !n.Up {
 		if !c.Found {

@@ -10,6 +10,7 @@ package tool
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -71,10 +72,13 @@ func (r *Runner) Feed(ctx context.Context, input []byte, argv ...string) (res Re
 	alone(cmd)
 	cmd.WaitDelay = linger
 	err = cmd.Run()
-	res = Result{out.Bytes(), errs.Bytes()}
+	res = Result{out.kept.Bytes(), errs.kept.Bytes()}
 	switch {
 	case err == nil:
 		return res, nil
+	case errors.Is(err, exec.ErrWaitDelay):
+		cmd.Cancel() // what it left behind holds the pipes, so the process group is still there
+		err = errors.New("it left something running that holds its output")
 	case out.over || errs.over:
 		err = fmt.Errorf("it printed more than %d bytes", MaxOutput)
 	case ctx.Err() != nil:
@@ -102,18 +106,19 @@ func Said(complaint []byte) string {
 	}, text)), " ")
 }
 
-// limited keeps what fits, and stops the program with the first byte that does not.
+// limited keeps what fits, and stops the program with the first byte that does
+// not. The buffer is not embedded: its ReadFrom would go round the limit.
 type limited struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	over bool
 	stop func()
 }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > MaxOutput {
+	if l.kept.Len()+len(p) > MaxOutput {
 		l.over = true
 		l.stop()
 		return 0, fmt.Errorf("more than %d bytes", MaxOutput)
 	}
-	return l.Buffer.Write(p)
+	return l.kept.Write(p)
 }
