@@ -61,6 +61,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
+	"github.com/fernwerk/fernwerk/internal/server/presence"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
 	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
@@ -183,6 +184,11 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.Roots)
+	present, err := s.nodes(st, m)
+	if err != nil {
+		return nil, err
+	}
+	ports.Nodes = present
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -191,6 +197,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages, signed)
+	present.count(counts)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
@@ -226,6 +233,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	s.group.Add("depot", products)
 	s.group.Add("trust", signed)
+	present.serve(&s.group)
 	s.group.Add("bus", messages)
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "replica", s.cfg.Name(), "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
@@ -387,7 +395,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), presence.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

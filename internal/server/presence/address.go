@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"net/netip"
@@ -18,7 +19,7 @@ import (
 func (p *Presence) Address(ctx context.Context, hostID string) (netip.Addr, error) {
 	var a address
 	err := p.Store.Update(ctx, origin, func(tx *store.Tx) (err error) {
-		if a, err = p.take(tx, strings.ToLower(hostID), netip.Addr{}); err != nil {
+		if a, err = p.take(tx, strings.ToLower(hostID), netip.Addr{}, ""); err != nil {
 			return err
 		}
 		return tx.Put(addresses, addresses.Encode(a))
@@ -31,7 +32,7 @@ func (p *Presence) Address(ctx context.Context, hostID string) (netip.Addr, erro
 
 // take is a host's row with an address: the one wanted, if it is valid, else the
 // one that it has, else a free one. The caller puts the row.
-func (p *Presence) take(tx *store.Tx, hostID string, wanted netip.Addr) (address, error) {
+func (p *Presence) take(tx *store.Tx, hostID string, wanted netip.Addr, nodeType string) (address, error) {
 	fail := func(err error) error {
 		return fleet.Errorf(fleet.CodeOf(err), "cannot give %s an address: %w", hostID, err)
 	}
@@ -50,6 +51,7 @@ func (p *Presence) take(tx *store.Tx, hostID string, wanted netip.Addr) (address
 	if err != nil {
 		return a, fail(err)
 	}
+	name = cmp.Or(name, nodeType, a.NodeType)
 	plan, err := planOf(tx, name)
 	if err != nil {
 		return a, fail(err)
@@ -75,10 +77,12 @@ func (p *Presence) take(tx *store.Tx, hostID string, wanted netip.Addr) (address
 	if wanted == has {
 		return a, nil
 	}
-	if has.IsValid() {
-		if err := tx.Remove(holders, fleet.Row{"address": a.Address}); err != nil {
+	if !has.IsValid() {
+		if err := enter(tx, hostID, name); err != nil {
 			return a, fail(err)
 		}
+	} else if err := tx.Remove(holders, fleet.Row{"address": a.Address}); err != nil {
+		return a, fail(err)
 	}
 	a.Address = wanted.String()
 	return a, tx.Put(holders, holders.Encode(holder{a.Address, hostID}))
@@ -107,6 +111,28 @@ func (p *Presence) evict(tx *store.Tx, wanted netip.Addr) error {
 		return err
 	}
 	return tx.Remove(addresses, addresses.Encode(a))
+}
+
+// enter puts a host that becomes a node into the groups of its type. Whoever
+// takes it out later has his way.
+func enter(tx *store.Tx, hostID, nodeType string) error {
+	r, err := tx.ByKey(fleet.NodeTypes, nodeType)
+	if err != nil {
+		return err
+	}
+	for _, g := range r.Strings("groups") {
+		group, err := tx.ByKey(fleet.Groups, fleet.Groups.Key(fleet.Row{"type": fleet.HostGroup, "id": g}))
+		if err != nil {
+			return err
+		}
+		if group == nil {
+			continue
+		}
+		if err := tx.Put(fleet.Memberships, fleet.Row{"groupType": fleet.HostGroup, "groupId": g, "objectId": hostID}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // free finds an address that nobody has. Where the search begins follows from the

@@ -164,6 +164,7 @@ type Fact struct {
 	Up      bool      `json:"up"`
 	Address string    `json:"address"`
 	Client  string    `json:"clientAddress"`
+	Called  string    `json:"clientName"`
 	Since   time.Time `json:"since"`
 	Epoch   string    `json:"epoch"`
 	Number  int64     `json:"number"`
@@ -186,7 +187,7 @@ func Facts(tx *store.Tx, hostID string) ([]Fact, error) {
 	}
 	for _, s := range rows {
 		if s.Since > 0 {
-			facts = append(facts, Fact{s.HostID, s.Tunnel, s.counts(by[s.HostID], tx.Now()), s.Address, s.Client, time.UnixMilli(s.Since).UTC(), s.Epoch, s.Number})
+			facts = append(facts, Fact{s.HostID, s.Tunnel, s.counts(by[s.HostID], tx.Now()), s.Address, s.Client, s.Name, time.UnixMilli(s.Since).UTC(), s.Epoch, s.Number})
 		}
 	}
 	return facts, nil

@@ -63,6 +63,8 @@ type Session struct {
 	// Until is when the session ends without being reported again, for tunnels that
 	// do not tell; zero for never.
 	Until time.Time
+	// NodeType is that of a host that joined as none; what it joined as counts.
+	NodeType string
 	// LAN are addresses of the node in private networks, with their length, for
 	// neighbours there.
 	LAN []netip.Prefix

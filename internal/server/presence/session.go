@@ -28,6 +28,11 @@ func (s *Session) check() error {
 	if s.Since.UnixMilli() <= 0 {
 		return fleet.Errorf(fleet.Invalid, "cannot report a session of %s: it began at no time", s.HostID)
 	}
+	if s.NodeType != "" {
+		if err := enrol.ValidNodeType(s.NodeType); err != nil {
+			return fleet.Errorf(fleet.Invalid, "cannot report a session of %s: %w", s.HostID, err)
+		}
+	}
 	if len(s.LAN) > maxLAN {
 		return fleet.Errorf(fleet.TooLarge, "cannot report a session of %s: it has more than %d LAN addresses", s.HostID, maxLAN)
 	}
@@ -105,7 +110,7 @@ func (p *Presence) up(tx *store.Tx, s Session, certain bool) error {
 		p.stale.Add(1)
 		return nil
 	}
-	a, err := p.take(tx, s.HostID, s.Address)
+	a, err := p.take(tx, s.HostID, s.Address, s.NodeType)
 	if err != nil {
 		return err
 	}
