@@ -206,14 +206,20 @@ func (s *Server) Plug(address netip.Addr) error {
 	return err
 }
 
-// Unplug is the end of a node: its address is gone, and so is what ran for jobs.
-func (s *Server) Unplug(address netip.Addr) error {
+// Unplug is the end of a node: its address is gone, and so is what ran there for
+// the jobs.
+func (s *Server) Unplug(address netip.Addr, jobs ...string) error {
 	if _, err := s.Run("ip", "addr", "del", address.String()+"/32", "dev", "lo"); err != nil {
 		return err
 	}
-	// The process ids are those of the namespace: nothing of the machine's is among them.
-	_, err := s.Run("sh", "-c", `for p in $(ps -o pid= -u "$1") $(ps -eo pid=,args= | sed -n 's/^ *\([0-9]*\) .*[o]arexec.*/\1/p'); do kill -KILL $p 2>/dev/null || :; done`, "end", User)
-	return err
+	for _, job := range jobs {
+		// Its processes have its number in their environment. The process ids are those
+		// of the namespace: nothing of the machine's is among them.
+		if _, err := s.Run("sh", "-c", `for p in $(grep -lsz "^OAR_JOB_ID=$1\$" /proc/[0-9]*/environ | cut -d/ -f3) $(pgrep -f "[o]arexec.*[^0-9]$1\b"); do kill -KILL $p 2>/dev/null || :; done`, "end", job); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // StartAlmighty starts the server itself.
