@@ -32,13 +32,13 @@ type nodes struct {
 }
 
 // nodes makes these parts, and takes the port of DNS if there is a zone.
-func (s *Server) nodes(st *store.Store, m *member) (*nodes, error) {
+func (s *Server) nodes(st *store.Store, m *member, more []presence.Driver) (*nodes, error) {
 	drivers, err := s.drivers()
 	if err != nil {
 		return nil, err
 	}
 	n := &nodes{store: st, presence: presence.New(presence.Config{
-		Store: st, Leases: m.leases, Drivers: drivers, Grace: time.Duration(s.cfg.TunnelGrace) * time.Second, Log: s.cfg.Log,
+		Store: st, Leases: m.leases, Drivers: append(drivers, more...), Grace: time.Duration(s.cfg.TunnelGrace) * time.Second, Log: s.cfg.Log,
 		Lookup: (&net.Resolver{}).LookupAddr,
 		NodeType: func(tx *store.Tx, hostID string) (string, error) {
 			r, err := identity.Get(tx, hostID)

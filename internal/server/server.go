@@ -184,11 +184,12 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.Roots)
-	present, err := s.nodes(st, m)
+	batch := s.schedulers(st)
+	present, err := s.nodes(st, m, batch.drivers())
 	if err != nil {
 		return nil, err
 	}
-	ports.Nodes = present
+	ports.Nodes, ports.Resources = present, batch
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -198,6 +199,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages, signed)
 	present.count(counts)
+	batch.count(counts)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,

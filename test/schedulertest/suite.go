@@ -106,8 +106,8 @@ func Run(t *testing.T, other Other) {
 		t.Error(err)
 	}
 	require.Until(t, "a node that is none is down", func() bool { return !s.read()[b.Name].Up })
-	s.hostile()
-	s.nothingNew(a)
+	s.hostile(a)
+	s.settle(a)
 	step("hostile values")
 }
 
@@ -177,17 +177,19 @@ func (s *suite) is(n node.Node, up bool) {
 var Hostile = []string{"x'; DROP TABLE resources; --", "a'b", `a"b`, `a\b`, "$(touch /tmp/pwned)", "`touch /tmp/pwned`", "a\nb", "a\x00b", "\x1b[31mred", "a=b", "--sql=1", "<script>", strings.Repeat("x", 300)}
 
 // hostile: whatever is refused is refused before anything is changed.
-func (s *suite) hostile() {
+func (s *suite) hostile(there node.Node) {
 	s.Helper()
-	before := len(s.read())
+	all := s.read()
+	before := len(all)
+	up(&there)
 	for i, value := range Hostile {
-		n := Node(byte(100 + i))
-		up(&n)
-		c := node.Change{Node: n}
-		c.Node.ClientName = value // inert: it is told as unknown, or as it is
-		if err := s.d.Apply(s.Context(), node.Change{Node: c.Node, Found: true, Was: node.State{Epoch: n.Epoch}}); fleet.CodeOf(err) == fleet.Invalid {
+		c := node.Change{Node: there, Found: true, Was: all[there.Name]}
+		c.Node.ClientName = value // somebody else's name server says it: told as unknown
+		if err := s.d.Apply(s.Context(), c); err != nil {
 			s.Errorf("client name %q: %v", value, err)
 		}
+		n := Node(byte(100 + i))
+		up(&n)
 		for what, change := range map[string]func(n *node.Node){
 			"name":     func(n *node.Node) { n.Name = value },
 			"host":     func(n *node.Node) { n.HostID = value },

@@ -27,6 +27,8 @@ type Ports struct {
 	Authority func() []byte
 	// Nodes is what is known of nodes.
 	Nodes Nodes
+	// Resources are the schedulers.
+	Resources Resources
 	// Info is what backend_info says.
 	Info map[string]any
 }

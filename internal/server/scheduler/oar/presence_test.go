@@ -157,7 +157,7 @@ type names struct {
 	is map[string]node.State
 }
 
-func (*names) Name() string { return "names" }
+func (*names) Name() string { return "names of nodes" }
 
 func (d *names) Read(context.Context) (map[string]node.State, error) {
 	d.mu.Lock()
