@@ -240,10 +240,13 @@ func (n *nodes) Facts(tx *store.Tx) ([]methods.TunnelFact, error) {
 	return out, err
 }
 
-// Names are those that the server answers for.
-func (n *nodes) Names() ([]methods.NameRecord, error) {
+// Names are those that the server answers for, as they are now.
+func (n *nodes) Names(ctx context.Context) ([]methods.NameRecord, error) {
 	if n.names == nil {
 		return nil, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot list names: this server answers for no zone"), "set zone under [dns] in its configuration")
+	}
+	if err := n.names.Reload(ctx); err != nil {
+		return nil, err
 	}
 	out := []methods.NameRecord{}
 	for _, r := range n.names.Records() {

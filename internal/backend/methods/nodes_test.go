@@ -18,9 +18,9 @@ func init() {
 // present is what is known of nodes, as far as the matrix needs it.
 type present struct{}
 
-func (present) Up(context.Context, methods.TunnelSession) error    { return nil }
-func (present) Down(context.Context, string, string, string) error { return nil }
-func (present) Names() ([]methods.NameRecord, error)               { return nil, nil }
+func (present) Up(context.Context, methods.TunnelSession) error     { return nil }
+func (present) Down(context.Context, string, string, string) error  { return nil }
+func (present) Names(context.Context) ([]methods.NameRecord, error) { return nil, nil }
 func (present) Facts(*store.Tx) ([]methods.TunnelFact, error) {
 	return []methods.TunnelFact{{HostID: own}, {HostID: others}}, nil
 }
