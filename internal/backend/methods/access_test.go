@@ -125,6 +125,8 @@ func newBench(t *testing.T) *bench {
 		Enrolment: joins{},
 		Depot:     depot{}, Certificates: depot{}, Trust: signed{},
 		Authority: func() []byte { return []byte("PEM") },
+		Nodes:     present{},
+		Resources: batch{},
 		Info:      map[string]any{"version": "test"},
 	}
 	b := &bench{t, s, catalog.New(s, ports)}

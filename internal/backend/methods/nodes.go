@@ -50,5 +50,5 @@ type Nodes interface {
 	// Facts are the sessions that decide something, of all hosts.
 	Facts(tx *store.Tx) ([]TunnelFact, error)
 	// Names are those that are not there by a plan alone; NotHere without a zone.
-	Names() ([]NameRecord, error)
+	Names(ctx context.Context) ([]NameRecord, error)
 }

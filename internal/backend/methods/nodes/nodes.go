@@ -124,7 +124,7 @@ func names(c *methods.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := p.Names()
+	all, err := p.Names(c.Context)
 	out := []any{}
 	for _, r := range all {
 		out = append(out, map[string]any{"name": r.Name, "type": r.Type, "value": r.Value, "ttl": r.TTL, "of": r.Of, "problem": r.Problem})
