@@ -4,6 +4,9 @@
 package resources
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -15,7 +18,7 @@ func Group() methods.Group {
 	hosts := []methods.Param{{Name: "hostIds", Optional: true}}
 	return methods.Group{Methods: []*methods.Method{
 		{Name: "resource_getList", Roles: watchers, Params: hosts, Do: func(c *methods.Call) (any, error) { return list(c, false) },
-			Doc: "Nodes in their schedulers, asked now: {hostId, name, nodeType, scheduler, known, up (it shall take jobs), is (the scheduler's word), epoch, told, why (what differs), properties}."},
+			Doc: "Nodes in their schedulers, asked now: {hostId, name, nodeType, scheduler, known, up (it shall take jobs), is (the scheduler's word), epoch, told, why (what differs), properties (KEY=VALUE)}."},
 		{Name: "resource_getDiff", Roles: watchers, Params: hosts, Do: func(c *methods.Call) (any, error) { return list(c, true) },
 			Doc: "Those of resource_getList that are not in their scheduler as they shall be."},
 	}}
@@ -52,9 +55,9 @@ func list(c *methods.Call, differing bool) (any, error) {
 			if !visible[r.HostID] || differing && r.Why == "" {
 				continue
 			}
-			properties := map[string]any{}
-			for key, value := range r.Properties {
-				properties[key] = value
+			properties := []any{}
+			for _, key := range slices.Sorted(maps.Keys(r.Properties)) {
+				properties = append(properties, key+"="+r.Properties[key])
 			}
 			out = append(out, map[string]any{"hostId": r.HostID, "name": r.Name, "nodeType": r.NodeType, "scheduler": r.Scheduler, "known": r.Known, "up": r.Up,
 				"is": r.Is, "epoch": r.Epoch, "told": r.Told, "why": r.Why, "properties": properties})
