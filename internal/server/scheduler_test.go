@@ -3,6 +3,7 @@ package server_test
 import (
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,9 @@ import (
 // beside what is.
 func TestScheduler(t *testing.T) {
 	real := require.OAR(t)
+	if err := real.Node("vnode-7-38.grid.example.org", netip.MustParseAddr("10.134.7.38")); err != nil {
+		t.Fatal(err) // without an answer there, OAR would suspect it by itself
+	}
 	r := start(t, server.Config{Data: shortDir(t), TunnelGrace: 1,
 		Scheduler: config.Scheduler{Use: []string{"oar"}, OAR: config.SchedulerTools{Prefix: real.Prefix, Limit: 30}}})
 	c := r.client(t, "admin", password)
@@ -29,6 +33,11 @@ func TestScheduler(t *testing.T) {
 	is := func(word, why string) {
 		t.Helper()
 		var got map[string]any
+		defer func() {
+			if t.Failed() {
+				t.Logf("it is %v: %v", got["is"], got["why"])
+			}
+		}()
 		require.Until(t, word+", "+why, func() bool {
 			all := list("resource_getList")
 			if len(all) != 1 {
