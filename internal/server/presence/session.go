@@ -273,7 +273,9 @@ func (s session) counts(known []session, now time.Time) bool {
 	return s.Since > 0 && !older(known, s) && (s.Ends == 0 || now.UnixMilli() < s.Ends)
 }
 
-// number is the next number of a session, over all hosts.
+// number is the next number of a session, over all hosts. It is no smaller than
+// the time in milliseconds, so that it rises also over the restore of a backup:
+// schedulers remember the numbers that were given out after it was made.
 func number(tx *store.Tx) (int64, error) {
 	r, err := tx.ByKey(counts, "session")
 	if err != nil {
@@ -283,7 +285,7 @@ func number(tx *store.Tx) (int64, error) {
 	if r != nil {
 		counts.Decode(r, &c)
 	}
-	c.Number++
+	c.Number = max(c.Number+1, tx.Now().UnixMilli())
 	return c.Number, tx.Put(counts, counts.Encode(c))
 }
 

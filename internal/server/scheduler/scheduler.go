@@ -29,6 +29,8 @@ type Driver interface {
 	Read(ctx context.Context) (map[string]node.State, error)
 	Differs(want node.Node, is node.State, found bool) string
 	Apply(ctx context.Context, c node.Change) error
+	// Again is how soon it wants to read again, 0 for not before long.
+	Again() time.Duration
 }
 
 // Tools says how a scheduler's tools are run; see package tool.

@@ -73,6 +73,9 @@ func (d *Driver) Name() string { return Name }
 // Wants chooses the nodes of types that are for the program.
 func (d *Driver) Wants(n node.Node) bool { return n.Scheduler == Name }
 
+// Again is never: what the program says counts.
+func (d *Driver) Again() time.Duration { return 0 }
+
 // Differs says what a change would be for.
 func (d *Driver) Differs(want node.Node, is node.State, found bool) string {
 	return node.Differs(want, is, found)

@@ -81,7 +81,20 @@ type Driver struct {
 	at      map[string]string
 	count   map[string]int
 	cores   map[string]int
+	said    bool // something, since the last reading
 	toolDir string
+}
+
+// settle is how long OAR gets to do what it was told.
+const settle = 10 * time.Second
+
+// Again is soon after something was said: OAR may not run and so not hear it, and
+// its own finaud may say something else at the same moment.
+func (d *Driver) Again() time.Duration {
+	if d.said {
+		return settle
+	}
+	return 0
 }
 
 // New makes a driver.
@@ -256,6 +269,7 @@ func (d *Driver) says(c node.Change) bool {
 
 // set runs oarnodesetting. A node that somebody removed is no longer to be set.
 func (d *Driver) set(ctx context.Context, args ...string) error {
+	d.said = true
 	res, err := d.Tools.Run(ctx, append([]string{d.toolDir + "oarnodesetting"}, args...)...)
 	if err == nil && (bytes.Contains(res.Err, []byte("DBD::")) || bytes.Contains(res.Err, []byte("/!\\"))) {
 		d.names = nil // one may have been deleted

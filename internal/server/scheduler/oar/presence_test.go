@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -176,9 +178,9 @@ func (d *names) Apply(_ context.Context, c node.Change) error {
 	return nil
 }
 
-// TestPresence_SchedulerDown: while OAR is dead, tunnels come and go and names
+// TestAttack67_SchedulerDown: while OAR is dead, tunnels come and go and names
 // follow as ever; when it is back, it is made right.
-func TestPresence_SchedulerDown(t *testing.T) {
+func TestAttack67_SchedulerDown(t *testing.T) {
 	other := &names{is: map[string]node.State{}}
 	b := start(t, 3, other)
 	b.serve()
@@ -224,9 +226,9 @@ func TestPresence_SchedulerDown(t *testing.T) {
 	b.is(0, "Alive")
 }
 
-// TestPresence_NodeLost: a node is lost during a job. OAR is told once; the job
+// TestAttack68_NodeLost: a node is lost during a job. OAR is told once; the job
 // ends; neither another node's job nor a reservation is touched.
-func TestPresence_NodeLost(t *testing.T) {
+func TestAttack68_NodeLost(t *testing.T) {
 	b := start(t, 2)
 	b.serve()
 	lost, _ := b.up(0), b.up(1)
@@ -274,9 +276,9 @@ func TestPresence_NodeLost(t *testing.T) {
 	require.Until(t, "the job that waited runs", func() bool { return b.state(again) == "Terminated" })
 }
 
-// TestPresence_Flap: 100 flaps at random, OAR restarted twice meanwhile: the end
+// TestAttack66_Flap: 100 flaps at random, OAR restarted twice meanwhile: the end
 // state is right, and the job on another node still runs.
-func TestPresence_Flap(t *testing.T) {
+func TestAttack66_Flap(t *testing.T) {
 	b := start(t, 2)
 	b.serve()
 	b.up(0)
@@ -333,10 +335,13 @@ func (b *bench) late() error {
 	return nil
 }
 
-// TestPresence_Drain prints how long OAR takes for 300 nodes that come, and go, at
-// once.
-func TestPresence_Drain(t *testing.T) {
-	const many = 300
+// TestDrain prints how long OAR takes for many nodes that come, and go, at once:
+// 300 with FERNWERK_TEST_NODES=300, which takes some minutes.
+func TestDrain(t *testing.T) {
+	many := 20
+	if n, err := strconv.Atoi(os.Getenv("FERNWERK_TEST_NODES")); err == nil && n > 0 {
+		many = n
+	}
 	b := start(t, many)
 	var last []string
 	begun := time.Now()

@@ -37,6 +37,7 @@ func (d *Driver) Read(ctx context.Context) (map[string]node.State, error) {
 			return nil, err
 		}
 	}
+	d.said = false
 	d.at, d.count = map[string]string{}, map[string]int{}
 	states := map[string]node.State{}
 	by := map[string][]resource{}

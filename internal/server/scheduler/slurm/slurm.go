@@ -42,6 +42,19 @@ type Driver struct {
 	Tools tool.Runner
 	// Bin is the folder of the tools; "" leaves it to PATH.
 	Bin string
+
+	missing bool // a node that is up has not registered
+}
+
+// settle is how long a node gets to register.
+const settle = 10 * time.Second
+
+// Again is soon while a node is up and Slurm does not know it.
+func (d *Driver) Again() time.Duration {
+	if d.missing {
+		return settle
+	}
+	return 0
 }
 
 // Name is the driver's.
@@ -60,6 +73,7 @@ func (d *Driver) scontrol(ctx context.Context, args ...string) (tool.Result, err
 
 // Read is all nodes, by NodeName.
 func (d *Driver) Read(ctx context.Context) (map[string]node.State, error) {
+	d.missing = false
 	res, err := d.scontrol(ctx, "-o", "show", "nodes")
 	if err != nil {
 		return nil, err
@@ -143,6 +157,7 @@ func down(word string) bool { return strings.HasPrefix(word, "DOWN") }
 func (d *Driver) Differs(want node.Node, is node.State, found bool) string {
 	switch {
 	case !found:
+		d.missing = d.missing || want.Up
 		return "" // its own slurmd makes it
 	case !want.Up && down(is.Word):
 		return ""
