@@ -58,19 +58,21 @@ func TestDriver(t *testing.T) {
 // A program that does not answer as it should is late, not the server's end.
 func TestDriver_Faults(t *testing.T) {
 	sh := require.Tool(t, "sh")
+	t.Setenv("FERNWERK_ADMIN_PASSWORD", "secret")
 	for name, c := range map[string]struct{ script, want string }{
-		"hangs":    {"sleep 60 & wait", "longer than 300ms"},
-		"fails":    {"echo 'no licence \033[31m' >&2; exit 3", "no licence [31m"},
-		"refuses":  {`echo '{"error": "not today"}'`, "not today"},
-		"no JSON":  {"echo hello", "invalid character"},
-		"two":      {"echo '{}{}'", "more after it"},
-		"unknown":  {`echo '{"nodez": []}'`, "nodez"},
-		"nothing":  {"true", "EOF"},
-		"address":  {`echo '{"nodes":[{"name":"a.b","address":"10.1"}]}'`, "no address"},
-		"twice":    {`echo '{"nodes":[{"name":"a.b"},{"name":"a.b"}]}'`, "twice"},
-		"floods":   {"exec yes", "printed more than"},
-		"daemon":   {"sleep 60 & echo '{}'", "left something running"},
-		"no stdin": {"exec <&-; echo '{}'", ""},
+		"hangs":       {"sleep 60 & wait", "longer than 300ms"},
+		"fails":       {"echo 'no licence \033[31m' >&2; exit 3", "no licence [31m"},
+		"refuses":     {`echo '{"error": "not today"}'`, "not today"},
+		"no JSON":     {"echo hello", "invalid character"},
+		"two":         {"echo '{}{}'", "more after it"},
+		"unknown":     {`echo '{"nodez": []}'`, "nodez"},
+		"nothing":     {"true", "EOF"},
+		"address":     {`echo '{"nodes":[{"name":"a.b","address":"10.1"}]}'`, "no address"},
+		"twice":       {`echo '{"nodes":[{"name":"a.b"},{"name":"a.b"}]}'`, "twice"},
+		"floods":      {"exec yes", "printed more than"},
+		"daemon":      {"sleep 60 & echo '{}'", "left something running"},
+		"environment": {`test -z "$FERNWERK_ADMIN_PASSWORD" && test -n "$PATH" && echo '{}'`, ""},
+		"no stdin":    {"exec <&-; echo '{}'", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &Driver{Tools: tool.Runner{Limit: time.Minute}, Program: []string{sh, "-c", c.script}}

@@ -102,7 +102,7 @@ func New(c Config) *Driver {
 	if c.Zone == nil {
 		c.Zone = time.Local
 	}
-	d := &Driver{Config: c}
+	d := &Driver{Config: c, at: map[string]string{}, count: map[string]int{}}
 	if c.Bin != "" {
 		d.toolDir = strings.TrimSuffix(c.Bin, "/") + "/"
 	}

@@ -4,7 +4,7 @@
 // is never more than a name. Every run has an end: when its time is over it is
 // killed with all that it started, and a program that could not be killed (a
 // setuid one, for a server that is not root) no longer holds anybody. What it
-// prints has a limit.
+// prints has a limit. It sees little of the server's environment, and no secrets.
 package tool
 
 import (
@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -69,6 +70,7 @@ func (r *Runner) Feed(ctx context.Context, input []byte, argv ...string) (res Re
 	var out, errs limited
 	out.stop, errs.stop = cancel, cancel
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Env = environment()
 	alone(cmd)
 	cmd.WaitDelay = linger
 	err = cmd.Run()
@@ -88,6 +90,17 @@ func (r *Runner) Feed(ctx context.Context, input []byte, argv ...string) (res Re
 		return res, fleet.Errorf(fleet.Unavailable, "cannot run %s: %w: %s", argv[0], err, said)
 	}
 	return res, fleet.Errorf(fleet.Unavailable, "cannot run %s: %w", argv[0], err)
+}
+
+// environment is what a program sees of the server's: what it is found and
+// configured by. The rest may hold secrets.
+func environment() (env []string) {
+	for _, name := range []string{"PATH", "HOME", "TZ", "SLURM_CONF", "SYSTEMROOT"} {
+		if value, there := os.LookupEnv(name); there {
+			env = append(env, name+"="+value)
+		}
+	}
+	return append(env, "LC_ALL=C")
 }
 
 // Said is the beginning and the end of a program's complaint, on one line,
