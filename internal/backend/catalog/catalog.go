@@ -20,6 +20,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/nodes"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -42,6 +43,7 @@ func groups() []methods.Group {
 		nodes.Group(),
 		params.Group(),
 		products.Group(),
+		updates.Group(),
 		workingcopy.Group(),
 	}
 }
