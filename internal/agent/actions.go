@@ -99,14 +99,6 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 		out.Err = err
 		return out, nil
 	}
-	job.Dir, err = a.products.Verified(ctx, args.ProductID, args.ProductVersion, args.PackageVersion)
-	if fleet.CodeOf(err) == fleet.Conflict {
-		out := a.noted(t, timeline.Error, err.Error())
-		out.Err = err
-		return a.also(out, func(tx *store.Tx) error { return productcache.Forget(tx, args.ProductID) }), nil
-	} else if err != nil {
-		return engine.Outcome{}, err
-	}
 	log, err := a.openLog()
 	if err != nil {
 		return engine.Outcome{}, err
@@ -114,7 +106,22 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	defer log.Close()
 	job.Log = log
 	job.Progress = func(text string) { a.tellProgress(ctx, args.ProductID, text) }
-	res, err := a.processor.Run(ctx, job)
+	var res action.Result
+	err = a.installing(ctx, func() error { // it may have waited: what is checked runs at once
+		if err := a.checked(ctx, args, &job); err != nil {
+			return err
+		}
+		res, err = a.processor.Run(ctx, job)
+		return err
+	})
+	switch fleet.CodeOf(err) {
+	case fleet.Conflict, fleet.Denied:
+		out := a.noted(t, timeline.Error, err.Error())
+		if out.Err = err; fleet.CodeOf(err) == fleet.Denied {
+			return out, nil
+		}
+		return a.also(out, func(tx *store.Tx) error { return productcache.Forget(tx, args.ProductID) }), nil
+	}
 	if err != nil {
 		return engine.Outcome{}, err
 	}
@@ -150,6 +157,24 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 		out.Err = fmt.Errorf("%s", text)
 	}
 	return out, nil
+}
+
+// checked looks at every byte of a product's copy, and at whether the machine may
+// run it, and what of it.
+func (a *Agent) checked(ctx context.Context, args actionArgs, job *action.Job) error {
+	held, err := a.products.Verified(ctx, args.ProductID, args.ProductVersion, args.PackageVersion)
+	if err != nil {
+		return err
+	}
+	by, err := a.vouched(held.Tree)
+	if err == nil {
+		err = by.Script(args.Action, job.Product.Script(job.Action))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot run %s of %s: %w", args.Action, args.ProductID, err)
+	}
+	job.Dir, job.Content = held.Dir, held.Content
+	return nil
 }
 
 // job is what the working copy says about an action. The properties are asked

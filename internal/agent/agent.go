@@ -34,7 +34,9 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
+	"github.com/fernwerk/fernwerk/internal/agent/trust"
 	"github.com/fernwerk/fernwerk/internal/backend/bus"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
@@ -77,7 +79,10 @@ type Agent struct {
 	processor action.Processor
 	engine    *engine.Engine
 	control   *control.Service
+	updates   *runonce.Runner
+	alone     chan struct{} // held by whoever changes the machine
 	contacts  *contact.Service
+	trust     *trust.Keeper
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -85,17 +90,18 @@ type Agent struct {
 	mu      sync.Mutex
 	refused string              // what was last reported not to count
 	depot   control.DepotStatus // the last choice
+	asking  *asking             // for updates
 }
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs), catalog.Classes()...)
+		productcache.Products, sentLogs, runs), append(append(runonce.Classes(), trust.Classes()...), catalog.Classes()...)...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
 func New(ctx context.Context, cfg Config) (a *Agent, err error) {
-	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1), rewished: make(chan struct{}, 1)}
+	a = &Agent{cfg: cfg, limit: throttle.New(throttle.Unlimited), reconfigured: make(chan struct{}, 1), rewished: make(chan struct{}, 1), alone: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			a.Close()
@@ -123,16 +129,19 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	if a.file, err = LoadConf(cfg.DataDir); err != nil {
 		return a, err
 	}
-	settings, err := conf.Load(a.file, nil)
-	if err != nil {
-		return a, err
-	}
 	database := filepath.Join(cfg.DataDir, "agent.db")
 	if a.db, err = sqlite.Open(database); err == nil {
 		a.store, err = store.Open(ctx, a.db, time.Now, Classes()...)
 	}
 	if err != nil {
 		return a, fleet.WithHint(err, "if %s is damaged, move it and its -wal and -shm away: all is fetched anew, but results that were not sent are lost", database)
+	}
+	if err = a.openTrust(ctx); err != nil {
+		return a, err
+	}
+	settings, err := conf.LoadSigned(a.file, a.trust.Configuration(a.id.NodeType), nil)
+	if err != nil {
+		return a, err
 	}
 	a.service = catalog.New(a.store, methods.Ports{Info: map[string]any{"version": cfg.Version, "kind": "agent"}})
 	if err := a.connect(settings); err != nil {
@@ -149,6 +158,7 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
 		taskLog: a.sendLog, taskReboot: a.reboot,
 	})
+	a.updates = a.updater(a.trust)
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -174,7 +184,7 @@ func (a *Agent) connect(s *conf.Settings) error {
 	a.contacts = a.checksIn(remote)
 	a.products = productcache.New(productcache.Options{
 		Dir: s.String("cache_service", "storage_dir"), MaxSize: s.Int("cache_service", "product_cache_max_size"), Limiter: a.limit,
-		NoLinks: runtime.GOOS == "windows",
+		NoLinks: runtime.GOOS == "windows", Allow: a.allow,
 	}, a.store, a.cfg.Log)
 	return nil
 }
@@ -238,6 +248,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("local service", a.control)
 	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
+	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)
 	return g.Serve(ctx)

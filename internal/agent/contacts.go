@@ -14,7 +14,7 @@ import (
 // checksIn makes the part that checks in with the server.
 func (a *Agent) checksIn(remote *rpc.Client) *contact.Service {
 	return contact.New(contact.Config{
-		DataDir: a.cfg.DataDir, Transport: remote.Transport(), UserAgent: "fernwerk-agent/" + a.cfg.Version, Machine: platform.Machine, Log: a.cfg.Log, Now: time.Now,
+		DataDir: a.cfg.DataDir, Transport: remote.Transport(), UserAgent: "fernwerk-agent/" + a.cfg.Version, Machine: platform.Machine, Log: a.cfg.Log, Now: time.Now, Documents: a.trust,
 		Interval: func(ctx context.Context) (every time.Duration, err error) {
 			err = a.store.View(ctx, func(tx *store.Tx) error {
 				s, err := a.settings(tx)

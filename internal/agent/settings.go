@@ -43,14 +43,14 @@ func LoadConf(dataDir string) (*conf.File, error) {
 	return file, nil
 }
 
-// settings are the configuration file's, under the host parameters that the
-// cache has now.
+// settings are the configuration file's, under what was signed for this machine,
+// under the host parameters that the cache has now.
 func (a *Agent) settings(tx *store.Tx) (*conf.Settings, error) {
 	params, err := params.Of(tx, a.id.HostID, "opsiclientd.*")
 	if err != nil {
 		return nil, err
 	}
-	s, err := conf.Load(a.file, params)
+	s, err := conf.LoadSigned(a.file, a.trust.Configuration(a.id.NodeType), params)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ const shown = 10
 
 // Status implements [control.Agent].
 func (a *Agent) Status(ctx context.Context) (control.Status, error) {
-	st := control.Status{Version: a.cfg.Version, HostID: a.id.HostID, Server: a.id.Server, BootID: a.bootID}
+	st := control.Status{Version: a.cfg.Version, HostID: a.id.HostID, Server: a.id.Server, BootID: a.bootID, Trust: control.TrustStatus(a.trust.Status())}
 	err := a.store.View(ctx, func(tx *store.Tx) error {
 		var err error
 		if st.Flags, err = flags.All(tx); err != nil {

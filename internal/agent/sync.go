@@ -99,6 +99,7 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 		return engine.Outcome{}, err
 	}
 	a.limit.SetRate(rate)
+	a.fresh(ctx)
 	p, err := a.plan(ctx, t)
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
@@ -124,6 +125,9 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 			continue
 		}
 		got, err := a.products.Sync(ctx, depots, fleet.ProductOnDepot{ProductID: s.ProductID, ProductVersion: s.ProductVersion, PackageVersion: s.PackageVersion}, wanted(p))
+		if fleet.CodeOf(err) == fleet.Denied {
+			a.tell(ctx, timeline.Entry{Category: timeline.Error, Product: s.ProductID, Change: t.Change, Text: err.Error() + "; " + fleet.HintOf(err)})
+		}
 		if err != nil {
 			failures = append(failures, err)
 			continue

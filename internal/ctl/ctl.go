@@ -41,6 +41,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/tokens"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/ctl/trust"
+	"github.com/fernwerk/fernwerk/internal/ctl/updates"
 )
 
 // OS is the real surroundings.
@@ -105,6 +106,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(resources.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(depots.Commands(t)...)
+	root.AddCommand(updates.Commands(t)...)
 	root.AddCommand(trust.Command(t))
 	root.AddCommand(dev.Command(t), docsCommand(t))
 	root.InitDefaultHelpCmd()

@@ -67,6 +67,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 	"github.com/fernwerk/fernwerk/internal/server/trust"
+	"github.com/fernwerk/fernwerk/internal/server/updates"
 )
 
 // Config is what a server is made from; see [config.Config].
@@ -185,6 +186,8 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.Roots)
+	published := s.publishes(st, signed)
+	ports.Updates = published
 	batch := s.schedulers(st)
 	present, err := s.nodes(st, m, batch.drivers())
 	if err != nil {
@@ -223,17 +226,20 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		},
 	}
 	joins.parts(&api.Parts)
+	api.Parts.Updates = published.Handler(httpapi.Actor, httpapi.Refuse)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
 	s.group.Add("store", st)
 	s.group.Add("replica", m.serve())
 	s.group.Add("authority", keeper)
 	s.group.Add("certificate", certificate)
+	s.group.Add("identities", identity.Sweeper{Identities: joins.Identities, Log: s.cfg.Log})
 	s.group.Add("access", accounts)
 	s.group.Add("audit", accounts.Audit())
 	if s.cfg.AuditKeep > 0 {
 		s.group.Add("retention", &retention.Journal{Store: st, Keep: time.Duration(s.cfg.AuditKeep) * 24 * time.Hour, Log: s.cfg.Log})
 	}
+	s.group.Add("updates", published)
 	s.group.Add("depot", products)
 	s.group.Add("trust", signed)
 	present.serve(&s.group)
@@ -398,7 +404,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), presence.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

@@ -34,7 +34,7 @@ import (
 // Names of all suites, and those that can be run.
 var (
 	names  = []string{"cache", "config", "service", "agent", "trust", "tunnel"}
-	suites = map[string]func(context.Context, *bench) error{"cache": cacheSuite, "service": serviceSuite}
+	suites = map[string]func(context.Context, *bench) error{"cache": cacheSuite, "service": serviceSuite, "trust": trustSuite}
 )
 
 // bench is one run.

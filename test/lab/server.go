@@ -130,3 +130,26 @@ func (s *Server) do(req *http.Request) *http.Response {
 	}
 	return resp
 }
+
+// Client is the server's /rpc as somebody.
+func (s *Server) Client(user, password string) *rpc.Client {
+	s.lab.t.Helper()
+	return s.client(user, password)
+}
+
+// Get asks for a path beside the methods as somebody.
+func (s *Server) Get(path, user, password string) *http.Response {
+	s.lab.t.Helper()
+	req, err := http.NewRequestWithContext(s.lab.t.Context(), http.MethodGet, s.URL()+path, nil)
+	if err != nil {
+		s.lab.t.Fatal(err)
+	}
+	req.SetBasicAuth(user, password)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.trust(), DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		s.lab.t.Fatal(err)
+	}
+	s.lab.t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}

@@ -60,6 +60,7 @@
 // interruption, but not more than [MaxAttempts] times. The script must lie in
 // the product's folder, also after following links; the agent's folders belong
 // to the agent alone, so nobody can swap it between that check and its start.
+// The built-in shell reads the very bytes that were compared with the manifest.
 package action
 
 import (
@@ -68,6 +69,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 )
 
 // DefaultTimeout is opsi's action_processor_timeout.
@@ -109,8 +111,9 @@ type Job struct {
 	HostID     fleet.HostID
 	Product    fleet.Product // of the version that Dir holds
 	Action     fleet.Action
-	Dir        string           // the product's folder, absolute, verified by the caller
-	Properties map[string][]any // by property id: strings, booleans, numbers
+	Dir        string             // the product's folder, absolute, verified by the caller
+	Content    *manifest.Manifest // of Dir, as it was verified; nil where nobody says
+	Properties map[string][]any   // by property id: strings, booleans, numbers
 	RPC        RPC
 	Attempt    int // 1, or more after interruptions
 

@@ -1,18 +1,22 @@
 package action
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 	"github.com/fernwerk/fernwerk/internal/kit/secureexec"
 	"github.com/fernwerk/fernwerk/internal/kit/shell"
 )
@@ -67,6 +71,10 @@ func (job Job) run(ctx context.Context, log *transcript) (result Result, err err
 		return result, err
 	}
 	defer file.Close()
+	text, err := job.checked(script, file)
+	if err != nil {
+		return result, err
+	}
 	temp, err := os.MkdirTemp(job.Temp, "fernwerk-action-")
 	if err != nil {
 		return result, fmt.Errorf("cannot make a temporary folder: %w", err)
@@ -79,7 +87,7 @@ func (job Job) run(ctx context.Context, log *transcript) (result Result, err err
 	}
 	asked := &requests{properties: job.Properties, product: job.Product.ID, tell: job.Progress}
 	if isShell(script) {
-		err = job.shell(ctx, script, file, env, asked, log, &result)
+		err = job.shell(ctx, script, text, env, asked, log, &result)
 	} else {
 		file.Close() // Windows programs dislike files that others hold
 		err = job.interpret(ctx, script, env, log, &result)
@@ -124,6 +132,34 @@ func (job Job) open() (name string, file *os.File, err error) {
 		return "", nil, fmt.Errorf("cannot open script %s: %w", name, err)
 	}
 	return name, file, nil
+}
+
+// maxScript is the most bytes of a script.
+const maxScript = 16 << 20
+
+// checked reads the script, and compares it with what the manifest says of it: the
+// bytes that were checked are those that run.
+func (job Job) checked(name string, file io.Reader) (io.Reader, error) {
+	text, err := io.ReadAll(io.LimitReader(file, maxScript+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read script %s: %w", name, err)
+	case len(text) > maxScript:
+		return nil, fmt.Errorf("cannot run script %s: it has more than %d bytes", name, maxScript)
+	case job.Content == nil:
+		return bytes.NewReader(text), nil
+	}
+	entry, ok := job.Content.Find(path.Clean(name))
+	for range 16 { // links stay within the tree
+		if !ok || entry.Type != manifest.Link {
+			break
+		}
+		entry, ok = job.Content.Find(manifest.Resolve(entry.Path, entry.Target))
+	}
+	if ok && entry.Sum != sha256.Sum256(text) { // by another spelling it is found by the system alone
+		return nil, fleet.Errorf(fleet.Denied, "cannot run script %s: it is not the file that was verified", name)
+	}
+	return bytes.NewReader(text), nil
 }
 
 // shell runs the script by the built-in shell.

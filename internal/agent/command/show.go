@@ -58,6 +58,7 @@ func writeJSON(w io.Writer, v any) error {
 
 func printStatus(w io.Writer, st control.Status) {
 	fmt.Fprintf(w, "host     %s\nserver   %s\nversion  %s\n", term.Clean(st.HostID), term.Clean(st.Server), st.Version)
+	fmt.Fprintf(w, "content  %s\n", trustLine(st.Trust))
 	if st.Running != "" {
 		fmt.Fprintf(w, "running  %s: %s (%d waiting)\n", term.Clean(st.Event), st.Task, st.Waiting)
 	}

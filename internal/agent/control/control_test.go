@@ -27,6 +27,7 @@ const (
 
 // steered is an agent as the service sees it; it also answers /rpc.
 type steered struct {
+	RunOnce
 	status Status
 	actors []methods.Actor
 }

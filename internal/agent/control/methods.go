@@ -52,6 +52,16 @@ func (t *methodTable) Call(ctx context.Context, _ methods.Actor, method string, 
 		return methods.Plain(t.agent.Status(ctx))
 	case "agent_change":
 		return methods.Plain(t.agent.Change(ctx, arg(0, "id")))
+	case "agent_updates":
+		return methods.Plain(t.agent.Updates(ctx))
+	case "agent_updatesNow":
+		return nil, t.agent.UpdatesNow(ctx)
+	case "agent_updatesLook":
+		return methods.Plain(t.agent.UpdatesLook(ctx))
+	case "agent_updateLog":
+		return methods.Plain(t.agent.UpdateLog(ctx, arg(0, "number")))
+	case "agent_updateDecide":
+		return nil, t.agent.UpdateDecide(ctx, arg(0, "number"), arg(1, "decision"))
 	case "timeline_getEvents":
 		return methods.Plain(t.agent.Timeline(ctx, 200))
 	case "isEventRunning", "isInstallationPending", "getState":

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
 // Agent is what the control methods steer.
@@ -15,6 +17,7 @@ type Agent interface {
 	Timeline(ctx context.Context, limit int) ([]Line, error)
 	// Uptime is since when the machine runs.
 	Uptime() (time.Duration, error)
+	RunOnce
 }
 
 // Status is the agent at a glance.
@@ -30,7 +33,20 @@ type Status struct {
 	Flags   map[string]bool `json:"flags"`
 	Unsent  int             `json:"unsent"` // objects changed here that the server does not know
 	Cache   CacheStatus     `json:"cache"`
+	Trust   TrustStatus     `json:"trust"`
 	Changes []ChangeStatus  `json:"changes"` // the newest, newest first
+}
+
+// TrustStatus is what the machine demands of content, and what it holds.
+type TrustStatus struct {
+	Policy   trust.Policy     `json:"policy"`
+	Pinned   int64            `json:"pinned"`   // version of the root that was pinned, 0: none
+	Versions map[string]int64 `json:"versions"` // of the signed documents, by role
+	Stale    bool             `json:"stale"`
+	Since    string           `json:"staleSince"` // RFC 3339; empty: nothing was ever held
+	Checked  string           `json:"checked"`    // the server was asked last, and believed
+	Problem  string           `json:"problem"`    // what was refused since
+	Clock    string           `json:"clock"`      // what is wrong with the machine's clock
 }
 
 // CacheStatus is what both caches hold, and how far they are.

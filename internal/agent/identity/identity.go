@@ -180,7 +180,7 @@ func (id Identity) HTTPTo(userAgent, host string) (*http.Client, func(*http.Requ
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	transport := &http.Transport{Proxy: pin.Direct(nil), DialContext: dialer.DialContext, TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second,
-		ResponseHeaderTimeout: 2 * time.Minute, IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: Parallel, DisableCompression: true, WriteBufferSize: 4 << 10, ReadBufferSize: 64 << 10}
+		ResponseHeaderTimeout: 2 * time.Minute, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: Parallel, DisableCompression: true, WriteBufferSize: 4 << 10, ReadBufferSize: 64 << 10}
 	client := &http.Client{Transport: transport, // the host key follows to no other place
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return client, func(r *http.Request) error {

@@ -242,11 +242,12 @@ func (s *site) do(fn func(*store.Tx) error) {
 // holds checks that a version is there, whole.
 func (s *site) holds(product, version string, tr tree) {
 	s.t.Helper()
-	dir, err := s.Verified(s.t.Context(), product, version, "1")
+	held, err := s.Verified(s.t.Context(), product, version, "1")
 	if err != nil {
 		s.t.Error(err)
 		return
 	}
+	dir := held.Dir
 	for path, want := range tr {
 		if got, err := os.ReadFile(filepath.Join(dir, path)); err != nil || string(got) != want {
 			s.t.Errorf("%s of %s is %q, error %v", path, product, got, err)

@@ -21,6 +21,9 @@ import (
 // SHA-256 like any other.
 func (c *Cache) syncListed(ctx context.Context, from Depot, p, old Product, have *chunkindex.Index, wanted []string) (Product, error) {
 	p.Checked = ByMD5
+	if err := c.allow(Tree{Product: p}); err != nil { // before anything is fetched
+		return p, fmt.Errorf("cannot cache product %s: %w", p.ID, err)
+	}
 	folders := from.Folders(p.ID)
 	list, err := c.list(ctx, &p, folders)
 	if err != nil {

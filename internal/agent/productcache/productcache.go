@@ -30,6 +30,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/transfer/folder"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/chunkindex"
+	"github.com/fernwerk/fernwerk/internal/fleet/manifest"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/throttle"
 )
@@ -86,6 +87,7 @@ type Cache struct {
 	maxSize int64
 	limit   *throttle.Limiter
 	noLinks bool
+	allow   func(Tree) error
 	stall   time.Duration
 	log     *slog.Logger
 
@@ -99,6 +101,9 @@ type Options struct {
 	MaxSize int64             // product_cache_max_size; 0 is DefaultMaxSize
 	Limiter *throttle.Limiter // the machine's one rate
 	NoLinks bool              // copies stand in the place of links (seed A: on Windows)
+	// Allow says whether a tree may be kept here at all, with the code Denied if not;
+	// nil allows all.
+	Allow func(Tree) error
 }
 
 // New makes the cache.
@@ -106,7 +111,10 @@ func New(opts Options, s *store.Store, log *slog.Logger) *Cache {
 	if opts.MaxSize <= 0 {
 		opts.MaxSize = DefaultMaxSize
 	}
-	return &Cache{dir: opts.Dir, store: s, maxSize: opts.MaxSize, limit: opts.Limiter, noLinks: opts.NoLinks, stall: stall, log: log,
+	if opts.Allow == nil {
+		opts.Allow = func(Tree) error { return nil }
+	}
+	return &Cache{dir: opts.Dir, store: s, maxSize: opts.MaxSize, limit: opts.Limiter, noLinks: opts.NoLinks, allow: opts.Allow, stall: stall, log: log,
 		progress: map[string]transfer.Progress{}}
 }
 
@@ -196,6 +204,9 @@ func (c *Cache) sync(ctx context.Context, from Depot, want fleet.ProductOnDepot,
 		return p, err
 	}
 	p.is(index)
+	if err := c.allow(Tree{Product: p, Digest: index.Digest}); err != nil {
+		return p, fmt.Errorf("cannot cache product %s: %w", id, err)
+	}
 	if have != nil && old.Digest == p.Digest {
 		p.From = old.From
 		c.whole(p)
@@ -308,47 +319,66 @@ func (c *Cache) held(ctx context.Context, product string) (p Product, index *chu
 // Has is an error, of code NotFound, unless there is a copy of the product in
 // that version. It does not look whether the copy is damaged.
 func (c *Cache) Has(ctx context.Context, product, productVersion, packageVersion string) error {
-	_, err := c.version(ctx, product, productVersion, packageVersion)
+	_, _, err := c.version(ctx, product, productVersion, packageVersion)
 	return err
 }
 
-// version is the index of a product's copy in that version.
-func (c *Cache) version(ctx context.Context, product, productVersion, packageVersion string) (*chunkindex.Index, error) {
+// version is a product's copy in that version, with its index.
+func (c *Cache) version(ctx context.Context, product, productVersion, packageVersion string) (Product, *chunkindex.Index, error) {
 	p, index, err := c.held(ctx, product)
 	if err == nil && (index == nil || p.ProductVersion != productVersion || p.PackageVersion != packageVersion) {
 		err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "product %s %s-%s is not in the cache", product, productVersion, packageVersion),
 			"the next event that caches products fetches it")
 	}
-	return index, err
+	return p, index, err
 }
 
-// Verified returns the folder of a product's copy after every byte of it was
-// checked. The code is NotFound if there is no copy in that version, Conflict
-// if the copy is damaged.
-func (c *Cache) Verified(ctx context.Context, product, productVersion, packageVersion string) (string, error) {
-	index, err := c.version(ctx, product, productVersion, packageVersion)
+// Tree is a product's tree by its name: the digest of its manifest. It is zero
+// where there is only a list, and nobody can have signed the tree.
+type Tree struct {
+	Product
+	Digest [32]byte
+}
+
+// Copy is a product's copy that was looked at a moment ago.
+type Copy struct {
+	Tree
+	Dir     string
+	Content *manifest.Manifest // of the folder
+}
+
+// Verified returns a product's copy after every byte of it was checked. The code
+// is NotFound if there is no copy in that version, Conflict if the copy is
+// damaged, Denied if it is not allowed (any more).
+func (c *Cache) Verified(ctx context.Context, product, productVersion, packageVersion string) (Copy, error) {
+	p, index, err := c.version(ctx, product, productVersion, packageVersion)
 	if err != nil {
-		return "", err
+		return Copy{}, err
+	}
+	out := Copy{Tree: Tree{Product: p, Digest: index.Digest}, Dir: c.Dir(product)}
+	if err := c.allow(out.Tree); err != nil {
+		return Copy{}, err
 	}
 	if c.noLinks {
 		if index, err = index.WithoutLinks(maxEntries); err != nil {
-			return "", fmt.Errorf("cannot verify cached product %s: %w", product, err)
+			return Copy{}, fmt.Errorf("cannot verify cached product %s: %w", product, err)
 		}
 	}
+	out.Content = index.Tree
 	root, err := os.OpenRoot(c.Dir(product))
 	if err != nil {
-		return "", fmt.Errorf("cannot open cached product %s: %w", product, err)
+		return Copy{}, fmt.Errorf("cannot open cached product %s: %w", product, err)
 	}
 	defer root.Close()
 	wrong, err := transfer.Verify(ctx, root, index.Tree)
 	if err != nil {
-		return "", err
+		return Copy{}, err
 	}
 	if len(wrong) > 0 {
-		return "", fleet.WithHint(fleet.Errorf(fleet.Conflict, "cached product %s is damaged: %s %s, and %d more", product, wrong[0].Path, wrong[0].Why, len(wrong)-1),
+		return Copy{}, fleet.WithHint(fleet.Errorf(fleet.Conflict, "cached product %s is damaged: %s %s, and %d more", product, wrong[0].Path, wrong[0].Why, len(wrong)-1),
 			"the next synchronisation fetches what is wrong again")
 	}
-	return c.Dir(product), nil
+	return out, nil
 }
 
 // Forget makes the next synchronisation look at a copy that was found damaged.

@@ -57,10 +57,11 @@ func TestVerified_WithoutLinks(t *testing.T) {
 	s := newSite(t, 0)
 	s.noLinks = true
 	s.cached("firefox", "1", tree{"files/a": "alpha", "link": "-> files/a", "folder": "-> files"})
-	dir, err := s.Verified(t.Context(), "firefox", "1", "1")
+	held, err := s.Verified(t.Context(), "firefox", "1", "1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := held.Dir
 	for _, name := range []string{"link", "folder/a"} {
 		info, err := os.Lstat(filepath.Join(dir, name))
 		if data, _ := os.ReadFile(filepath.Join(dir, name)); err != nil || !info.Mode().IsRegular() || string(data) != "alpha" {

@@ -21,6 +21,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/resources"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -44,6 +45,7 @@ func groups() []methods.Group {
 		params.Group(),
 		products.Group(),
 		resources.Group(),
+		updates.Group(),
 		workingcopy.Group(),
 	}
 }

@@ -21,6 +21,8 @@ type Ports struct {
 	Certificates Certificates
 	// Trust holds what was signed about content.
 	Trust Trust
+	// Updates are the run-once updates that this server publishes.
+	Updates Updates
 	// Enrolment lets machines join.
 	Enrolment Enrolment
 	// Authority are the certificates of the server's certificate authority, PEM.

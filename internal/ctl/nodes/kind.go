@@ -23,6 +23,11 @@ func (t command) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, r := range rows {
+				if r["namePattern"] == "" && r["addressRange"] != nil {
+					r["namePattern"] = node.DefaultPattern(r.Str("id"))
+				}
+			}
 			return t.List(rows, "no node types", "type=id", "range=addressRange", "names=namePattern", "domain", "tunnel", "scheduler", "description")
 		},
 	}

@@ -119,6 +119,8 @@ func (t *Tool) argument(c *cobra.Command, given []string, begun string, words []
 		return nil, cobra.ShellCompDirectiveNoFileComp // of a new thing nobody knows the name
 	case name == "MEMBER":
 		return t.find(w, pick(w, products, clients)), cobra.ShellCompDirectiveNoFileComp
+	case name == "NUMBER":
+		return t.numbers(w), cobra.ShellCompDirectiveNoFileComp
 	case name == "USER":
 		return t.listed(w, "account_list", "name"), cobra.ShellCompDirectiveNoFileComp
 	case name == "TOKEN":
@@ -162,6 +164,21 @@ func (t *Tool) listed(w wanted, method, name string) []string {
 			return nil, err
 		}
 		return rpc.Rows(v)
+	})
+}
+
+// numbers are those of run-once updates.
+func (t *Tool) numbers(w wanted) []string {
+	return t.ask(w, "number", func(ctx context.Context) ([]fleet.Row, error) {
+		v, err := t.Call(ctx, "update_getStatus")
+		list, _ := v.([]any)
+		var rows []fleet.Row
+		for _, e := range list {
+			if m, ok := e.(map[string]any); ok {
+				rows = append(rows, m)
+			}
+		}
+		return rows, err
 	})
 }
 

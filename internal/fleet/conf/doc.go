@@ -17,15 +17,17 @@
 // and the nearest right word: a mistyped key that does nothing is worse than an
 // agent that says so. Every key has a class. Data may be set by anybody.
 // Code (a value that is executed) and trust (who is believed, what is reachable,
-// where root writes) come from the machine's own file only: a server that was
-// taken over must not become root on its clients by a host parameter.
+// where root writes) come from the machine's own file and from files that were
+// signed offline, see [Signed]: a server that was taken over must not become root
+// on its clients by a host parameter.
 //
 // # Which value counts
 //
-// Built-in text, then the file, then the host parameters
-// `opsiclientd.<section>.<key>`; later ones win, key by key. A host parameter
-// that may not be set or makes no sense is refused, and the rest still counts:
-// a mistake on the server must not silence its clients. A mistake in the file is
+// Built-in text, then the file, then signed files (`conf/all.conf`, then
+// `conf/NODETYPE.conf`), then the host parameters `opsiclientd.<section>.<key>`;
+// later ones win, key by key. A signed value or a host parameter that may not be
+// set or makes no sense is refused, and the rest still counts: a mistake far away
+// must not silence the machines. A mistake in the file is
 // an error.
 //
 // # Events

@@ -26,8 +26,8 @@ type Class string
 // The classes.
 const (
 	Data  Class = "data"  // the file and host parameters
-	Code  Class = "code"  // executed: the file only
-	Trust Class = "trust" // decides whom to believe, what is exposed, where root writes: the file only
+	Code  Class = "code"  // executed: the machine's file and signed ones
+	Trust Class = "trust" // decides whom to believe, what is exposed, where root writes: likewise
 )
 
 // Key is a key that the agent knows.
@@ -69,6 +69,9 @@ var keys = []Key{
 	{Section: "depot_server", Name: "username", Kind: String, Class: Data, Doc: "user of the depot's share; empty: the host parameter clientconfig.depot.user"},
 	{Section: "depot_server", Name: "password", Kind: String, Class: Trust, Doc: "its password; empty: the server is asked"},
 	{Section: "depot_server", Name: "content_policy", Kind: String, Default: "verified", Class: Trust, Values: []string{"verified", "plain-opsi"}, Doc: "verified: products only with a manifest of ours (SHA-256); plain-opsi: also by .files alone (MD5)"},
+
+	{Section: "updates", Name: "interval", Kind: Int, Default: "3600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time between two questions for run-once updates; 0: only at the agent's start"},
+	{Section: "updates", Name: "spread", Kind: Int, Default: "600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "up to so much later, drawn each time, so that not all hosts ask at once; at the start at most a minute"},
 
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},

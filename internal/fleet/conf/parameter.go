@@ -34,11 +34,16 @@ func (s *Settings) layParameters(params map[fleet.ConfigID][]any) {
 			err = fmt.Errorf("is one more than the %d that are read", maxParameters)
 		}
 		if err != nil {
-			s.refuse(n, err.Error())
+			s.refuse(n, origin{layer: FromParameter}, err.Error())
 			continue
 		}
 		given[n] = origin{value, FromParameter, 0}
 	}
+	s.accept(given)
+}
+
+// accept lays values over those before, but for those that make no sense.
+func (s *Settings) accept(given map[name]origin) {
 	pending := slices.SortedFunc(maps.Keys(given), compareNames)
 	if s.try(pending, given) == nil {
 		return
@@ -58,7 +63,7 @@ func (s *Settings) layParameters(params map[fleet.ConfigID][]any) {
 		pending = slices.DeleteFunc(pending, func(n name) bool { return s.try([]name{n}, given) == nil })
 	}
 	for _, n := range pending {
-		s.refuse(n, s.try([]name{n}, given).Text)
+		s.refuse(n, given[n], s.try([]name{n}, given).Text)
 	}
 }
 
@@ -105,7 +110,7 @@ func parameterValue(n name, values []any) (string, error) {
 		return "", err
 	}
 	if key.Class != Data {
-		return "", fmt.Errorf("is of class %s: only the machine's own file may set it", key.Class)
+		return "", fmt.Errorf("is of class %s: only the machine's own file and a signed one may set it", key.Class)
 	}
 	var parts []string
 	for _, v := range values {
@@ -121,11 +126,12 @@ func parameterValue(n name, values []any) (string, error) {
 	return text, nil
 }
 
-func (s *Settings) refuse(n name, text string) {
-	s.refused = append(s.refused, &Problem{Layer: FromParameter, Section: n.section, Key: n.key, Text: text})
+func (s *Settings) refuse(n name, from origin, text string) {
+	s.refused = append(s.refused, &Problem{Layer: from.layer, Line: from.line, Section: n.section, Key: n.key, Text: text})
 }
 
-// Refused lists the host parameters that do not count, and why.
+// Refused lists what of the signed files and the host parameters does not count,
+// and why.
 func (s *Settings) Refused() []*Problem {
 	return slices.SortedFunc(slices.Values(s.refused), func(a, b *Problem) int { return strings.Compare(a.Error(), b.Error()) })
 }

@@ -12,6 +12,7 @@ type Layer string
 const (
 	BuiltIn       Layer = "built-in"
 	FromFile      Layer = "file"
+	FromSigned    Layer = "signed file"
 	FromParameter Layer = "host parameter"
 )
 
@@ -30,6 +31,8 @@ func (p *Problem) Error() string {
 		return "host parameter " + strings.TrimSuffix(parameterPrefix+p.Section+"."+p.Key, ".") + ": " + p.Text
 	case p.Layer == BuiltIn:
 		b.WriteString("built-in ")
+	case p.Layer == FromSigned:
+		b.WriteString("signed configuration, ")
 	}
 	fmt.Fprintf(&b, "line %d: ", p.Line)
 	if p.Section != "" {

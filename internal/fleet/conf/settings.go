@@ -51,12 +51,19 @@ type Settings struct {
 	events  []EventConfig
 }
 
-// Load lays the file over the built-in text and the host parameters over both.
+// Load is [LoadSigned] without signed files.
+func Load(file *File, params map[fleet.ConfigID][]any) (*Settings, error) {
+	return LoadSigned(file, nil, params)
+}
+
+// LoadSigned lays the file over the built-in text, the signed files over both, in
+// their order, and the host parameters over all.
 // A nil file is an empty one. params are the client's host parameters, values
 // as [fleet.ConfigState] holds them; those that do not begin with "opsiclientd."
 // are of no concern here. The error holds every mistake of the file, each a
-// [*Problem]; refused host parameters are in [Settings.Refused].
-func Load(file *File, params map[fleet.ConfigID][]any) (*Settings, error) {
+// [*Problem]; refused parts of signed files and refused host parameters are in
+// [Settings.Refused].
+func LoadSigned(file *File, signed []Signed, params map[fleet.ConfigID][]any) (*Settings, error) {
 	s := &Settings{values: map[name][]origin{}, headers: map[string]origin{}}
 	var problems []*Problem
 	lay := func(f *File, layer Layer) {
@@ -90,6 +97,9 @@ func Load(file *File, params map[fleet.ConfigID][]any) (*Settings, error) {
 			errs = append(errs, p)
 		}
 		return nil, fleet.Errorf(fleet.Invalid, "%w", errors.Join(errs...))
+	}
+	for _, f := range signed {
+		s.laySigned(f)
 	}
 	s.layParameters(params)
 	s.events, _ = s.resolve()

@@ -205,9 +205,9 @@ func TestLoad_RefusesHostParameters(t *testing.T) {
 	})
 	want := []string{
 		`host parameter opsiclientd.action_processor.command: no such section`,
-		`host parameter opsiclientd.cache_service.storage_dir: is of class trust: only the machine's own file may set it`,
-		`host parameter opsiclientd.config_service.url: is of class trust: only the machine's own file may set it`,
-		`host parameter opsiclientd.control_server.interface: is of class trust: only the machine's own file may set it`,
+		`host parameter opsiclientd.cache_service.storage_dir: is of class trust: only the machine's own file and a signed one may set it`,
+		`host parameter opsiclientd.config_service.url: is of class trust: only the machine's own file and a signed one may set it`,
+		`host parameter opsiclientd.control_server.interface: is of class trust: only the machine's own file and a signed one may set it`,
 		`host parameter opsiclientd.event_bad}.type: wants opsiclientd.<section>.<key>`,
 		`host parameter opsiclientd.event_gui_startup.active: the event has no type, so that nothing makes it occur; the types are daemon startup, gui startup, timer, net connection, sync completed, custom, template`,
 		`host parameter opsiclientd.event_sync.super: there is no event "nobody"`,
@@ -215,7 +215,7 @@ func TestLoad_RefusesHostParameters(t *testing.T) {
 		`host parameter opsiclientd.event_timer.post_event_command: no such key`,
 		`host parameter opsiclientd.event_timer.super: is not one line of at most 16384 bytes`,
 		`host parameter opsiclientd.global.log_level: "loud" is not a whole number`,
-		`host parameter opsiclientd.global.verify_server_cert: is of class trust: only the machine's own file may set it`,
+		`host parameter opsiclientd.global.verify_server_cert: is of class trust: only the machine's own file and a signed one may set it`,
 		`host parameter opsiclientd.global: wants opsiclientd.<section>.<key>`,
 	}
 	if diff := cmp.Diff(want, refused(s)); diff != "" {

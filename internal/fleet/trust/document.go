@@ -93,8 +93,15 @@ func open(role string, data []byte) (*envelope, *decoder, Header, error) {
 	if spec := d.text("spec_version", body["spec_version"]); !strings.HasPrefix(spec, "1.") {
 		d.fail("it follows version %q of the specification", clip(spec))
 	}
-	if d.err == nil {
-		env.signed, d.err = appendCanonical(nil, body)
+	if d.err == nil { // what is signed stands before the last brace, as it prints
+		var signed []byte
+		signed, d.err = appendCanonical(nil, body)
+		end := len(env.raw) - 1
+		if start := end - len(signed); d.err == nil && start > 0 && bytes.Equal(env.raw[start:end], signed) {
+			env.signed = env.raw[start:end]
+		} else {
+			d.fail("what is signed does not stand at its end")
+		}
 	}
 	if d.err != nil {
 		return fail(d.err)

@@ -3,7 +3,10 @@ package trust_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/hex"
 	"fmt"
+	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,6 +211,31 @@ func TestAttack14_OneKeyCountsOnce(t *testing.T) {
 	}
 	if err := check(stranger); fleet.CodeOf(err) != fleet.Denied {
 		t.Errorf("a stranger's signature counted: %v", err)
+	}
+}
+
+// Attack 16: of a signature there is one spelling. With the group's order added to
+// its second half it would be another one for a careless verifier.
+func TestAttack16_SignaturesAreNotMalleable(t *testing.T) {
+	r := full(t)
+	root, _ := trust.ParseRoot(r.Root)
+	data := string(newest(r, trust.RoleTargets))
+	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+	at := strings.Index(data, `"sig":"`) + len(`"sig":"`)
+	sig, err := hex.DecodeString(data[at : at+128])
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := slices.Clone(sig[32:])
+	slices.Reverse(half) // little-endian
+	sum := new(big.Int).Add(new(big.Int).SetBytes(half), order).FillBytes(make([]byte, 32))
+	slices.Reverse(sum)
+	changed := data[:at] + hex.EncodeToString(append(sig[:32:32], sum...)) + data[at+128:]
+	if changed == data {
+		t.Fatal("nothing was changed")
+	}
+	if err := trust.VerifyBy(trust.RoleTargets, []byte(changed), root.Keys, root.Roles[trust.RoleTargets]); fleet.CodeOf(err) != fleet.Denied {
+		t.Errorf("another spelling of a signature: %v", err)
 	}
 }
 

@@ -10,13 +10,13 @@ package agefile
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"filippo.io/age"
-	"filippo.io/age/armor"
 )
 
 const (
@@ -27,6 +27,9 @@ const (
 	// MaxSecret is the most bytes of a secret.
 	MaxSecret = 64 << 10
 )
+
+// armour is what age calls its files in PEM (RFC 7468).
+const armour = "AGE ENCRYPTED FILE"
 
 // Keeper seals with a work factor; the zero value uses the right one.
 type Keeper struct{ Work int }
@@ -48,18 +51,17 @@ func (k Keeper) Seal(secret []byte, passphrase string) ([]byte, error) {
 		to.SetWorkFactor(k.Work)
 	}
 	var out bytes.Buffer
-	text := armor.NewWriter(&out)
-	w, err := age.Encrypt(text, to)
+	w, err := age.Encrypt(&out, to)
 	if err != nil {
 		return nil, fmt.Errorf("cannot seal: %w", err)
 	}
 	if _, err := w.Write(secret); err != nil {
 		return nil, fmt.Errorf("cannot seal: %w", err)
 	}
-	if err := errors.Join(w.Close(), text.Close()); err != nil {
+	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("cannot seal: %w", err)
 	}
-	return out.Bytes(), nil
+	return pem.EncodeToMemory(&pem.Block{Type: armour, Bytes: out.Bytes()}), nil
 }
 
 // Open gets the secret out of a file's text. A wrong passphrase is
@@ -71,7 +73,11 @@ func Open(text []byte, passphrase string) ([]byte, error) {
 		return nil, ErrPassphrase // it is empty
 	}
 	by.SetMaxWorkFactor(maxWork)
-	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(text)), by)
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != armour || len(block.Headers) > 0 || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("cannot open: it is no file of age in armour")
+	}
+	r, err := age.Decrypt(bytes.NewReader(block.Bytes), by)
 	if wrong, ok := errors.AsType[*age.NoIdentityMatchError](err); ok && strings.Contains(wrong.Error(), "incorrect passphrase") {
 		return nil, ErrPassphrase
 	}

@@ -20,6 +20,9 @@ func TestSealOpen(t *testing.T) {
 	if bytes.Contains(text, []byte("the key")) || !strings.HasPrefix(string(text), "-----BEGIN AGE ENCRYPTED FILE-----\n") {
 		t.Errorf("%s", text)
 	}
+	if _, err := io.ReadAll(armor.NewReader(bytes.NewReader(text))); err != nil {
+		t.Errorf("age does not read the armour: %v", err)
+	}
 	if got, err := Open(text, "correct horse"); err != nil || string(got) != "the key" {
 		t.Errorf("%q, %v", got, err)
 	}

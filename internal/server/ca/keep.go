@@ -50,16 +50,14 @@ func (k *Keeper) Serve(ctx context.Context) error {
 }
 
 func (k *Keeper) look(ctx context.Context) error {
+	var all keyring.Bundle
 	if k.Shared != nil {
-		all, err := k.Shared(ctx)
-		if err != nil {
-			return err
-		}
-		if err := all.Write(k.Authority.dir); err != nil {
+		var err error
+		if all, err = k.Shared(ctx); err != nil {
 			return err
 		}
 	}
-	changed, err := k.Authority.reload()
+	changed, err := k.Authority.reload(all)
 	if err != nil {
 		return err
 	}
@@ -125,9 +123,9 @@ func (a *Authority) tidy(tx *store.Tx) error {
 	return nil
 }
 
-// reload takes over what is new in the folder. A change that is under way counts
-// the next time.
-func (a *Authority) reload() (changed bool, err error) {
+// reload brings the folder to what all servers have, nil where there is one, and
+// takes over what is new there. A change that is under way counts the next time.
+func (a *Authority) reload(all keyring.Bundle) (changed bool, err error) {
 	lock, err := filelock.Acquire(a.path("lock"))
 	if err != nil {
 		if _, held := err.(*filelock.HeldError); held {
@@ -136,6 +134,11 @@ func (a *Authority) reload() (changed bool, err error) {
 		return false, err
 	}
 	defer lock.Release()
+	if all != nil {
+		if err := all.Write(a.dir); err != nil {
+			return false, err
+		}
+	}
 	m, err := keyring.Load(a.dir)
 	if err != nil || m == nil {
 		return false, err

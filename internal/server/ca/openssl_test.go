@@ -63,7 +63,7 @@ func TestOpenSSL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := a.reload(); err != nil {
+			if _, err := a.reload(nil); err != nil {
 				t.Fatal(err)
 			}
 			digit := fmt.Sprint(round + 1)

@@ -85,7 +85,7 @@ func TestRotate(t *testing.T) {
 			if err := rotated(t, bundle(t, dir), keyring.Rotation{Root: root}, c).Write(dir); err != nil {
 				t.Fatal(err)
 			}
-			if changed, err := a.reload(); !changed || err != nil {
+			if changed, err := a.reload(nil); !changed || err != nil {
 				t.Fatalf("the running server: %v, %v", changed, err)
 			}
 			if err := server.renew(); err != nil {

@@ -128,7 +128,7 @@ func TestUpgrade_Depot(t *testing.T) {
 	if err == nil {
 		err = without.Write(dir)
 	}
-	if _, failed := a.reload(); errors.Join(err, failed) != nil {
+	if _, failed := a.reload(nil); errors.Join(err, failed) != nil {
 		t.Fatal(err, failed)
 	}
 	if _, err := a.Sign(keyring.EncodePEM("CERTIFICATE REQUEST", old), []string{"depot1.example.org"}); fleet.CodeOf(err) != fleet.NotHere || fleet.HintOf(err) == "" {

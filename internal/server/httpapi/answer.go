@@ -48,6 +48,9 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, status, fault(code, text, fleet.HintOf(err)))
 }
 
+// Refuse answers an error as the table does, for parts that answer by themselves.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) { refuse(w, r, err) }
+
 func notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, fleet.Errorf(fleet.NotFound, "cannot find %s", r.URL.Path))
 }

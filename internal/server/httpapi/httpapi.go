@@ -47,6 +47,7 @@ type Parts struct {
 	WebDAV   http.Handler // /depot/...: trees as files, to be read
 	Bus      http.Handler // /messagebus/v1
 	Trust    http.Handler // /v1/trust/...: what was signed about content
+	Updates  http.Handler // /v1/updates: what a host is to run once
 	// What hosts and machines that want to be some ask for: see the package enrol.
 	Join, Renew, Contact Asked
 	Revocations          http.Handler // /v1/crl

@@ -64,6 +64,7 @@ func (s *Server) routes() []route {
 		{pattern: "/v1/depot/", access: known, body: maxChunks, handler: p.Chunks},
 		{pattern: "GET /v1/packages", access: known, body: none, handler: p.Packages},
 		{pattern: "/v1/packages/", access: administrators, body: unlimited, handler: p.Packages},
+		{pattern: "GET /v1/updates", access: known, body: none, handler: p.Updates},
 		{pattern: "GET /v1/trust/", access: known, body: none, handler: p.Trust},
 		{pattern: "POST /v1/join", access: public, body: maxJoin, handler: p.Join.handler()},
 		{pattern: "POST /v1/renew", access: public, body: maxJoin, handler: p.Renew.handler()}, // a certificate that is over counts

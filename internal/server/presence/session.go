@@ -121,7 +121,11 @@ func (p *Presence) up(tx *store.Tx, s Session, certain bool) error {
 	a.Number = next.Number
 	if !a.Seen || !was {
 		a.Seen = true
-		if err := note(tx, s.HostID, "up", fleet.Row{"tunnel": s.Tunnel, "address": a.Address, "client": next.Client}); err != nil {
+		said := s.Tunnel + " " + a.Address
+		if next.Client != "" {
+			said += " from " + next.Client
+		}
+		if err := note(tx, s.HostID, "up", said); err != nil {
 			return err
 		}
 	}
@@ -290,8 +294,8 @@ func number(tx *store.Tx) (int64, error) {
 }
 
 // note writes into the host's history.
-func note(tx *store.Tx, hostID, op string, details fleet.Row) error {
-	return tx.Note(fleet.Hosts.Name, fleet.Hosts.Key(fleet.Row{"id": hostID}), op, details)
+func note(tx *store.Tx, hostID, op, said string) error {
+	return tx.Note(fleet.Hosts.Name, fleet.Hosts.Key(fleet.Row{"id": hostID}), op, fleet.Row{"notes": said})
 }
 
 func text(a netip.Addr) string {

@@ -64,6 +64,7 @@ func (t *Trust) Judge(tx *store.Tx, depot, product string) (*methods.TrustJudgem
 	if err != nil {
 		return nil, err
 	}
+	t.serve(s) // who is told that it is signed may ask at once
 	j := &methods.TrustJudgement{Signed: methods.SignedByNone, Known: s.root != nil, Platforms: []string{}, Refused: []string{}}
 	role := ""
 	if s.targets != nil {

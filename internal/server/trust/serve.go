@@ -14,12 +14,14 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
 // served is what hosts ask for all the time, in memory: the newest documents.
 type served struct {
 	root      bool              // there is one
+	pin       enrol.Root        // the newest
 	files     map[string][]byte // by name, but for roots
 	timestamp []byte
 	etag      string
@@ -33,22 +35,35 @@ func (s *served) due(now time.Time) bool { return s.timestamp != nil && due(s.ex
 func (t *Trust) refresh(ctx context.Context) error {
 	return t.Store.View(ctx, func(tx *store.Tx) error {
 		s, err := load(tx)
-		if err != nil {
-			return err
+		if err == nil {
+			t.serve(s)
 		}
-		now := &served{root: s.root != nil, files: map[string][]byte{}, newest: s.newest}
-		if s.timestamp != nil {
-			now.timestamp, now.expires = s.timestamp.Raw(), s.timestamp.Expires
-			now.etag = etag(now.timestamp)
-			now.files[trust.FileName(trust.RoleSnapshot, s.snapshot.Version)] = s.snapshot.Raw()
-			now.files[trust.FileName(trust.RoleTargets, s.targets.Version)] = s.targets.Raw()
-			if s.depot != nil {
-				now.files[trust.FileName(trust.Depot, s.depot.Version)] = s.depot.Raw()
-			}
-		}
-		t.served.Store(now)
-		return nil
+		return err
 	})
+}
+
+// serve gives out a state from now on, unless a newer one is given out already:
+// several may be read at once.
+func (t *Trust) serve(s *state) {
+	now := &served{root: s.root != nil, files: map[string][]byte{}, newest: s.newest}
+	if s.root != nil {
+		sum := sha256.Sum256(s.root.Raw())
+		now.pin = enrol.Root{Version: s.root.Version, SHA256: hex.EncodeToString(sum[:])}
+	}
+	if s.timestamp != nil {
+		now.timestamp, now.expires = s.timestamp.Raw(), s.timestamp.Expires
+		now.etag = etag(now.timestamp)
+		now.files[trust.FileName(trust.RoleSnapshot, s.snapshot.Version)] = s.snapshot.Raw()
+		now.files[trust.FileName(trust.RoleTargets, s.targets.Version)] = s.targets.Raw()
+		if s.depot != nil {
+			now.files[trust.FileName(trust.Depot, s.depot.Version)] = s.depot.Raw()
+		}
+	}
+	t.change.Lock()
+	defer t.change.Unlock()
+	if was := t.served.Load(); now.pin.Version > was.pin.Version || now.newest[trust.RoleTimestamp] >= was.newest[trust.RoleTimestamp] {
+		t.served.Store(now)
+	}
 }
 
 func etag(data []byte) string {

@@ -43,13 +43,14 @@
 // A server that was restored from a backup knows fewer documents than its hosts,
 // and they refuse to go back. They show what they have when they check in
 // ([Trust.StepOver]): what is validly signed with a higher number is taken where
-// it is whole (a root, a list whose contents are there), or the server's next
-// number is made higher.
+// it is whole (a root, a list whose contents are there); of our own documents we
+// sign the next number at once.
 package trust
 
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -91,6 +92,7 @@ type Config struct {
 type Trust struct {
 	Config
 	served atomic.Pointer[served]
+	change sync.Mutex // of served
 }
 
 // New opens what the database holds, and makes the online keys if there are none.

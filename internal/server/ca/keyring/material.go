@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -22,8 +23,8 @@ import (
 )
 
 // marker is the block between the root and the rest. Its headers number the
-// states, so that the newer of two is known, and say whether the root's key was
-// taken away.
+// states, so that the newer of two is known, name the first root, and say whether
+// the root's key was taken away.
 const marker = "FERNWERK AUTHORITY"
 
 // Material is all that an authority consists of. It does not change once others
@@ -33,6 +34,7 @@ type Material struct {
 	RootKey    crypto.Signer // nil: it is elsewhere
 	Away       bool          // it was taken away, no folder shall have it
 	Generation int
+	Origin     string              // fingerprint of the first root: what makes it this authority
 	Issuing    []Issuer            // the newest first
 	Before     []*x509.Certificate // earlier roots, the newest first
 	Cross      []*x509.Certificate // each a root's certificate by the one before, the newest first
@@ -76,7 +78,7 @@ func (m *Material) Bundle() (Bundle, error) {
 
 // rest is the text of what is neither the root nor its key: issuing.pem.
 func (m *Material) rest() ([]byte, error) {
-	headers := map[string]string{"Generation": strconv.Itoa(m.Generation)}
+	headers := map[string]string{"Generation": strconv.Itoa(m.Generation), "Origin": m.Origin}
 	if m.Away {
 		headers["Root-Key"] = "away"
 	}
@@ -113,8 +115,13 @@ func (m *Material) parse(text []byte) error {
 	if m.Root == nil {
 		return errors.New("it holds no certificate")
 	}
+	if m.Origin == "" { // of before there were issuing keys
+		m.Origin = Fingerprint(m.Root)
+	}
 	return m.check()
 }
+
+var origin = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (m *Material) take(block *pem.Block) error {
 	switch block.Type {
@@ -123,7 +130,10 @@ func (m *Material) take(block *pem.Block) error {
 		if err != nil || n < 0 {
 			return errors.New("its state has no number")
 		}
-		m.Generation, m.Away = n, block.Headers["Root-Key"] == "away"
+		m.Generation, m.Away, m.Origin = n, block.Headers["Root-Key"] == "away", block.Headers["Origin"]
+		if !origin.MatchString(m.Origin) {
+			return errors.New("its origin is none")
+		}
 		return nil
 	case "PRIVATE KEY":
 		key, err := parseKey(block)

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -44,6 +43,7 @@ func Make(name string, now func() time.Time) (Bundle, error) {
 	var err error
 	if m.RootKey, err = NewKey(); err == nil {
 		if m.Root, err = root(rootName+name, m.RootKey, now()); err == nil {
+			m.Origin = Fingerprint(m.Root)
 			_, err = m.Provide(now())
 		}
 	}
@@ -84,7 +84,7 @@ func Settle(all, folder Bundle, dir string, now func() time.Time) (Bundle, error
 
 // related tells whether two are states of one authority.
 func related(a, b *Material, dir string) error {
-	if slices.ContainsFunc(a.Roots(), b.Root.Equal) || slices.ContainsFunc(b.Roots(), a.Root.Equal) {
+	if a.Origin == b.Origin {
 		return nil
 	}
 	return fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot use the certificate authority in %s: the servers of this database have another one", dir),

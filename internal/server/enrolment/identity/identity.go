@@ -60,7 +60,7 @@ var (
 )
 
 // Classes are for [store.Open].
-func Classes() []*fleet.Class { return []*fleet.Class{Rows, Keys, restoredClass} }
+func Classes() []*fleet.Class { return []*fleet.Class{Rows, Keys, restoredClass, certifiedHosts} }
 
 // EndTopic wakes who keeps something open for hosts: an identity has ended.
 const EndTopic = "identities"
@@ -121,10 +121,8 @@ func (i *Identities) Begin(tx *store.Tx, key crypto.PublicKey, row Row) (Row, er
 	if err != nil {
 		return row, err
 	}
-	if before.Serial != "" {
-		if _, err := i.authority.Revoke(tx, row.HostID, "superseded"); err != nil {
-			return row, err
-		}
+	if err := i.revokeAll(tx, row.HostID, "superseded"); err != nil {
+		return row, err
 	}
 	row.Joined, row.KeyOff = tx.Now().Unix(), before.KeyOff
 	return row, i.certify(tx, key, &row)
@@ -167,6 +165,9 @@ func (i *Identities) certify(tx *store.Tx, key crypto.PublicKey, row *Row) error
 	if err := tx.Put(Keys, Keys.Encode(Key{KeyID: row.KeyID, HostID: row.HostID})); err != nil {
 		return err
 	}
+	if err := tx.Put(certifiedHosts, certifiedHosts.Encode(certified{row.HostID})); err != nil {
+		return err
+	}
 	return tx.Put(Rows, Rows.Encode(*row))
 }
 
@@ -183,7 +184,7 @@ func (i *Identities) Revoke(tx *store.Tx, hostID, reason string) error {
 	if reason == "" {
 		reason = "revoked"
 	}
-	if _, err := i.authority.Revoke(tx, hostID, reason); err != nil {
+	if err := i.revokeAll(tx, hostID, reason); err != nil {
 		return err
 	}
 	row, err := Get(tx, hostID)
