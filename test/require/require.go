@@ -211,12 +211,12 @@ func statement(server, sql string) error {
 	return nil
 }
 
-// Until waits up to a minute for what another program does.
+// Until waits up to two minutes for what another program does.
 func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for late := time.Now().Add(time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
+	for late := time.Now().Add(2 * time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(late) {
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("not within two minutes: %s", what)
 		}
 	}
 }

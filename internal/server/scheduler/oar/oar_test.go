@@ -48,6 +48,7 @@ func (o other) Restart() {
 }
 
 func TestDriver(t *testing.T) {
+	t.Parallel() // it mostly waits for OAR
 	s := require.OAR(t)
 	schedulertest.Run(t, other{s, t})
 }
@@ -63,6 +64,7 @@ func sample() node.Node {
 // TestDriver_SeedSample makes the seed's sample resource by the driver, and
 // reads it back with all its properties by OAR's own tool.
 func TestDriver_SeedSample(t *testing.T) {
+	t.Parallel() // it mostly waits for OAR
 	s := require.OAR(t)
 	d := driver(s)
 	n := sample()
@@ -127,6 +129,7 @@ func read(t testing.TB, d *oar.Driver, name string) node.State {
 // A resource a core; what OAR and its administrator do within a session is
 // theirs; an address is found again under its former name.
 func TestDriver_Rules(t *testing.T) {
+	t.Parallel() // it mostly waits for OAR
 	s := require.OAR(t)
 	d := driver(s)
 	n := sample()
@@ -202,6 +205,7 @@ func TestDriver_Rules(t *testing.T) {
 
 // TestDriver_Loss: what OAR's tools lose without a word, the driver notices.
 func TestDriver_Loss(t *testing.T) {
+	t.Parallel() // it mostly waits for OAR
 	s := require.OAR(t)
 	d := driver(s)
 	n := sample()

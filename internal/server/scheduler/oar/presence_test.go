@@ -181,6 +181,7 @@ func (d *names) Apply(_ context.Context, c node.Change) error {
 // TestAttack67_SchedulerDown: while OAR is dead, tunnels come and go and names
 // follow as ever; when it is back, it is made right.
 func TestAttack67_SchedulerDown(t *testing.T) {
+	t.Parallel() // it mostly waits for OAR
 	other := &names{is: map[string]node.State{}}
 	b := start(t, 3, other)
 	slow := filepath.Join(t.TempDir(), "slow")
@@ -235,6 +236,7 @@ func TestAttack67_SchedulerDown(t *testing.T) {
 // TestAttack68_NodeLost: a node is lost during a job. OAR is told once; the job
 // ends; neither another node's job nor a reservation is touched.
 func TestAttack68_NodeLost(t *testing.T) {
+	t.Parallel() // it mostly waits for OAR
 	b := start(t, 2)
 	b.serve()
 	lost, _ := b.up(0), b.up(1)
@@ -285,6 +287,7 @@ func TestAttack68_NodeLost(t *testing.T) {
 // TestAttack66_Flap: 100 flaps at random, OAR restarted twice meanwhile: the end
 // state is right, and the job on another node still runs.
 func TestAttack66_Flap(t *testing.T) {
+	t.Parallel() // it mostly waits for OAR
 	b := start(t, 2)
 	b.serve()
 	b.up(0)
@@ -344,6 +347,7 @@ func (b *bench) late() error {
 // TestDrain prints how long OAR takes for many nodes that come, and go, at once:
 // 300 with FERNWERK_TEST_NODES=300, which takes some minutes.
 func TestDrain(t *testing.T) {
+	t.Parallel() // it mostly waits for OAR
 	many := 20
 	if n, err := strconv.Atoi(os.Getenv("FERNWERK_TEST_NODES")); err == nil && n > 0 {
 		many = n
