@@ -2,10 +2,8 @@ package server
 
 import (
 	"context"
-	"strconv"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
@@ -15,7 +13,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/scheduler"
 )
 
-// resources are the schedulers as the method table sees them.
+// resources are the schedulers, with what shall be there.
 type resources struct {
 	*scheduler.Schedulers
 	store *store.Store
@@ -57,9 +55,9 @@ func cores(ctx context.Context, st *store.Store) (map[string]int, error) {
 	return all, err
 }
 
-// Resources is the port's.
-func (r *resources) Resources(ctx context.Context) ([]methods.Resource, error) {
-	all, err := r.Compare(ctx, func() (want []node.Node, err error) {
+// compare sets what shall be beside what is.
+func (r *resources) compare(ctx context.Context) ([]node.Resource, error) {
+	return r.Compare(ctx, func() (want []node.Node, err error) {
 		err = r.store.View(ctx, func(tx *store.Tx) error {
 			for n, err := range presence.Desired(tx) {
 				if err != nil {
@@ -71,12 +69,6 @@ func (r *resources) Resources(ctx context.Context) ([]methods.Resource, error) {
 		})
 		return want, err
 	})
-	out := make([]methods.Resource, 0, len(all))
-	for _, a := range all {
-		out = append(out, methods.Resource{HostID: a.HostID, Name: a.Name, NodeType: a.NodeType, Scheduler: a.Scheduler, Known: a.Known, Up: a.Up, Is: a.Is,
-			Epoch: strconv.FormatInt(a.Epoch, 10), Told: strconv.FormatInt(a.Told, 10), Why: a.Why, Properties: a.Properties})
-	}
-	return out, err
 }
 
 // count has the numbers asked for.

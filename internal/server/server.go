@@ -193,7 +193,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ports.Nodes, ports.Resources = present, batch
+	ports.Nodes, ports.Resources = present, batch.compare
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")

@@ -126,7 +126,7 @@ func newBench(t *testing.T) *bench {
 		Depot: depot{}, Certificates: depot{}, Trust: signed{},
 		Authority: func() []byte { return []byte("PEM") },
 		Nodes:     present{},
-		Resources: batch{},
+		Resources: batch,
 		Info:      map[string]any{"version": "test"},
 	}
 	b := &bench{t, s, catalog.New(s, ports)}

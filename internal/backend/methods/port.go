@@ -5,6 +5,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
 // Ports are the parts that a server and an agent answer with differently.
@@ -29,8 +30,8 @@ type Ports struct {
 	Authority func() []byte
 	// Nodes is what is known of nodes.
 	Nodes Nodes
-	// Resources are the schedulers.
-	Resources Resources
+	// Resources asks the schedulers about nodes.
+	Resources func(ctx context.Context) ([]node.Resource, error)
 	// Info is what backend_info says.
 	Info map[string]any
 }

@@ -3,7 +3,7 @@ package methods_test
 import (
 	"context"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
 func init() {
@@ -12,8 +12,6 @@ func init() {
 }
 
 // batch is schedulers, as far as the matrix needs them.
-type batch struct{}
-
-func (batch) Resources(context.Context) ([]methods.Resource, error) {
-	return []methods.Resource{{HostID: own, Why: "x"}, {HostID: others, Why: "x"}}, nil
+func batch(context.Context) ([]node.Resource, error) {
+	return []node.Resource{{HostID: own, Why: "x"}, {HostID: others, Why: "x"}}, nil
 }

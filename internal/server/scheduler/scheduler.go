@@ -95,20 +95,9 @@ func (s *Schedulers) driver(kind string) Driver {
 // Drivers are for package presence.
 func (s *Schedulers) Drivers() []Driver { return s.driving }
 
-// Resource is a node beside what its scheduler says.
-type Resource struct {
-	HostID, Name, NodeType, Scheduler string
-	Known                             bool // the scheduler has it
-	Up                                bool // it shall take jobs
-	Is                                string
-	Epoch, Told                       int64  // the session's number, and the one that the scheduler was told
-	Why                               string // it differs, "" if it does not
-	Properties                        map[string]string
-}
-
 // Compare reads the schedulers, then what shall be, and sets one beside the other,
 // by name. A scheduler that cannot be read is the Why of its nodes.
-func (s *Schedulers) Compare(ctx context.Context, desired func() ([]node.Node, error)) ([]Resource, error) {
+func (s *Schedulers) Compare(ctx context.Context, desired func() ([]node.Node, error)) ([]node.Resource, error) {
 	type reading struct {
 		*looking
 		is  map[string]node.State
@@ -123,12 +112,12 @@ func (s *Schedulers) Compare(ctx context.Context, desired func() ([]node.Node, e
 	if err != nil {
 		return nil, err
 	}
-	var out []Resource
+	var out []node.Resource
 	for _, n := range want {
 		if n.Scheduler == "" || n.Scheduler == "none" {
 			continue
 		}
-		r := Resource{HostID: n.HostID, Name: n.Name, NodeType: n.NodeType, Scheduler: n.Scheduler, Up: n.Up, Epoch: n.Epoch,
+		r := node.Resource{HostID: n.HostID, Name: n.Name, NodeType: n.NodeType, Scheduler: n.Scheduler, Up: n.Up, Epoch: n.Epoch,
 			Why: "this server does not drive " + n.Scheduler}
 		for _, l := range all {
 			if !l.Wants(n) {
@@ -148,7 +137,7 @@ func (s *Schedulers) Compare(ctx context.Context, desired func() ([]node.Node, e
 		}
 		out = append(out, r)
 	}
-	slices.SortFunc(out, func(a, b Resource) int {
+	slices.SortFunc(out, func(a, b node.Resource) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.HostID, b.HostID))
 	})
 	return out, nil

@@ -25,15 +25,15 @@ func Group() methods.Group {
 }
 
 func list(c *methods.Call, differing bool) (any, error) {
-	p := c.Ports().Resources
-	if p == nil {
+	ask := c.Ports().Resources
+	if ask == nil {
 		return nil, fleet.Errorf(fleet.NotHere, "cannot call %s: there are no schedulers here", c.Method.Name)
 	}
 	ids, err := c.Texts("hostIds")
 	if err != nil {
 		return nil, err
 	}
-	all, err := p.Resources(c.Context)
+	all, err := ask(c.Context)
 	if err != nil {
 		return nil, err
 	}
