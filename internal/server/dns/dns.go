@@ -214,19 +214,13 @@ func (s *Server) Reload(ctx context.Context) error {
 		case int32(serial-was.serial) <= 0: // RFC 1982
 			serial = was.serial + 1
 		}
-		if was.digest == next.digest && slices.Equal(was.taken, next.taken) {
-			next.serial = serial
-			s.book.Store(next) // where nodes are may have changed
-			return nil
-		}
 	}
 	next.serial = serial
-	s.book.Store(next)
+	s.book.Store(next) // also if only views have changed
 	for _, t := range next.taken {
-		if slices.Contains(known, t) {
-			continue
+		if !slices.Contains(known, t) {
+			s.Log.Warn("Name is taken", "name", t.Name, "by", t.By, "not", t.Not)
 		}
-		s.Log.Warn("Name is taken", "name", t.Name, "by", t.By, "not", t.Not)
 	}
 	return nil
 }
