@@ -3,6 +3,8 @@ package fernwerk_test
 // agentModules is the whole list of modules that the agent may link on any system, each with what
 // it is there for. A new line needs a reason; a line that nothing links is removed.
 var agentModules = map[string]string{
+	"github.com/ProtonMail/go-crypto":      "a foreign feed, signed with OpenPGP",
+	"github.com/cloudflare/circl":          "needed by go-crypto",
 	"github.com/cloudsoda/go-smb2":         "depots by CIFS",
 	"github.com/cloudsoda/sddl":            "needed by go-smb2",
 	"github.com/coder/websocket":           "the message bus: a server reaches hosts behind any line",

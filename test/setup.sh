@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, schedulers, rsync, packers. Only as root and
-# with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, schedulers, rsync, packers, wget, gpg. Only
+# as root and with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
 missing=
@@ -9,6 +9,10 @@ missing=
 [ -x /usr/sbin/named ] || command -v named >/dev/null || missing="$missing bind9"
 command -v dig >/dev/null || missing="$missing bind9-dnsutils"
 for tool in rsync zstd cpio bzip2 smbclient; do
+	command -v $tool >/dev/null || missing="$missing $tool"
+done
+# A bare node, and who reads its scripts.
+for tool in wget gpg openssl dash shellcheck; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
 # An independent opsi client, test/opsi; also what opsi clients execute.

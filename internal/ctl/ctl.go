@@ -29,6 +29,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/audit"
 	"github.com/fernwerk/fernwerk/internal/ctl/depots"
 	"github.com/fernwerk/fernwerk/internal/ctl/dev"
+	"github.com/fernwerk/fernwerk/internal/ctl/feeds"
 	"github.com/fernwerk/fernwerk/internal/ctl/groups"
 	"github.com/fernwerk/fernwerk/internal/ctl/hosts"
 	"github.com/fernwerk/fernwerk/internal/ctl/licences"
@@ -106,6 +107,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(resources.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(depots.Commands(t)...)
+	root.AddCommand(feeds.Commands(t)...)
 	root.AddCommand(updates.Commands(t)...)
 	root.AddCommand(trust.Command(t))
 	root.AddCommand(dev.Command(t), docsCommand(t))

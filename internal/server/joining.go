@@ -88,10 +88,12 @@ func (j *joining) asksForCertificates(cfg *tls.Config) *tls.Config {
 }
 
 // parts are what httpapi serves of it.
-func (j *joining) parts(p *httpapi.Parts) {
+func (j *joining) parts(p *httpapi.Parts, cfg Config) {
 	p.Authenticate = j.Authenticate(j.accounts.Authenticate, j.accounts.Noted)
 	front := enrolment.HTTP{Enrolment: j.Enrolment, ByKey: j.accounts.Authenticate}
 	p.Join, p.Renew, p.Contact = front.Join, front.Renew, j.contact
+	p.Tunnel = j.tunnels(cfg.Tunnels).Credentials
+	p.BareNodes = j.bareNodes()
 	p.Revocations = http.HandlerFunc(j.revocations)
 }
 

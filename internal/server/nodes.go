@@ -142,41 +142,19 @@ const (
 	Reports = "reports"
 )
 
-// lookEvery is how often the folder of reports is looked into.
-const lookEvery = 2 * time.Second
-
-// takeReports takes what the scripts of a foreign OpenVPN left while the server
-// did not answer, until ctx ends.
-func (n *nodes) takeReports(ctx context.Context) error {
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
-	call := func(ctx context.Context, r report.Report) error {
-		if !r.Up {
-			return n.presence.Down(ctx, r.HostID, r.Tunnel, r.Epoch)
-		}
-		return n.Up(ctx, node.Report{HostID: r.HostID, Tunnel: r.Tunnel, Epoch: r.Epoch, NodeType: r.NodeType,
-			Address: r.Address, ClientAddress: r.ClientAddress, Since: time.Unix(r.Since, 0)})
+// take takes a report that waited.
+func (n *nodes) take(ctx context.Context, r report.Report) error {
+	if !r.Up {
+		return n.Down(ctx, r.HostID, r.Tunnel, r.Epoch)
 	}
-	for {
-		taken, err := report.Drain(n.reports, func(r report.Report) error { return call(ctx, r) },
-			func(name string, err error) { n.log.Warn("Report of a tunnel dropped", "file", name, "error", err) })
-		if err != nil && ctx.Err() == nil {
-			n.log.Warn("Reports of tunnels wait", "error", err)
-		} else if taken > 0 {
-			n.log.Info("Reports of tunnels taken", "number", taken)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
+	return n.Up(ctx, node.Report{HostID: r.HostID, Tunnel: r.Tunnel, Epoch: r.Epoch, NodeType: r.NodeType,
+		Address: r.Address, ClientAddress: r.ClientAddress, Since: time.Unix(r.Since, 0)})
 }
 
 // serve adds the parts to those that run.
 func (n *nodes) serve(g *run.Group) {
 	g.Add("presence", n.presence)
-	g.Add("reports", run.Func(n.takeReports))
+	g.Add("reports", &report.Inbox{Folder: n.reports, Take: n.take, Log: n.log})
 	if n.names != nil {
 		g.Add("dns", run.Func(func(ctx context.Context) error {
 			defer n.changed()

@@ -59,6 +59,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/depot/repository"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
+	"github.com/fernwerk/fernwerk/internal/server/feed"
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
@@ -182,6 +183,11 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Authority: authority.Roots,
 		Depot:     files, Certificates: authority, Trust: signed,
 	}
+	script, err := s.openFeed(st)
+	if err != nil {
+		return nil, err
+	}
+	ports.Feed = script
 	joins := s.letJoin(st, authority, accounts, signed)
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
@@ -214,6 +220,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			WebDAV:     products.WebDAV(),
 			Trust:      signed.Handler(),
 			Bus:        messages,
+			Feed:       script.Handler(),
 			Repository: files.PackagesDAV,
 			Workbench:  files.WorkbenchDAV,
 			Authority:  authority.Roots,
@@ -225,7 +232,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Observe:    counts.Request,
 		},
 	}
-	joins.parts(&api.Parts)
+	joins.parts(&api.Parts, s.cfg)
 	api.Parts.Updates = published.Handler(httpapi.Actor, httpapi.Refuse)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
@@ -244,6 +251,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("trust", signed)
 	present.serve(&s.group)
 	s.group.Add("bus", messages)
+	if script.Listener != nil {
+		s.group.Add("feed", script)
+	}
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "replica", s.cfg.Name(), "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
@@ -403,7 +413,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class}
+	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
 	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), catalog.Classes())...)
 }
 

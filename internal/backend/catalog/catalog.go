@@ -10,6 +10,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/content"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/credential"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/feeds"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/fleetwide"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hostcontrol"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/hosts"
@@ -34,6 +35,7 @@ func groups() []methods.Group {
 		content.Group(),
 		credential.Group(),
 		depots.Group(),
+		feeds.Group(),
 		fleetwide.Group(),
 		hostcontrol.Group(),
 		hosts.Group(),

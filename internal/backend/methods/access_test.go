@@ -123,7 +123,7 @@ func newBench(t *testing.T) *bench {
 		Reach:     away{},
 		Accounts:  accounts,
 		Enrolment: joins{}, Updates: published{},
-		Depot: depot{}, Certificates: depot{}, Trust: signed{},
+		Depot: depot{}, Certificates: depot{}, Trust: signed{}, Feed: depot{},
 		Authority: func() []byte { return []byte("PEM") },
 		Nodes:     present{},
 		Resources: batch,
@@ -228,6 +228,8 @@ var handArguments = map[string]func(host string) []any{
 	"accessControl_userIsReadOnlyUser":              func(string) []any { return nil },
 	"accessControl_getUserGroups":                   func(string) []any { return nil },
 	"userIsReadOnlyUser":                            func(string) []any { return nil },
+	"feed_publish":                                  func(string) []any { return []any{"script"} },
+	"feed_getState":                                 func(string) []any { return nil },
 	"getServiceTime":                                func(string) []any { return nil },
 	"user_getCredentials":                           func(h string) []any { return []any{"pcpatch", h} },
 	"user_setCredentials":                           func(string) []any { return []any{"pcpatch", "share-password"} },
@@ -392,6 +394,11 @@ func (depot) MD5(context.Context, string) (string, error)                  { ret
 func (depot) WriteMD5(context.Context, string, string) error               { return nil }
 func (depot) Sign([]byte, []string) ([]byte, error)                        { return nil, nil }
 func (depot) DiskSpace(string) (uint64, uint64, error)                     { return 2, 1, nil }
+
+func (depot) Publish(context.Context, store.Origin, string, string, bool) (methods.FeedState, error) {
+	return methods.FeedState{}, nil
+}
+func (depot) State(context.Context) (methods.FeedState, error) { return methods.FeedState{}, nil }
 
 // arguments call a method about an object of the host.
 func arguments(t *testing.T, m *methods.Method, host string) methods.Params {

@@ -20,6 +20,8 @@ type Ports struct {
 	Depot DepotServer
 	// Certificates signs those of depot servers.
 	Certificates Certificates
+	// Feed is the update script for bare nodes.
+	Feed Feed
 	// Trust holds what was signed about content.
 	Trust Trust
 	// Updates are the run-once updates that this server publishes.

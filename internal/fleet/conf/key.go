@@ -63,6 +63,12 @@ var keys = []Key{
 	{Section: "cache_service", Name: "include_product_group_ids", Kind: List, Class: Data, Doc: "product groups whose products are cached and installed, with what they depend on; none: all products"},
 	{Section: "cache_service", Name: "exclude_product_group_ids", Kind: List, Class: Data, Doc: "product groups whose products are neither cached nor installed, unless another product depends on them"},
 
+	{Section: "feed", Name: "url", Kind: String, Class: Trust, Doc: "folder of a foreign feed to follow, http://SERVER:8080/feed; empty: none"},
+	{Section: "feed", Name: "fingerprint", Kind: String, Class: Trust, Doc: "the key of that feed, 40 hexadecimal digits"},
+	{Section: "feed", Name: "site", Kind: String, Class: Trust, Doc: "take only scripts of this site; empty: any that the key signed"},
+	{Section: "feed", Name: "ca", Kind: String, Class: Trust, Doc: "PEM file of the authority of an https:// address; empty: the system's"},
+	{Section: "feed", Name: "interval", Kind: Int, Default: "900", Class: Data, Unit: "seconds", Min: 5, Max: 604800, Doc: "time between two looks at the feed"},
+
 	{Section: "depot_server", Name: "master_depot_id", Kind: String, Class: Data, Doc: "the client's depot; empty: the host parameter clientconfig.depot.id"},
 	{Section: "depot_server", Name: "depot_id", Kind: String, Class: Data, Doc: "the depot to fetch from, whatever would be chosen"},
 	{Section: "depot_server", Name: "url", Kind: String, Class: Trust, Doc: "address of the depot, webdavs:// or smb://, in place of its own"},

@@ -124,7 +124,14 @@ func Check(name string, source io.Reader) error {
 	return err
 }
 
-func parse(s Script) (*syntax.File, error) {
+// CheckPOSIX is Check for a script that /bin/sh of another machine will run: what
+// only bash knows is refused.
+func CheckPOSIX(name string, source io.Reader) error {
+	_, err := parse(Script{Name: name, Source: source}, syntax.Variant(syntax.LangPOSIX))
+	return err
+}
+
+func parse(s Script, options ...syntax.ParserOption) (*syntax.File, error) {
 	source, err := io.ReadAll(io.LimitReader(s.Source, maxSource+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read script %s: %w", s.Name, err)
@@ -135,7 +142,7 @@ func parse(s Script) (*syntax.File, error) {
 	// Written on Windows, a script has line ends that would become part of
 	// every last word.
 	source = bytes.ReplaceAll(source, []byte("\r\n"), []byte("\n"))
-	file, err := syntax.NewParser().Parse(bytes.NewReader(source), s.Name)
+	file, err := syntax.NewParser(options...).Parse(bytes.NewReader(source), s.Name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot parse script: %w", err)
 	}

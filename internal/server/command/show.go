@@ -69,7 +69,19 @@ func show(w io.Writer, cfg config.Config) error {
 	showDNS(w, cfg.DNS)
 	showScheduler(w, cfg.Scheduler)
 	showACME(w, cfg.ACME)
-	return showHostControl(w, cfg.HostControl)
+	if err := showHostControl(w, cfg.HostControl); err != nil {
+		return err
+	}
+	if cfg.Feed.Listen != "" {
+		fmt.Fprintf(w, "\n[feed]\nlisten = %q\n", cfg.Feed.Listen)
+	}
+	for _, t := range cfg.Tunnels {
+		fmt.Fprintf(w, "\n[[tunnel]]\nname = %q\nremote = %q\nport = %d\nproto = %q\n", t.Name, t.Remote, t.Port, t.Proto)
+		if len(t.Extra) > 0 {
+			fmt.Fprintf(w, "extra = [\"%s\"]\n", strings.Join(t.Extra, `", "`))
+		}
+	}
+	return nil
 }
 
 func showACME(w io.Writer, a config.ACME) {

@@ -57,6 +57,8 @@ type Config struct {
 	AuditKeep int `toml:"audit_keep"`
 	// HostControl says how hosts are reached that are not on the message bus.
 	HostControl HostControl `toml:"host_control"`
+	// Feed says where bare nodes find the feed.
+	Feed Feed `toml:"feed"`
 	// ACME says how the server's public name gets a public certificate.
 	ACME ACME `toml:"acme"`
 	// Enrolment says how machines join.
@@ -67,6 +69,8 @@ type Config struct {
 	Scheduler Scheduler `toml:"scheduler"`
 	// TunnelGrace is for how many seconds a node counts as up after its tunnel ended.
 	TunnelGrace int `toml:"tunnel_grace"`
+	// Tunnels are those whose credentials hosts get.
+	Tunnels []Tunnel `toml:"tunnel"`
 	// Replica names this server among those on one database; see Name.
 	Replica string `toml:"replica"`
 	// Depot is the folder of products; empty is Data/depot. Servers on one
@@ -160,6 +164,8 @@ func (c *Config) Check() error {
 		bad("audit_keep", strconv.Itoa(c.AuditKeep), fmt.Sprintf("0 or at least %d days", LeastAuditKeep))
 	}
 	wrong = append(wrong, c.HostControl.check()...)
+	wrong = append(wrong, c.Feed.check()...)
+	wrong = append(wrong, checkTunnels(c.Tunnels)...)
 	wrong = append(wrong, c.ACME.check()...)
 	wrong = append(wrong, c.Enrolment.check()...)
 	wrong = append(wrong, c.DNS.check()...)
@@ -199,6 +205,9 @@ func (c *Config) checkDepot() (wrong []error) {
 	}
 	if _, err := pin.Config("", nil, c.CAFingerprint); err != nil || c.CAFingerprint == "" {
 		wrong = append(wrong, errors.New("ca_fingerprint: a depot server needs the SHA-256 of its config server's authority, in hexadecimal"))
+	}
+	if c.Feed.Listen != "" {
+		wrong = append(wrong, errors.New("feed.listen: the config server has the feed, a depot server has none"))
 	}
 	if len(c.ACME.Names) > 0 {
 		wrong = append(wrong, errors.New("acme: a depot server has no public name, people use its config server"))

@@ -26,6 +26,14 @@ var statuses = map[fleet.Code]int{
 	fleet.Unavailable:     http.StatusServiceUnavailable,
 }
 
+// Status is the HTTP status of an error, for parts that word it themselves.
+func Status(err error) int {
+	if status, listed := statuses[fleet.CodeOf(err)]; listed {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
 // usualRetry is when to come back to a server that cannot work now, in seconds.
 const usualRetry = "30"
 

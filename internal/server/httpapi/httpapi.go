@@ -46,11 +46,14 @@ type Parts struct {
 	Packages http.Handler // /v1/packages...: list, install, remove
 	WebDAV   http.Handler // /depot/...: trees as files, to be read
 	Bus      http.Handler // /messagebus/v1
+	Feed     http.Handler // /feed/...
 	Trust    http.Handler // /v1/trust/...: what was signed about content
 	Updates  http.Handler // /v1/updates: what a host is to run once
 	// What hosts and machines that want to be some ask for: see the package enrol.
 	Join, Renew, Contact Asked
+	Tunnel               Asked        // /v1/tunnel/...
 	Revocations          http.Handler // /v1/crl
+	BareNodes            http.Handler // /v1/gen_certif
 	// /repository/... and /workbench/...: packages, to be read and written.
 	Repository, Workbench http.Handler
 

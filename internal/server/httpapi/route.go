@@ -68,9 +68,12 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/trust/", access: known, body: none, handler: p.Trust},
 		{pattern: "POST /v1/join", access: public, body: maxJoin, handler: p.Join.handler()},
 		{pattern: "POST /v1/renew", access: public, body: maxJoin, handler: p.Renew.handler()}, // a certificate that is over counts
+		{pattern: "POST /v1/gen_certif", access: public, body: maxJoin, handler: p.BareNodes},
+		{pattern: "POST /v1/tunnel/{name}", access: known, body: maxJoin, handler: p.Tunnel.handler()},
 		{pattern: "POST /v1/contact", access: known, body: maxTold, handler: p.Contact.handler()},
 		{pattern: "GET /v1/crl", access: public, body: none, handler: p.Revocations},
 		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},
+		{pattern: "GET /feed/", access: public, body: none, handler: p.Feed},
 		{pattern: "/depot", access: administrators, body: maxFind, handler: p.WebDAV}, // refuses to write; a host is told that it may not
 		{pattern: "/depot/", access: administrators, body: maxFind, handler: p.WebDAV},
 		{pattern: "GET /depot", access: known, body: none, handler: p.WebDAV},

@@ -1,0 +1,79 @@
+package tunnel_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fernwerk/fernwerk/internal/fleet/tunnel"
+)
+
+var vpns = tunnel.Settings{Name: "vpns", Remote: "vpn.example.org"}
+
+// The seed's lines, but for its ciphers.
+func TestRender_SeedsLines(t *testing.T) {
+	text, err := vpns.Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"client", "dev tun", "proto tcp", "remote vpn.example.org 4242", "ca ca.crt", "cert client.crt", "key client.key", "keepalive 10 60"} {
+		if !strings.Contains("\n"+text, "\n"+line+"\n") {
+			t.Errorf("there is no line %q", line)
+		}
+	}
+	if strings.Contains(text, "none") {
+		t.Error("it is not encrypted")
+	}
+}
+
+func TestRender_Refuses(t *testing.T) {
+	for _, s := range []tunnel.Settings{
+		{Name: "../x", Remote: "h"}, {Name: "x"}, {Name: "x", Remote: "h\nup /bin/sh"}, {Name: "x", Remote: "h", Port: 70000}, {Name: "x", Remote: "h", Proto: "icmp"},
+		{Name: "x", Remote: "h", Extra: []string{"up /bin/sh"}}, {Name: "x", Remote: "h", Extra: []string{"verb 3\nplugin x.so"}},
+		{Name: "x", Remote: "h", Extra: []string{"data-ciphers none"}},
+	} {
+		if err := s.Check(); err == nil {
+			t.Errorf("%+v is taken", s)
+		}
+	}
+	good := vpns
+	good.Extra, good.Proto, good.Port, good.Remote = []string{"route 10.0.0.0 255.0.0.0", "route 10.1.0.0", "verb 3"}, "udp", 1194, "2001:db8::1"
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a server that was taken over would try.
+func TestCheck_Refuses(t *testing.T) {
+	text, err := vpns.Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"up /bin/sh", "down x", "script-security 2", "plugin /tmp/x.so", "cipher none", "config /etc/shadow", "<ca>", "client ", "ca /etc/shadow", "log /etc/passwd",
+		"writepid /etc/x", "management 0.0.0.0 1", "setenv PATH x", "route-up x", "ipchange x", "tls-verify x", "iproute x", "cd /", "chroot /", "auth-user-pass /etc/shadow", "UP x", " up x", "\tup x", "", "#x",
+		"data-ciphers AES-256-GCM", "keepalive 1 2"} {
+		if err := tunnel.Check(text + line + "\n"); err == nil {
+			t.Errorf("%q is taken", line)
+		}
+	}
+	for _, word := range []string{"data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305\n", "remote-cert-tls server\n", "tls-version-min 1.2\n"} {
+		if err := tunnel.Check(strings.Replace(text, word, "", 1)); err == nil {
+			t.Errorf("it goes without %q", word)
+		}
+	}
+	if tunnel.Check(strings.TrimSuffix(text, "\n")) == nil || tunnel.Check("") == nil {
+		t.Error("half a configuration is taken")
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	text, err := vpns.Render()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text string) {
+		if tunnel.Check(text) == nil && strings.ContainsAny(text, "<>\"'\\#;\r\t\x00") {
+			t.Errorf("%q", text)
+		}
+	})
+}

@@ -1,0 +1,32 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/server/barenode"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
+	"github.com/fernwerk/fernwerk/internal/server/httpapi"
+)
+
+// bareNodes is the door for machines without an agent.
+func (j *joining) bareNodes() http.Handler {
+	return &barenode.Door{Joins: j.Enrolment, Status: httpapi.Status, Renew: func(r *http.Request, csr []byte, origin store.Origin) (string, bool, error) {
+		holder, shown, err := j.Holds(r)
+		if !shown || err != nil {
+			return "", shown, err
+		}
+		key, keyID, err := enrol.ParseRequest(csr)
+		if err != nil {
+			return "", true, err
+		}
+		var row identity.Row
+		origin.Actor = "host " + holder.HostID
+		err = j.store.Update(r.Context(), origin, func(tx *store.Tx) (err error) {
+			row, err = j.Identities.Renew(tx, key, keyID, holder.HostID, holder.KeyID)
+			return err
+		})
+		return row.Chain, true, err
+	}}
+}

@@ -1,0 +1,81 @@
+// Package tunnel gives hosts what they need to enter a tunnel: a short-lived
+// certificate that is good for that tunnel only, and the client's configuration.
+// The tunnel itself is somebody else's.
+//
+//	POST /v1/tunnel/NAME {csr} -> {chain, ca, config}
+//
+// Who asks shows the certificate by which it is a host; neither its host key nor a
+// tunnel's certificate is enough. Revoking the host ends these certificates too:
+// they are on the same list.
+package tunnel
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/fleet/tunnel"
+)
+
+// Tunnels gives credentials for the tunnels that are configured.
+type Tunnels struct {
+	Store *store.Store
+	All   []tunnel.Settings
+	// Host says which host a request's certificate is of; Denied without one that
+	// counts now.
+	Host func(*http.Request) (string, error)
+	// Certify signs for a host, as what it is.
+	Certify func(tx *store.Tx, csr []byte, hostID, name string) (enrol.Certificate, error)
+	Roots   func() []byte
+}
+
+// Credentials answers POST /v1/tunnel/{name}.
+func (t *Tunnels) Credentials(w http.ResponseWriter, r *http.Request) (any, int, error) {
+	name := r.PathValue("name")
+	if err := enrol.ValidTunnel(name); err != nil {
+		return nil, 0, err
+	}
+	host, err := t.Host(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	var s *tunnel.Settings
+	for i := range t.All {
+		if t.All[i].Name == name {
+			s = &t.All[i]
+		}
+	}
+	if s == nil {
+		return nil, 0, fleet.WithHint(fleet.Errorf(fleet.NotFound, "there is no tunnel %s", name), "the server's configuration lists them as [[tunnel]]")
+	}
+	config, err := s.Render()
+	if err != nil {
+		return nil, 0, err
+	}
+	var req tunnel.Request
+	body, err := io.ReadAll(io.LimitReader(r.Body, 2*enrol.MaxRequest))
+	if err != nil {
+		return nil, 0, fleet.Errorf(fleet.Invalid, "cannot read the request: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&req); err != nil {
+		return nil, 0, fleet.Errorf(fleet.Invalid, "cannot read the request: %w", err)
+	}
+	var made enrol.Certificate
+	err = t.Store.Update(r.Context(), store.Origin{Actor: "host " + host, Request: w.Header().Get("X-Request-Id")}, func(tx *store.Tx) error {
+		made, err = t.Certify(tx, []byte(req.CSR), host, name)
+		if err != nil {
+			return err
+		}
+		return tx.Note(fleet.Hosts.Name, host, "tunnel", fleet.Row{"tunnel": name, "serial": made.Serial})
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return tunnel.Answer{Chain: string(made.Chain), CA: string(t.Roots()), Config: config}, http.StatusOK, nil
+}
