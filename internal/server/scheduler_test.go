@@ -23,7 +23,7 @@ func TestScheduler(t *testing.T) {
 	r := start(t, server.Config{Data: shortDir(t), TunnelGrace: 1,
 		Scheduler: config.Scheduler{Use: []string{"oar"}, OAR: config.SchedulerTools{Prefix: real.Prefix, Limit: 30}}})
 	c := r.client(t, "admin", password)
-	nodeType := vnode()
+	nodeType := theType()
 	nodeType["scheduler"], nodeType["resources"], nodeType["properties"] = "oar", "core", []any{"besteffort=YES"}
 	call(t, c, "nodeType_insertObject", nodeType)
 	const id = "client317.grid.example.org"

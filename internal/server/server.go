@@ -194,12 +194,11 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports.Reach = s.reachHosts(messages, authority.Roots)
 	published := s.publishes(st, signed)
 	ports.Updates = published
-	batch := s.schedulers(st)
-	present, err := s.nodes(st, m, batch.drivers())
+	present, err := s.nodes(st, m)
 	if err != nil {
 		return nil, err
 	}
-	ports.Nodes, ports.Resources = present, batch.compare
+	ports.Nodes, ports.Resources = present, present.batch.Compare
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -209,7 +208,6 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages, signed)
 	present.count(counts)
-	batch.count(counts)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,

@@ -17,13 +17,28 @@ type counts struct {
 	waiting  int
 }
 
-// Counted are the calls of programs since the start, those that failed, the time
-// that they took together, and the nodes that are not as they shall be.
-func (s *Schedulers) Counted() (calls, failures int64, took time.Duration, waiting int) {
-	c := &s.counts
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.calls, c.failures, c.took, c.waiting
+// Count is a number for a scrape. One that grows does so until a restart.
+type Count struct {
+	Name, Help string
+	Grows      bool
+	Read       func() float64
+}
+
+// Counts are what there is to count.
+func (s *Schedulers) Counts() []Count {
+	read := func(of func(c *counts) float64) func() float64 {
+		return func() float64 {
+			s.counts.mu.Lock()
+			defer s.counts.mu.Unlock()
+			return of(&s.counts)
+		}
+	}
+	return []Count{
+		{"scheduler_calls_total", "Programs of schedulers that were run.", true, read(func(c *counts) float64 { return float64(c.calls) })},
+		{"scheduler_call_failures_total", "Programs of schedulers that failed, or took too long.", true, read(func(c *counts) float64 { return float64(c.failures) })},
+		{"scheduler_call_seconds_total", "Time that programs of schedulers took.", true, read(func(c *counts) float64 { return c.took.Seconds() })},
+		{"scheduler_waiting", "Nodes that are not in the scheduler as they shall be, of those that this server drives.", false, read(func(c *counts) float64 { return float64(c.waiting) })},
+	}
 }
 
 func (c *counts) call(_ string, took time.Duration, err error) {

@@ -10,11 +10,14 @@ package scheduler
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 	"github.com/fernwerk/fernwerk/internal/server/scheduler/exec"
 	"github.com/fernwerk/fernwerk/internal/server/scheduler/oar"
@@ -37,17 +40,23 @@ type Driver interface {
 type Tools struct {
 	Bin    string
 	Prefix []string
-	Limit  time.Duration
+	Limit  int // seconds of one call; 0 is [tool.DefaultLimit]
+}
+
+// Program is what the driver exec runs.
+type Program struct {
+	Program []string
+	Limit   int // seconds
 }
 
 // Config is what Schedulers are made of.
 type Config struct {
 	Use        []string // oar, slurm, exec
 	OAR, Slurm Tools
-	Program    []string // of exec
-	Limit      time.Duration
-	// Cores are the cores of hosts by host id.
-	Cores func(ctx context.Context) (map[string]int, error)
+	Exec       Program
+	Store      *store.Store
+	// Desired are all nodes as they shall be.
+	Desired func(tx *store.Tx) iter.Seq2[node.Node, error]
 }
 
 // fresh is for how long a reading serves further people who ask.
@@ -80,16 +89,45 @@ func New(cfg Config) *Schedulers {
 }
 
 func (s *Schedulers) driver(kind string) Driver {
-	run := func(t Tools) tool.Runner {
-		return tool.Runner{Prefix: t.Prefix, Limit: t.Limit, Observe: s.counts.call}
+	run := func(prefix []string, limit int) tool.Runner {
+		return tool.Runner{Prefix: prefix, Limit: time.Duration(limit) * time.Second, Observe: s.counts.call}
 	}
 	switch kind {
 	case oar.Name:
-		return oar.New(oar.Config{Tools: run(s.cfg.OAR), Bin: s.cfg.OAR.Bin, Cores: s.cfg.Cores})
+		return oar.New(oar.Config{Tools: run(s.cfg.OAR.Prefix, s.cfg.OAR.Limit), Bin: s.cfg.OAR.Bin, Cores: s.cores})
 	case slurm.Name:
-		return &slurm.Driver{Tools: run(s.cfg.Slurm), Bin: s.cfg.Slurm.Bin}
+		return &slurm.Driver{Tools: run(s.cfg.Slurm.Prefix, s.cfg.Slurm.Limit), Bin: s.cfg.Slurm.Bin}
 	}
-	return &exec.Driver{Tools: run(Tools{Limit: s.cfg.Limit}), Program: s.cfg.Program}
+	return &exec.Driver{Tools: run(nil, s.cfg.Exec.Limit), Program: s.cfg.Exec.Program}
+}
+
+// cores are what hosts reported of their processors.
+func (s *Schedulers) cores(ctx context.Context) (map[string]int, error) {
+	all := map[string]int{}
+	err := s.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Select(fleet.AuditHardwareOnHosts, fleet.Filter{"hardwareClass": []string{"PROCESSOR"}, "state": int64(1)})
+		for _, row := range rows {
+			if n, err := fleet.Number(row["numberOfCores"]); err == nil && n > 0 {
+				all[row.Str("hostId")] += int(n)
+			}
+		}
+		return err
+	})
+	return all, err
+}
+
+// desired are all nodes as they shall be now.
+func (s *Schedulers) desired(ctx context.Context) (want []node.Node, err error) {
+	err = s.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		for n, err := range s.cfg.Desired(tx) {
+			if err != nil {
+				return err
+			}
+			want = append(want, n)
+		}
+		return nil
+	})
+	return want, err
 }
 
 // Drivers are for package presence.
@@ -97,7 +135,7 @@ func (s *Schedulers) Drivers() []Driver { return s.driving }
 
 // Compare reads the schedulers, then what shall be, and sets one beside the other,
 // by name. A scheduler that cannot be read is the Why of its nodes.
-func (s *Schedulers) Compare(ctx context.Context, desired func() ([]node.Node, error)) ([]node.Resource, error) {
+func (s *Schedulers) Compare(ctx context.Context) ([]node.Resource, error) {
 	type reading struct {
 		*looking
 		is  map[string]node.State
@@ -108,7 +146,7 @@ func (s *Schedulers) Compare(ctx context.Context, desired func() ([]node.Node, e
 		is, err := l.now(ctx)
 		all = append(all, reading{l, is, err})
 	}
-	want, err := desired()
+	want, err := s.desired(ctx)
 	if err != nil {
 		return nil, err
 	}
