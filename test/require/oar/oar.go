@@ -66,6 +66,7 @@ done
 ip link set lo up
 echo "$pid"
 while read -r _; do :; done
+rm -rf "$1" # it holds copies of secrets
 `
 
 // Start makes a server in dir, a folder that is there and that all users may pass.

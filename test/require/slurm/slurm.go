@@ -81,6 +81,7 @@ su -s /bin/sh munge -c '/usr/sbin/munged --log-file="$0/log" --seed-file="$0/see
 slurmctld >/dev/null 2>&1 </dev/null
 echo "$pid"
 while read -r _; do :; done
+rm -rf "$1" # it holds copies of secrets
 `
 
 // Start makes a server in dir, a folder that is there and that all users may pass.
