@@ -62,7 +62,7 @@ var table = []line{
 	{dir: "internal/backend", ours: []string{"internal/fleet", "internal/backend", "internal/kit"}, notOurs: engines, notModules: drivers},
 	{dir: "internal/server", ours: []string{"internal/fleet", "internal/backend", "internal/kit", "internal/server"}},
 	{dir: "internal/agent", ours: []string{"internal/fleet", "internal/backend", "internal/kit", "internal/agent"}},
-	{dir: "internal/ctl", ours: []string{"internal/fleet", "internal/backend/rpc", "internal/backend/methods", "internal/backend/port", "internal/backend/catalog", "internal/kit", "internal/ctl"},
+	{dir: "internal/ctl", ours: []string{"internal/fleet", "internal/backend/rpc", "internal/backend/methods", "internal/backend/catalog", "internal/kit", "internal/ctl"},
 		notOurs: engines, notModules: drivers},
 	{dir: "cmd/fernwerkd", ours: []string{"internal/server", "internal/kit"}},
 	{dir: "cmd/fernwerk-agent", ours: []string{"internal/agent", "internal/kit"}},

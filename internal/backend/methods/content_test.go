@@ -2,8 +2,8 @@ package methods_test
 
 import (
 	"context"
-	"github.com/fernwerk/fernwerk/internal/backend/port"
 
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 )
 

@@ -1,9 +1,9 @@
 package methods_test
 
 import (
-	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
 )

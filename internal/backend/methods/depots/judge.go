@@ -2,8 +2,8 @@ package depots
 
 import (
 	"context"
-	"github.com/fernwerk/fernwerk/internal/backend/port"
 
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 )
 
