@@ -32,7 +32,7 @@ func Run(ctx context.Context, version string) error {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), authority(), contentTrust(), &cobra.Command{
+	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), contentTrust(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})
