@@ -136,7 +136,19 @@ func (i *Identities) Renew(tx *store.Tx, key crypto.PublicKey, keyID, hostID, he
 	if err != nil {
 		return row, err
 	}
+	// The caller looked at its certificate before this transaction: meanwhile the
+	// host may have joined again, been deleted, or both.
+	if held != "" && (row.HostID == "" || held != row.KeyID && held != row.FormerID) {
+		return row, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot go on as %s: its key is not the host's any more", hostID), "it joined again elsewhere, or was deleted: fernwerk-agent join --again TOKEN")
+	}
 	if row.HostID == "" { // it has none yet: it joined before there were certificates
+		host, err := tx.ByKey(fleet.Hosts, hostID)
+		if err != nil {
+			return row, err
+		}
+		if host == nil {
+			return row, fleet.Errorf(fleet.Denied, "cannot certify %s: there is no such host", hostID)
+		}
 		row = Row{HostID: hostID, Policy: string(enrol.PlainOpsi), Joined: tx.Now().Unix()}
 	}
 	if row.Revoked != "" {
