@@ -35,6 +35,9 @@ func (j *joining) tunnels(all []config.Tunnel) *tunnel.Tunnels {
 		if err != nil {
 			return enrol.Certificate{}, err
 		}
+		if row.HostID == "" || row.Revoked != "" { // since the certificate was looked at
+			return enrol.Certificate{}, fleet.Errorf(fleet.Denied, "cannot certify a key for tunnel %s: %s is no host any more", name, hostID)
+		}
 		if keyID == row.KeyID || keyID == row.FormerID {
 			return enrol.Certificate{}, fleet.Errorf(fleet.Invalid, "cannot certify the key for tunnel %s: it is the machine's own", name)
 		}
