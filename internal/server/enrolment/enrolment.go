@@ -151,6 +151,9 @@ func (e *Enrolment) Join(ctx context.Context, req enrol.JoinRequest, origin stor
 		}
 		return e.refuses(tx, a)
 	})
+	if err == nil && out.Pending != "" {
+		err = e.stillWaits(ctx, out.Pending)
+	}
 	if err != nil || known {
 		return out, err
 	}

@@ -1,6 +1,7 @@
 package enrolment
 
 import (
+	"context"
 	"crypto/subtle"
 	"net/netip"
 	"slices"
@@ -19,6 +20,7 @@ const (
 	mostUnknown   = 1_000 // of them without a token
 	mostOfAddress = 200   // of these from one address, or one IPv6 network
 	waitsFor      = 7 * 24 * time.Hour
+	asksAgain     = 12 * time.Hour
 	numberLength  = 16
 )
 
@@ -34,7 +36,7 @@ type WaitingRow struct {
 	UUID     string `col:"uuid"`
 	Hardware string `col:"hardware"`
 	Address  string `col:"address"`
-	Asked    int64  `col:"asked"`
+	Asked    int64  `col:"asked"` // Unix seconds; of a machine that goes on asking half a day ago at most
 	Denied   bool   `col:"denied"`
 }
 
@@ -62,6 +64,30 @@ func (e *Enrolment) waits(tx *store.Tx, a asking) (out enrol.JoinAnswer, known b
 		return out, true, fleet.Errorf(fleet.Denied, "cannot join: an administrator has denied request %s", row.Name)
 	}
 	return enrol.JoinAnswer{Pending: row.Name}, true, nil
+}
+
+// stillWaits notes, once in a while, that a machine goes on asking: it stays on the
+// list for as long as it does.
+func (e *Enrolment) stillWaits(ctx context.Context, name string) error {
+	var row WaitingRow
+	due := func(tx *store.Tx) (bool, error) {
+		var err error
+		row, err = waiting(tx, name)
+		return err == nil && row.Name != "" && tx.Now().Unix()-row.Asked > int64(asksAgain/time.Second), err
+	}
+	is := false
+	err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { is, err = due(tx); return err })
+	if err != nil || !is {
+		return err
+	}
+	return e.cfg.Store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		is, err := due(tx)
+		if err != nil || !is {
+			return err
+		}
+		row.Asked = tx.Now().Unix()
+		return tx.Put(Waiting, Waiting.Encode(row))
+	})
 }
 
 // wait puts a machine among those that wait.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,12 +23,17 @@ const someHost = "pc1.example.org"
 
 func open(t *testing.T, cfg Config) (*store.Store, *Enrolment) {
 	t.Helper()
+	return openAt(t, cfg, time.Now)
+}
+
+func openAt(t *testing.T, cfg Config, now func() time.Time) (*store.Store, *Enrolment) {
+	t.Helper()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	st, err := store.Open(t.Context(), db, time.Now, Classes()...)
+	st, err := store.Open(t.Context(), db, now, Classes()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,5 +114,44 @@ func TestJoin_RoomForOthers(t *testing.T) {
 		if err := ask(other); err != nil {
 			t.Errorf("%s: %v", other, err)
 		}
+	}
+}
+
+// A machine that goes on asking stays on the administrator's list, however long he
+// is away. One that does not ask any more leaves it.
+func TestJoin_WaitsForWeeks(t *testing.T) {
+	now := time.Now()
+	st, e := openAt(t, Config{FirstBoot: Approve}, func() time.Time { return now })
+	patient, gone := request(t), request(t)
+	ask := func(csr string) string {
+		t.Helper()
+		out, err := e.Join(t.Context(), enrol.JoinRequest{CSR: csr}, store.Origin{Address: "192.0.2.1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Pending
+	}
+	number := ask(patient)
+	ask(gone)
+	for range 30 {
+		now = now.Add(24 * time.Hour)
+		if again := ask(patient); again != number {
+			t.Fatalf("it is %s now, and was %s", again, number)
+		}
+	}
+	other := ask(request(t)) // which has old requests removed
+	var all []string
+	err := st.View(t.Context(), func(tx *store.Tx) error {
+		list, err := e.Pending(tx)
+		for _, p := range list {
+			all = append(all, p.ID)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 || !slices.Contains(all, number) || !slices.Contains(all, other) {
+		t.Errorf("waiting: %v, not %s and %s", all, number, other)
 	}
 }
