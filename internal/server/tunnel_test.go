@@ -87,3 +87,65 @@ func TestTunnel_RevokedMeanwhile(t *testing.T) {
 		t.Errorf("gone: %v", err)
 	}
 }
+
+// counted counts the questions whether a certificate is good.
+type counted struct {
+	*ca.Authority
+	asked int
+}
+
+func (c *counted) Good(tx *store.Tx, serial string) error {
+	c.asked++
+	return c.Authority.Good(tx, serial)
+}
+
+// A host that shows the list that everybody has makes nobody look at the whole
+// fleet: it may do so with every contact.
+func TestTakeList_NothingNew(t *testing.T) {
+	a, err := ca.Open(t.TempDir(), "server.example.org", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	st, err := store.Open(t.Context(), db, time.Now, append(ca.Classes(), identity.Classes()...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&ca.Keeper{Authority: a, Store: st}).Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := &counted{Authority: a}
+	identities := identity.New(st, c, time.Now)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := enrol.KeyID(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const host = "pc1.example.org"
+	err = st.Update(t.Context(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
+		if err := tx.Put(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": host}); err != nil {
+			return err
+		}
+		if _, err := identities.Begin(tx, key.Public(), identity.Row{HostID: host, KeyID: id}); err != nil {
+			return err
+		}
+		der, _, err := a.CRL(tx)
+		if err == nil {
+			err = takeList(tx, a, identities, der)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.asked != 0 {
+		t.Errorf("%d hosts were looked at", c.asked)
+	}
+}
