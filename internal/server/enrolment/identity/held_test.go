@@ -22,11 +22,13 @@ func TestRenew_HeldNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	st, err := store.Open(t.Context(), db, time.Now, identity.Classes()...)
+	now := time.Now()
+	clock := func() time.Time { return now }
+	st, err := store.Open(t.Context(), db, clock, identity.Classes()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := identity.New(st, &authority{}, time.Now)
+	i := identity.New(st, &authority{}, clock)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +51,7 @@ func TestRenew_HeldNoMore(t *testing.T) {
 		}))
 	}
 	renew := func(host, keyID, held string) error {
+		now = now.Add(time.Hour)
 		return do(func(tx *store.Tx) error { _, err := i.Renew(tx, key.Public(), keyID, host, held); return err })
 	}
 	must(do(func(tx *store.Tx) error { return tx.Put(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": host}) }))
@@ -77,4 +80,52 @@ func TestRenew_HeldNoMore(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// A host that renews without a pause fills the database with certificates, and
+// keeps everybody else from writing.
+func TestRenew_TooOften(t *testing.T) {
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	now := time.Now()
+	clock := func() time.Time { return now }
+	st, err := store.Open(t.Context(), db, clock, identity.Classes()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := identity.New(st, &authority{}, clock)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const host = "pc1.example.org"
+	err = st.Update(t.Context(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
+		if err := tx.Put(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": host}); err != nil {
+			return err
+		}
+		_, err := i.Begin(tx, key.Public(), identity.Row{HostID: host, KeyID: "a"})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	renew := func(keyID string) error {
+		_, err := i.RenewBy(t.Context(), key.Public(), keyID, identity.Holder{HostID: host, KeyID: "a"}, store.Origin{Actor: "test"}, nil)
+		return err
+	}
+	for _, keyID := range []string{"b", "b"} { // the answer was lost
+		if err := renew(keyID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := renew("c"); fleet.CodeOf(err) != fleet.Unavailable {
+		t.Errorf("another one at once: %v", err)
+	}
+	now = now.Add(time.Minute)
+	if err := renew("c"); err != nil {
+		t.Errorf("a minute later: %v", err)
+	}
 }
