@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -89,7 +90,6 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 	if err := agent.Private(dataDir); err != nil {
 		return err
 	}
-	former := ""
 	if j.again {
 		lock, err := filelock.Acquire(filepath.Join(dataDir, "agent.lock"))
 		if err != nil {
@@ -97,7 +97,10 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 		}
 		defer lock.Release()
 		if old, err := identity.Load(dataDir); err == nil {
-			former = old.HostID
+			// An earlier try may have got halfway.
+			if err := errors.Join(identity.Settle(dataDir, old.HostID), identity.Leave(dataDir, old.HostID)); err != nil {
+				return err
+			}
 		}
 	}
 	machine := platform.Machine()
@@ -119,8 +122,8 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 	if err != nil {
 		return err
 	}
-	if former != "" && former != id.HostID {
-		if err := setAside(dataDir, former); err != nil {
+	if j.again {
+		if err := identity.Settle(dataDir, id.HostID); err != nil {
 			return err
 		}
 	}
@@ -217,16 +220,4 @@ func (j *joining) byPassword(c *cobra.Command, dataDir string, machine enrol.Mac
 		req.Policy = enrol.Offline
 	}
 	return identity.Join(c.Context(), dataDir, req)
-}
-
-// setAside keeps the database of the host that this machine was: it is that one's.
-func setAside(dataDir, former string) error {
-	for _, ext := range []string{"", "-wal", "-shm"} {
-		from := filepath.Join(dataDir, "agent.db"+ext)
-		err := os.Rename(from, filepath.Join(dataDir, "agent.db-of-"+former+ext))
-		if err != nil && !os.IsNotExist(err) {
-			return fmt.Errorf("cannot set the former host's data aside: %w", err)
-		}
-	}
-	return nil
 }

@@ -190,8 +190,8 @@ func tokenRow(tx *store.Tx, id string) (row TokenRow, err error) {
 	return row, err
 }
 
-// take uses a token once.
-func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
+// look finds a token that is good.
+func look(tx *store.Tx, t enrol.Token) (TokenRow, error) {
 	row, err := tokenRow(tx, t.ID)
 	if err != nil {
 		return row, err
@@ -201,6 +201,15 @@ func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
 	}
 	if state := row.state(tx.Now()); state != "good" {
 		return row, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot join: the token is %s", state), "make another: fernwerk token create")
+	}
+	return row, nil
+}
+
+// take uses a token once.
+func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
+	row, err := look(tx, t)
+	if err != nil {
+		return row, err
 	}
 	row.Used++
 	return row, tx.Put(Tokens, Tokens.Encode(row))
