@@ -1,0 +1,285 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet/trust"
+)
+
+// The attacks of this file are on the signed documents.
+
+func TestAttack01_AFlippedByte(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	stamp, snapshot, _, _ := o.documents(t)
+	for role, path := range map[string]string{
+		trust.RoleTimestamp: timestamp,
+		trust.RoleSnapshot:  named(trust.RoleSnapshot, stamp.Snapshot.Version),
+		trust.RoleTargets:   named(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version),
+	} {
+		v.holdsOut(t, []string{role}, lie{Path: path, Do: "flip"})
+	}
+	quiet := serves(timestamp, o.before)
+	v.lies(t, lie{Path: `/v1/depot/fresh/tree`, Do: "flip"}, quiet)
+	v.refuses(t, "fresh", "fresh")
+	v.met(t)
+	v.lies(t, lie{Path: `/v1/depot/fresh/chunks`, Do: "flip"}, quiet)
+	v.refuses(t, "fresh", "fresh")
+	v.met(t)
+	// A script.
+	v.lies(t, serves("^/v1/updates$", []byte(`{"offered":["001","003"]}`)), lie{Path: "^/v1/trust/content/", Do: "flip"}, quiet)
+	await(t, "the script is refused", func() (bool, error) { return v.heard(t)[1].Hits > 0 && v.trust(t).Problem != "", nil })
+	v.works(t)
+	if v.ran("update003") > 0 {
+		t.Error("a script with a flipped byte was run")
+	}
+	v.says(t, "update/003")
+	v.recovers(t)
+}
+
+func TestAttack02_Rollback(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	v.recovers(t) // it follows to the second state
+	v.holdsOut(t, []string{"timestamp"}, serves(timestamp, o.before))
+	// Also with the server's keys: a new snapshot of the list of before.
+	list, err := o.document(t.Context(), trust.FileName(trust.RoleTargets, v.trust(t).Versions[trust.RoleTargets]-1))
+	must(t, err)
+	v.holdsOut(t, []string{trust.RoleTargets}, o.forge(t, forgery{targets: list})...)
+	// A restart changes nothing.
+	v.Kill()
+	must(t, v.Start(t.Context()))
+	v.holdsOut(t, []string{"timestamp"}, serves(timestamp, o.before))
+}
+
+func TestAttack03_Freeze(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	// The same for ever; what it says of its end is near, so that the test sees it.
+	end := time.Now().Add(2 * time.Second).UTC().Truncate(time.Second)
+	v.lies(t, o.forge(t, forgery{edit: func(s *trust.Timestamp, _ *trust.Snapshot) { s.Expires = end }})...)
+	v.works(t)
+	await(t, "the host says since when it is stale", func() (bool, error) {
+		st := v.trust(t)
+		return st.Stale && st.Since == end.Format(time.RFC3339), nil
+	})
+	v.works(t)
+	if out := v.agent(t, "trust", "status"); !strings.Contains(out, "stale     since "+end.Format(time.RFC3339)) {
+		t.Errorf("trust status says: %s", out)
+	}
+}
+
+func TestAttack04_MixAndMatch(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	stamp, snapshot, _, _ := o.documents(t)
+	old, err := o.document(t.Context(), trust.FileName(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version-1))
+	must(t, err)
+	v.holdsOut(t, []string{trust.RoleTargets}, serves(named(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version), old))
+	oldSnapshot, err := o.document(t.Context(), trust.FileName(trust.RoleSnapshot, stamp.Snapshot.Version-1))
+	must(t, err)
+	v.holdsOut(t, []string{trust.RoleSnapshot}, serves(named(trust.RoleSnapshot, stamp.Snapshot.Version), oldSnapshot))
+	v.recovers(t)
+}
+
+func TestAttack05_EndlessData(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	stamp, snapshot, _, _ := o.documents(t)
+	list := named(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version)
+	for path, words := range map[string][]string{timestamp: {"timestamp"}, named(trust.RoleSnapshot, stamp.Snapshot.Version): nil, list: nil} {
+		for _, do := range []string{"endless", "huge"} {
+			before := v.trust(t).Versions[trust.RoleTargets]
+			v.lies(t, lie{Path: path, Do: do})
+			v.works(t)
+			v.met(t)
+			if sent := v.heard(t)[0].Sent; sent > 24<<20 { // what fits into the buffers of a connection
+				t.Errorf("%s of %s: %d bytes were taken", do, path, sent)
+			}
+			// What is cut at its signed length may be the right document.
+			if st := v.trust(t); st.Versions[trust.RoleTargets] != before && (path == timestamp || do == "huge") {
+				t.Errorf("%s of %s was believed: %+v", do, path, st)
+			} else if words != nil && !strings.Contains(st.Problem, words[0]) {
+				t.Errorf("%s of %s: %q", do, path, st.Problem)
+			}
+		}
+	}
+	v.lies(t, lie{Path: "/v1/depot/fresh/chunks", Do: "endless"})
+	v.requests(t, "fresh")
+	if sent := v.heard(t)[0].Sent; sent > 24<<20 {
+		t.Errorf("%d bytes of a product were taken", sent)
+	}
+	v.unharmed(t)
+	v.lies(t)
+	v.works(t)
+}
+
+func TestAttack06_SlowRetrieval(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	v.lies(t, lie{Path: timestamp, Do: "drip"})
+	began := time.Now()
+	v.works(t) // the step gives the drip up, and goes on with what is held
+	v.met(t)
+	if took := time.Since(began); took > 100*time.Second {
+		t.Errorf("a drip was listened to for %v", took)
+	}
+	v.says(t, "stalled")
+	v.recovers(t)
+}
+
+func TestAttack08_AStolenServer(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	for _, policy := range []string{"offline", "delegated"} {
+		v := o.victim(t, policy)
+		_, _, list, depot := o.documents(t)
+		evil := map[string]trust.Target{trust.UpdateName("666"): trust.TargetOf([]byte(o.evil())), trust.ProductName("loose", "1.0", "1", "any"): trust.TargetOf([]byte("a tree"))}
+		maps.Copy(evil, list.Targets)
+		list.Version, list.Targets = list.Version+1, evil
+		forged := sign(t, list, o.keys[trust.Depot], o.keys[trust.RoleSnapshot], o.keys[trust.RoleTimestamp])
+		v.holdsOut(t, []string{trust.RoleTargets, "signatures"}, o.forge(t, forgery{targets: forged, targetsVersion: list.Version})...)
+		// The depot's list speaks of nothing but depots.
+		depot.Version, depot.Targets = depot.Version+1, map[string]trust.Target{trust.UpdateName("666"): trust.TargetOf([]byte(o.evil()))}
+		forged = sign(t, depot, o.keys[trust.Depot])
+		v.holdsOut(t, []string{trust.Depot, "update/666"}, o.forge(t, forgery{depot: forged, depotVersion: depot.Version})...)
+		// And not in the place of the root.
+		root, err := o.document(t.Context(), "1.root.json")
+		must(t, err)
+		doc, err := trust.ParseRoot(root)
+		must(t, err)
+		doc.Version = 2
+		v.holdsOut(t, []string{"root"}, serves(`^/v1/trust/2\.root\.json$`, sign(t, doc, o.keys[trust.Depot], o.keys[trust.RoleSnapshot])))
+	}
+}
+
+func TestAttack11_ExpiredAtTheStart(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	past := time.Now().Add(-400 * 24 * time.Hour).UTC().Truncate(time.Second)
+	over := o.forge(t, forgery{edit: func(s *trust.Timestamp, n *trust.Snapshot) { s.Expires, n.Expires = past, past }})
+	v.lies(t, over...)
+	v.works(t)
+	v.Kill()
+	v.lies(t, serves(".", nil)) // there is no server that says anything sensible
+	must(t, v.Start(t.Context()))
+	if st := v.trust(t); !st.Stale || st.Since == "" || st.Versions[trust.RoleTargets] == 0 {
+		t.Errorf("after a start: %+v", st)
+	}
+	v.lies(t, over...)
+	v.works(t)
+}
+
+// The clock cannot be set here; the dates of what is signed can, which is the same.
+func TestAttack12_Clocks(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	dated := func(at time.Time) []lie {
+		return o.forge(t, forgery{edit: func(s *trust.Timestamp, n *trust.Snapshot) {
+			s.Issued, s.Expires, n.Expires = at, at.AddDate(0, 0, 4), at.AddDate(1, 0, 0)
+		}})
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	v.lies(t, dated(now.AddDate(-10, 0, 0))...) // for this host it is ten years ahead
+	v.works(t)
+	if st := v.trust(t); !st.Stale {
+		t.Errorf("documents of ten years ago are fresh: %+v", st)
+	}
+	v.lies(t, dated(now.AddDate(10, 0, 0))...) // its clock is ten years behind
+	v.works(t)
+	if st := v.trust(t); st.Clock == "" || st.Problem != "" {
+		t.Errorf("a clock that is ten years behind what is signed: %+v", st)
+	}
+	if out := v.agent(t, "trust", "status"); !strings.Contains(out, "clock ") {
+		t.Errorf("nobody is told: %s", out)
+	}
+	v.lies(t, dated(now)...) // and no damage is left
+	v.works(t)
+	if st := v.trust(t); st.Clock != "" || st.Stale || st.Problem != "" {
+		t.Errorf("the clock is right, and there is damage: %+v", st)
+	}
+}
+
+func TestAttack13_OddJSON(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	stamp, _, _, _ := o.documents(t)
+	text := string(stamp.Raw())
+	version := fmt.Sprintf(`"version":%d}`, stamp.Version)
+	for name, odd := range map[string]string{
+		"a trailing byte": text + "\n", "a key twice": strings.Replace(text, version, version[:len(version)-1]+","+version, 1),
+		"a huge number": strings.Replace(text, version, `"version":9999999999999999999999}`, 1), "a fraction": strings.Replace(text, version, fmt.Sprintf(`"version":%d.0}`, stamp.Version), 1),
+		"deep": strings.Repeat("[", 8000), "a blank": strings.Replace(text, ":", ": ", 1), "a hotel's page": "<html>log in</html>", "nothing": "", "null": "null",
+		"another spelling": strings.Replace(text, `"_type"`, `"\u005ftype"`, 1),
+	} {
+		if odd == text {
+			t.Fatal(name)
+		}
+		v.lies(t, serves(timestamp, []byte(odd)))
+		v.syncs(t)
+		v.met(t)
+		if st := v.trust(t); !strings.Contains(st.Problem, "timestamp") {
+			t.Errorf("%s: %+v", name, st)
+		}
+	}
+	v.works(t)
+	v.recovers(t)
+}
+
+func TestAttack14_OneKeyTwice(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "offline")
+	stolen := o.targetsKey(t) // one of two
+	_, _, list, _ := o.documents(t)
+	list.Version++
+	list.Targets[trust.UpdateName("666")] = trust.TargetOf([]byte(o.evil()))
+	once := sign(t, list, stolen)
+	v.holdsOut(t, []string{trust.RoleTargets, "1 of the 2"}, o.forge(t, forgery{targets: once, targetsVersion: list.Version})...)
+	var doc struct {
+		Signatures []json.RawMessage `json:"signatures"`
+		Signed     json.RawMessage   `json:"signed"`
+	}
+	must(t, json.Unmarshal(once, &doc))
+	doc.Signatures = append(doc.Signatures, doc.Signatures[0])
+	twice, err := json.Marshal(doc)
+	must(t, err)
+	v.holdsOut(t, []string{trust.RoleTargets, "twice"}, o.forge(t, forgery{targets: twice, targetsVersion: list.Version})...)
+	// Under the other key's name.
+	other := slices.DeleteFunc(o.targetsKeyIDs(t), func(id string) bool { return id == trust.KeyID(trust.Key(stolen.Public().(ed25519.PublicKey))) })[0]
+	doc.Signatures[1] = bytes.Replace(doc.Signatures[0], []byte(trust.KeyID(trust.Key(stolen.Public().(ed25519.PublicKey)))), []byte(other), 1)
+	named, err := json.Marshal(doc)
+	must(t, err)
+	v.holdsOut(t, []string{trust.RoleTargets, "1 of the 2"}, o.forge(t, forgery{targets: named, targetsVersion: list.Version})...)
+}
+
+func TestAttack15_ADelegationOutOfItsPath(t *testing.T) {
+	t.Parallel()
+	o := siegeOf(t)
+	v := o.victim(t, "delegated")
+	_, _, _, depot := o.documents(t)
+	for _, name := range []string{trust.ProductName("loose", "1.0", "1", "any"), trust.UpdateName("666"), trust.ConfName("")} {
+		depot.Version++
+		depot.Targets = map[string]trust.Target{name: trust.TargetOf([]byte(o.evil()))}
+		v.holdsOut(t, []string{trust.Depot, name}, o.forge(t, forgery{depot: sign(t, depot, o.keys[trust.Depot]), depotVersion: depot.Version})...)
+	}
+	v.lies(t, serves("^/v1/updates$", []byte(`{"offered":["001","666"]}`)))
+	v.works(t)
+}
