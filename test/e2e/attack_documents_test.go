@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -20,29 +19,24 @@ func TestAttack01_AFlippedByte(t *testing.T) {
 	t.Parallel()
 	o := siegeOf(t)
 	v := o.victim(t, "offline")
-	stamp, snapshot, _, _ := o.documents(t)
-	for role, path := range map[string]string{
-		trust.RoleTimestamp: timestamp,
-		trust.RoleSnapshot:  named(trust.RoleSnapshot, stamp.Snapshot.Version),
-		trust.RoleTargets:   named(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version),
-	} {
-		v.holdsOut(t, []string{role}, lie{Path: path, Do: "flip"})
-	}
-	quiet := serves(timestamp, o.before)
-	v.lies(t, lie{Path: `/v1/depot/fresh/tree`, Do: "flip"}, quiet)
+	stamp, snapshot, _, _ := o.second.parsed(t)
+	v.lies(t, o.first.shown(t, lie{Path: `/v1/depot/fresh/tree`, Do: "flip"})...)
 	v.refuses(t, "fresh", "fresh")
 	v.met(t)
-	v.lies(t, lie{Path: `/v1/depot/fresh/chunks`, Do: "flip"}, quiet)
+	v.lies(t, o.first.shown(t, lie{Path: `/v1/depot/fresh/chunks`, Do: "flip"})...)
 	v.refuses(t, "fresh", "fresh")
 	v.met(t)
 	// A script.
-	v.lies(t, serves("^/v1/updates$", []byte(`{"offered":["001","003"]}`)), lie{Path: "^/v1/trust/content/", Do: "flip"}, quiet)
-	await(t, "the script is refused", func() (bool, error) { return v.heard(t)[1].Hits > 0 && v.trust(t).Problem != "", nil })
+	v.lies(t, o.first.shown(t, lie{Path: "^/v1/trust/content/", Do: "flip"}, serves("^/v1/updates$", []byte(`{"offered":["001","003"]}`)))...)
+	await(t, "the script is refused", func() (bool, error) { return v.heard(t)[0].Hits > 0 && v.trust(t).Problem != "", nil })
 	v.works(t)
 	if v.ran("update003") > 0 {
 		t.Error("a script with a flipped byte was run")
 	}
 	v.says(t, "update/003")
+	v.holdsOut(t, []string{trust.RoleTimestamp}, o.second.shown(t, lie{Path: timestamp, Do: "flip"})...)
+	v.holdsOut(t, []string{trust.RoleSnapshot}, o.second.shown(t, lie{Path: named(trust.RoleSnapshot, stamp.Snapshot.Version), Do: "flip"})...)
+	v.holdsOut(t, []string{trust.RoleTargets}, o.second.shown(t, lie{Path: named(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version), Do: "flip"})...)
 	v.recovers(t)
 }
 
@@ -51,15 +45,13 @@ func TestAttack02_Rollback(t *testing.T) {
 	o := siegeOf(t)
 	v := o.victim(t, "offline")
 	v.recovers(t) // it follows to the second state
-	v.holdsOut(t, []string{"timestamp"}, serves(timestamp, o.before))
+	v.holdsOut(t, []string{"timestamp"}, serves(timestamp, o.first.stamp))
 	// Also with the server's keys: a new snapshot of the list of before.
-	list, err := o.document(t.Context(), trust.FileName(trust.RoleTargets, v.trust(t).Versions[trust.RoleTargets]-1))
-	must(t, err)
-	v.holdsOut(t, []string{trust.RoleTargets}, o.forge(t, forgery{targets: list})...)
+	v.holdsOut(t, []string{trust.RoleTargets}, o.forge(t, forgery{targets: o.first.targets})...)
 	// A restart changes nothing.
 	v.Kill()
 	must(t, v.Start(t.Context()))
-	v.holdsOut(t, []string{"timestamp"}, serves(timestamp, o.before))
+	v.holdsOut(t, []string{"timestamp"}, serves(timestamp, o.first.stamp))
 }
 
 func TestAttack03_Freeze(t *testing.T) {
@@ -84,13 +76,9 @@ func TestAttack04_MixAndMatch(t *testing.T) {
 	t.Parallel()
 	o := siegeOf(t)
 	v := o.victim(t, "offline")
-	stamp, snapshot, _, _ := o.documents(t)
-	old, err := o.document(t.Context(), trust.FileName(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version-1))
-	must(t, err)
-	v.holdsOut(t, []string{trust.RoleTargets}, serves(named(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version), old))
-	oldSnapshot, err := o.document(t.Context(), trust.FileName(trust.RoleSnapshot, stamp.Snapshot.Version-1))
-	must(t, err)
-	v.holdsOut(t, []string{trust.RoleSnapshot}, serves(named(trust.RoleSnapshot, stamp.Snapshot.Version), oldSnapshot))
+	stamp, snapshot, _, _ := o.second.parsed(t)
+	v.holdsOut(t, []string{trust.RoleSnapshot}, o.second.shown(t, serves(named(trust.RoleSnapshot, stamp.Snapshot.Version), o.first.snapshot))...)
+	v.holdsOut(t, []string{trust.RoleTargets}, o.second.shown(t, serves(named(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version), o.first.targets))...)
 	v.recovers(t)
 }
 
@@ -98,22 +86,20 @@ func TestAttack05_EndlessData(t *testing.T) {
 	t.Parallel()
 	o := siegeOf(t)
 	v := o.victim(t, "offline")
-	stamp, snapshot, _, _ := o.documents(t)
+	stamp, snapshot, _, _ := o.second.parsed(t)
 	list := named(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version)
-	for path, words := range map[string][]string{timestamp: {"timestamp"}, named(trust.RoleSnapshot, stamp.Snapshot.Version): nil, list: nil} {
-		for _, do := range []string{"endless", "huge"} {
+	for _, path := range []string{timestamp, named(trust.RoleSnapshot, stamp.Snapshot.Version), list} {
+		for _, do := range []string{"huge", "endless"} {
 			before := v.trust(t).Versions[trust.RoleTargets]
-			v.lies(t, lie{Path: path, Do: do})
+			v.lies(t, o.second.shown(t, lie{Path: path, Do: do})...)
 			v.works(t)
-			v.met(t)
-			if sent := v.heard(t)[0].Sent; sent > 24<<20 { // what fits into the buffers of a connection
-				t.Errorf("%s of %s: %d bytes were taken", do, path, sent)
+			h := v.heard(t)[0]
+			if h.Hits == 0 || h.Sent > 24<<20 { // what fits into the buffers of a connection
+				t.Errorf("%s of %s: met %d times, %d bytes were taken", do, path, h.Hits, h.Sent)
 			}
 			// What is cut at its signed length may be the right document.
 			if st := v.trust(t); st.Versions[trust.RoleTargets] != before && (path == timestamp || do == "huge") {
 				t.Errorf("%s of %s was believed: %+v", do, path, st)
-			} else if words != nil && !strings.Contains(st.Problem, words[0]) {
-				t.Errorf("%s of %s: %q", do, path, st.Problem)
 			}
 		}
 	}
@@ -131,7 +117,7 @@ func TestAttack06_SlowRetrieval(t *testing.T) {
 	t.Parallel()
 	o := siegeOf(t)
 	v := o.victim(t, "offline")
-	v.lies(t, lie{Path: timestamp, Do: "drip"})
+	v.lies(t, o.second.shown(t, lie{Path: timestamp, Do: "drip"})...)
 	began := time.Now()
 	v.works(t) // the step gives the drip up, and goes on with what is held
 	v.met(t)
@@ -147,17 +133,17 @@ func TestAttack08_AStolenServer(t *testing.T) {
 	o := siegeOf(t)
 	for _, policy := range []string{"offline", "delegated"} {
 		v := o.victim(t, policy)
-		_, _, list, depot := o.documents(t)
-		evil := map[string]trust.Target{trust.UpdateName("666"): trust.TargetOf([]byte(o.evil())), trust.ProductName("loose", "1.0", "1", "any"): trust.TargetOf([]byte("a tree"))}
-		maps.Copy(evil, list.Targets)
-		list.Version, list.Targets = list.Version+1, evil
-		forged := sign(t, list, o.keys[trust.Depot], o.keys[trust.RoleSnapshot], o.keys[trust.RoleTimestamp])
-		v.holdsOut(t, []string{trust.RoleTargets, "signatures"}, o.forge(t, forgery{targets: forged, targetsVersion: list.Version})...)
+		_, _, list, depot := o.second.parsed(t)
 		// The depot's list speaks of nothing but depots.
 		depot.Version, depot.Targets = depot.Version+1, map[string]trust.Target{trust.UpdateName("666"): trust.TargetOf([]byte(o.evil()))}
-		forged = sign(t, depot, o.keys[trust.Depot])
-		v.holdsOut(t, []string{trust.Depot, "update/666"}, o.forge(t, forgery{depot: forged, depotVersion: depot.Version})...)
-		// And not in the place of the root.
+		depots := sign(t, depot, o.keys[trust.Depot])
+		v.holdsOut(t, []string{trust.Depot, "update/666"}, o.forge(t, forgery{depot: depots, depotVersion: depot.Version})...)
+		// And its key, or another one of the server, not in the place of the offline one.
+		list.Version++
+		list.Targets[trust.UpdateName("666")], list.Targets[trust.ProductName("loose", "1.0", "1", "any")] = trust.TargetOf([]byte(o.evil())), trust.TargetOf([]byte("a tree"))
+		forged := sign(t, list, o.keys[trust.Depot], o.keys[trust.RoleSnapshot], o.keys[trust.RoleTimestamp])
+		v.holdsOut(t, []string{trust.RoleTargets, "signatures"}, o.forge(t, forgery{targets: forged, targetsVersion: list.Version, depot: depots, depotVersion: depot.Version})...)
+		// Nor in that of the root.
 		root, err := o.document(t.Context(), "1.root.json")
 		must(t, err)
 		doc, err := trust.ParseRoot(root)
@@ -220,7 +206,7 @@ func TestAttack13_OddJSON(t *testing.T) {
 	t.Parallel()
 	o := siegeOf(t)
 	v := o.victim(t, "offline")
-	stamp, _, _, _ := o.documents(t)
+	stamp, _, _, _ := o.second.parsed(t)
 	text := string(stamp.Raw())
 	version := fmt.Sprintf(`"version":%d}`, stamp.Version)
 	for name, odd := range map[string]string{
@@ -248,7 +234,7 @@ func TestAttack14_OneKeyTwice(t *testing.T) {
 	o := siegeOf(t)
 	v := o.victim(t, "offline")
 	stolen := o.targetsKey(t) // one of two
-	_, _, list, _ := o.documents(t)
+	_, _, list, _ := o.second.parsed(t)
 	list.Version++
 	list.Targets[trust.UpdateName("666")] = trust.TargetOf([]byte(o.evil()))
 	once := sign(t, list, stolen)
@@ -274,7 +260,7 @@ func TestAttack15_ADelegationOutOfItsPath(t *testing.T) {
 	t.Parallel()
 	o := siegeOf(t)
 	v := o.victim(t, "delegated")
-	_, _, _, depot := o.documents(t)
+	_, _, _, depot := o.second.parsed(t)
 	for _, name := range []string{trust.ProductName("loose", "1.0", "1", "any"), trust.UpdateName("666"), trust.ConfName("")} {
 		depot.Version++
 		depot.Targets = map[string]trust.Target{name: trust.TargetOf([]byte(o.evil()))}

@@ -26,7 +26,7 @@ const step = 1000
 // forge signs the snapshot and the timestamp of a forgery with the stolen keys.
 func (o *siege) forge(t *testing.T, f forgery) []lie {
 	t.Helper()
-	stamp, snapshot, _, _ := o.documents(t)
+	stamp, snapshot, was, wasDepot := o.second.parsed(t)
 	o.mu.Lock()
 	o.forged += step
 	ahead := o.forged
@@ -53,6 +53,8 @@ func (o *siege) forge(t *testing.T, f forgery) []lie {
 	}
 	data := sign(t, snapshot, o.keys[trust.RoleSnapshot])
 	stamp.Snapshot = trust.MetaOf(snapshot.Version, data)
+	// What is not forged is the true state's.
+	rules = append(rules, serves(named(trust.RoleTargets, was.Version), o.second.targets), serves(named(trust.Depot, wasDepot.Version), o.second.depot))
 	return append(rules, serves(named(trust.RoleSnapshot, snapshot.Version), data), serves(timestamp, sign(t, stamp, o.keys[trust.RoleTimestamp])))
 }
 

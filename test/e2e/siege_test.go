@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,7 +37,8 @@ type siege struct {
 	dir, trust string
 	root       string // SHA-256 of root 1
 	mirror     string // its address
-	before     []byte // the timestamp of the first state
+	first      state
+	second     state
 	keys       map[string]ed25519.PrivateKey
 	http       *http.Client
 
@@ -127,10 +129,13 @@ func newSiege(ctx context.Context, p site.Programs, dir string) (o *siege, err e
 	run(append([]string{"package", "sign"}, signed...)...)
 	run("package", "sign", o.file("foreign", "1.0"), "--platform", "windows")
 	var updates []string
-	for n, script := range map[int]string{1: "", 3: "", 4: "yes & (trap '' TERM; sleep 1000) & yes", 5: `[ "$FERNWERK_UPDATE_REBOOTS" = 1 ] || exit 194`, 6: "sleep 1"} {
+	for n, script := range map[int]string{1: "", 3: "", 4: "yes & (trap '' TERM; sleep 1004) & yes", 5: `[ "$FERNWERK_UPDATE_REBOOTS" = 1 ] || exit 194`, 6: "sleep 1", 8: "", 9: ""} {
 		flags := []string{"--timeout", "2s", "--on-failure", "continue", "--on-interrupt", "retry"}
 		if n != 4 {
 			flags[1] = "1m"
+		}
+		if n == 9 {
+			flags = append(flags, "--after", "008")
 		}
 		file, failed := o.update(ctx, n, script, flags...)
 		if failed != nil {
@@ -153,7 +158,7 @@ func newSiege(ctx context.Context, p site.Programs, dir string) (o *siege, err e
 	}
 	sum := sha256.Sum256(root)
 	o.root = hex.EncodeToString(sum[:])
-	if o.before, err = o.document(ctx, "timestamp.json"); err != nil {
+	if o.first, err = o.record(ctx); err != nil {
 		return nil, err
 	}
 	second, err := o.update(ctx, 2, "")
@@ -162,6 +167,9 @@ func newSiege(ctx context.Context, p site.Programs, dir string) (o *siege, err e
 	}
 	run("update", "sign", second)
 	run("trust", "publish")
+	if err == nil {
+		o.second, err = o.record(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -271,24 +279,53 @@ func (o *siege) document(ctx context.Context, name string) ([]byte, error) {
 	return data, err
 }
 
-// at is the true server's document now, parsed; role names its kind.
-func (o *siege) documents(t *testing.T) (stamp *trust.Timestamp, snapshot *trust.Snapshot, targets, depot *trust.Targets) {
-	t.Helper()
-	get := func(name string) []byte {
-		data, err := o.document(t.Context(), name)
-		must(t, err)
+// state is what a server had published at a time.
+type state struct{ stamp, snapshot, targets, depot []byte }
+
+// record keeps what the true server has now.
+func (o *siege) record(ctx context.Context) (s state, err error) {
+	get := func(name string) (data []byte) {
+		if err == nil {
+			data, err = o.document(ctx, name)
+		}
 		return data
 	}
+	s.stamp = get("timestamp.json")
+	stamp, failed := trust.ParseTimestamp(s.stamp)
+	if err != nil || failed != nil {
+		return s, errors.Join(err, failed)
+	}
+	s.snapshot = get(trust.FileName(trust.RoleSnapshot, stamp.Snapshot.Version))
+	snapshot, failed := trust.ParseSnapshot(s.snapshot)
+	if err != nil || failed != nil {
+		return s, errors.Join(err, failed)
+	}
+	s.targets = get(trust.FileName(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version))
+	s.depot = get(trust.FileName(trust.Depot, snapshot.Meta[trust.Depot].Version))
+	return s, err
+}
+
+// parsed are the documents of a state.
+func (s state) parsed(t *testing.T) (stamp *trust.Timestamp, snapshot *trust.Snapshot, targets, depot *trust.Targets) {
+	t.Helper()
 	var err error
-	stamp, err = trust.ParseTimestamp(get("timestamp.json"))
+	stamp, err = trust.ParseTimestamp(s.stamp)
 	must(t, err)
-	snapshot, err = trust.ParseSnapshot(get(trust.FileName(trust.RoleSnapshot, stamp.Snapshot.Version)))
+	snapshot, err = trust.ParseSnapshot(s.snapshot)
 	must(t, err)
-	targets, err = trust.ParseTargets(trust.RoleTargets, get(trust.FileName(trust.RoleTargets, snapshot.Meta[trust.RoleTargets].Version)))
+	targets, err = trust.ParseTargets(trust.RoleTargets, s.targets)
 	must(t, err)
-	depot, err = trust.ParseTargets(trust.Depot, get(trust.FileName(trust.Depot, snapshot.Meta[trust.Depot].Version)))
+	depot, err = trust.ParseTargets(trust.Depot, s.depot)
 	must(t, err)
 	return stamp, snapshot, targets, depot
+}
+
+// shown are the lies by which the mirror shows a state, behind others.
+func (s state) shown(t *testing.T, first ...lie) []lie {
+	t.Helper()
+	stamp, _, targets, depot := s.parsed(t)
+	return append(first, serves(timestamp, s.stamp), serves(named(trust.RoleSnapshot, stamp.Snapshot.Version), s.snapshot),
+		serves(named(trust.RoleTargets, targets.Version), s.targets), serves(named(trust.Depot, depot.Version), s.depot))
 }
 
 // soon is when what the attacker signs ends.

@@ -81,7 +81,7 @@ func (o *siege) joined(t *testing.T, policy string) *victim {
 func (o *siege) victim(t *testing.T, policy string) *victim {
 	t.Helper()
 	v := o.joined(t, policy)
-	v.lies(t, serves(timestamp, o.before))
+	v.lies(t, o.first.shown(t)...)
 	must(t, v.Start(t.Context()))
 	v.works(t)
 	await(t, "the update 001 has run", func() (bool, error) { return v.ran("update001") == 1, nil })
@@ -118,14 +118,15 @@ func (v *victim) heard(t *testing.T) (out []struct{ Hits, Sent int64 }) {
 	return out
 }
 
-// met fails if one of the lies was never told: from silence nothing follows.
+// met fails if no lie was told: from silence nothing follows.
 func (v *victim) met(t *testing.T) {
 	t.Helper()
-	for n, h := range v.heard(t) {
-		if h.Hits == 0 {
-			t.Errorf("the agent never met lie %d", n)
+	for _, h := range v.heard(t) {
+		if h.Hits > 0 {
+			return
 		}
 	}
+	t.Error("the agent never met the lie")
 }
 
 // requests asks for a product, and lets the agent get and run it.

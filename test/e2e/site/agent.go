@@ -82,6 +82,9 @@ func (a *Agent) Start(ctx context.Context) error {
 // Alive tells whether the agent's process runs.
 func (a *Agent) Alive() bool { return a.proc.alive() }
 
+// PID is the agent's process.
+func (a *Agent) PID() int { return a.proc.cmd.Process.Pid }
+
 // Kill ends the agent without a word.
 func (a *Agent) Kill() { a.proc.kill() }
 
