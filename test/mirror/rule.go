@@ -19,7 +19,7 @@ type rule struct {
 
 	Status int               `json:"status"` // serve: 0 is 200
 	Header map[string]string `json:"header"`
-	Body   []byte            `json:"body"`
+	Body   []byte            `json:"body"` // instead of the true answer; append: behind it
 
 	Old  string `json:"old"`  // replace
 	New  string `json:"new"`  // replace, instead
@@ -111,7 +111,11 @@ func (m *mirror) lie(w http.ResponseWriter, r *http.Request, one *rule, next htt
 		r.Header.Set("Accept-Encoding", "identity")
 	}
 	was := &kept{header: http.Header{}, status: http.StatusOK}
-	next.ServeHTTP(was, r)
+	if len(one.Body) > 0 && one.Do != "append" {
+		was.body.Write(one.Body) // what the true server may not have any more
+	} else {
+		next.ServeHTTP(was, r)
+	}
 	body := was.body.Bytes()
 	switch one.Do {
 	case "flip":
