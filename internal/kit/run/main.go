@@ -66,18 +66,18 @@ func Report(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(stderr, "error:", clean(err.Error()))
+	fmt.Fprintln(stderr, "error:", inert(err.Error()))
 	if h, ok := errors.AsType[interface {
 		error
 		Hint() string
 	}](err); ok && h.Hint() != "" {
-		fmt.Fprintln(stderr, "hint:", clean(h.Hint()))
+		fmt.Fprintln(stderr, "hint:", inert(h.Hint()))
 	}
 	return exitCode(err)
 }
 
-// clean makes a text of several lines safe to print: a server's words may be in it.
-func clean(text string) string {
+// inert makes a text of several lines safe to print: a server's words may be in it.
+func inert(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		lines[i] = term.Clean(line)
