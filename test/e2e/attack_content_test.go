@@ -41,6 +41,13 @@ func (o *siege) index(t *testing.T, product string) []byte {
 	return text
 }
 
+func digestOf(t *testing.T, o *siege, product string) [32]byte {
+	t.Helper()
+	x, err := chunkindex.Parse(bytes.NewReader(o.index(t, product)), chunkindex.Limits{})
+	must(t, err)
+	return x.Digest
+}
+
 func packed(t *testing.T, text []byte) lie {
 	t.Helper()
 	z, err := zstd.NewWriter(nil)
@@ -58,11 +65,9 @@ func TestAttack17_AnotherProductSiteOrPlatform(t *testing.T) {
 	v.refuses(t, "fresh", "refused fresh 1.0-1", "digest")
 	v.met(t)
 	// What another depot's key vouches for is not for this site.
-	loose, err := chunkindex.Parse(bytes.NewReader(o.index(t, "loose")), chunkindex.Limits{})
-	must(t, err)
 	_, _, _, depot := o.second.parsed(t)
 	depot.Version++
-	depot.Targets = map[string]trust.Target{trust.DepotName("elsewhere.attack.test", "loose", "1.0", "1", "any"): {Length: 1000, SHA256: loose.Digest}}
+	depot.Targets = map[string]trust.Target{trust.DepotName("elsewhere.attack.test", "loose", "1.0", "1", "any"): {Length: 1000, SHA256: digestOf(t, o, "loose")}}
 	v.lies(t, o.forge(t, forgery{depot: sign(t, depot, o.keys[trust.Depot]), depotVersion: depot.Version})...)
 	v.refuses(t, "loose", "refused loose 1.0-1", "not signed")
 	v.met(t)
