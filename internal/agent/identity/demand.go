@@ -1,10 +1,14 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 )
 
 // SetPolicy changes what the machine demands of content. Only somebody on the
@@ -36,6 +40,11 @@ func SetRoot(dataDir string, root enrol.Root) error {
 }
 
 func change(dataDir string, fn func(*Identity) error) error {
+	lock, err := hold(dataDir)
+	if err != nil {
+		return fmt.Errorf("cannot change the machine's identity: %w", err)
+	}
+	defer lock.Release()
 	id, err := Load(dataDir)
 	if err == nil {
 		err = fn(&id)
@@ -47,4 +56,36 @@ func change(dataDir string, fn func(*Identity) error) error {
 		return fmt.Errorf("cannot change the machine's identity: %w", err)
 	}
 	return id.save(dataDir)
+}
+
+// replace changes the identity as it is on the disk by now: the agent renews it,
+// and somebody at the machine sets its policy, in two processes at once.
+func (id Identity) replace(fn func(*Identity)) (Identity, error) {
+	lock, err := hold(id.dir)
+	if err != nil {
+		return id, fmt.Errorf("cannot change the machine's identity: %w", err)
+	}
+	defer lock.Release()
+	now := id.now()
+	fn(&now)
+	if err := now.check(); err != nil {
+		return id, err
+	}
+	return now, now.save(id.dir)
+}
+
+// How long a change waits for another one, which takes a few writes.
+const (
+	holdWait = 10 * time.Second
+	holdStep = 10 * time.Millisecond
+)
+
+// hold keeps others from changing the identity.
+func hold(dataDir string) (*filelock.Lock, error) {
+	for late := time.Now().Add(holdWait); ; time.Sleep(holdStep) {
+		lock, err := filelock.Acquire(filepath.Join(dataDir, "identity.lock"))
+		if !errors.Is(err, filelock.ErrHeld) || time.Now().After(late) {
+			return lock, err
+		}
+	}
 }

@@ -34,12 +34,11 @@ func (id Identity) Renew(ctx context.Context, client *http.Client, prepare func(
 	if err := certified(key, out.Chain, id.HostID); err != nil {
 		return id, fleet.Errorf(fleet.Denied, "cannot renew the machine's certificate: %w", err)
 	}
-	now := id.now() // somebody may have changed the policy meanwhile
-	now.Key, now.Chain = key, out.Chain
-	if err := now.check(); err != nil {
+	now, err := id.replace(func(now *Identity) { now.Key, now.Chain = key, out.Chain })
+	if err != nil {
 		return id, fleet.Errorf(fleet.Denied, "cannot renew the machine's certificate: %w", err)
 	}
-	return now, now.save(id.dir)
+	return now, nil
 }
 
 // Over tells whether the certificate has ended. That it is due in time is the
@@ -65,12 +64,7 @@ func (id Identity) Believe(offered []byte, at time.Time) (Identity, error) {
 	if err != nil {
 		return id, err
 	}
-	now := id.now()
-	now.CA = string(good)
-	if err := now.check(); err != nil {
-		return id, err
-	}
-	return now, now.save(id.dir)
+	return id.replace(func(now *Identity) { now.CA = string(good) })
 }
 
 func pemOf(c *x509.Certificate) []byte {
