@@ -48,6 +48,8 @@ func TestAttack02_Rollback(t *testing.T) {
 	v.holdsOut(t, []string{"timestamp"}, serves(timestamp, o.first.stamp))
 	// Also with the server's keys: a new snapshot of the list of before.
 	v.holdsOut(t, []string{trust.RoleTargets}, o.forge(t, forgery{targets: o.first.targets})...)
+	// A version of a product that was signed once, and was replaced.
+	v.refuses(t, "aged", "refused aged 0.5-1", "not signed")
 	// A restart changes nothing.
 	v.Kill()
 	must(t, v.Start(t.Context()))

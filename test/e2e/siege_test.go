@@ -126,7 +126,16 @@ func newSiege(ctx context.Context, p site.Programs, dir string) (o *siege, err e
 			signed = append(signed, file)
 		}
 	}
-	run(append([]string{"package", "sign"}, signed...)...)
+	aged, failed := o.build(ctx, "aged", "0.5", "")
+	if failed != nil {
+		return nil, failed
+	}
+	run("package", "sign", aged)
+	newer, failed := o.build(ctx, "aged", "1.0", "")
+	if failed != nil {
+		return nil, failed
+	}
+	run(append([]string{"package", "sign", newer}, signed...)...)
 	run("package", "sign", o.file("foreign", "1.0"), "--platform", "windows")
 	var updates []string
 	for n, script := range map[int]string{1: "", 3: "", 4: "yes & (trap '' TERM; sleep 1004) & yes", 5: `[ "$FERNWERK_UPDATE_REBOOTS" = 1 ] || exit 194`, 6: "sleep 1", 8: "", 9: ""} {
@@ -148,6 +157,7 @@ func newSiege(ctx context.Context, p site.Programs, dir string) (o *siege, err e
 	for _, id := range []string{"good", "other", "fresh", "loose", "foreign"} {
 		run("package", "install", o.file(id, "1.0"))
 	}
+	run("package", "install", aged) // by whoever has the server
 	run("update", "publish", "001", "--ring", "100%", "--yes")
 	if err != nil {
 		return nil, err

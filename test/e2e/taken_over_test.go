@@ -30,6 +30,7 @@ func TestServerTakenOver_EveryDoor(t *testing.T) {
 	}
 	door := func(name string, try func(t *testing.T, v *victim)) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			v := o.victim(t, "offline")
 			try(t, v)
 			v.unharmed(t)
