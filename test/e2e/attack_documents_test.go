@@ -44,7 +44,8 @@ func TestAttack02_Rollback(t *testing.T) {
 	t.Parallel()
 	o := siegeOf(t)
 	v := o.victim(t, "offline")
-	v.recovers(t) // it follows to the second state
+	v.lies(t, o.second.shown(t)...)
+	v.works(t)
 	v.holdsOut(t, []string{"timestamp"}, serves(timestamp, o.first.stamp))
 	// Also with the server's keys: a new snapshot of the list of before.
 	v.holdsOut(t, []string{trust.RoleTargets}, o.forge(t, forgery{targets: o.first.targets})...)

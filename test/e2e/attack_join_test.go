@@ -239,9 +239,20 @@ func (v *victim) ends(t *testing.T) {
 	over := *leaf
 	over.NotAfter = time.Now().Add(-time.Second)
 	over.SignatureAlgorithm = 0
-	der, err := x509.CreateCertificate(rand.Reader, &over, issuer, leaf.PublicKey, key)
-	must(t, err)
-	v.shows(t, der, rest)
+	half := new(big.Int).Rsh(issuer.PublicKey.(*ecdsa.PublicKey).Params().N, 1)
+	for { // of the two forms of a signature the server makes one only
+		der, err := x509.CreateCertificate(rand.Reader, &over, issuer, leaf.PublicKey, key)
+		must(t, err)
+		cert, err := x509.ParseCertificate(der)
+		must(t, err)
+		var sig struct{ R, S *big.Int }
+		_, err = asn1.Unmarshal(cert.Signature, &sig)
+		must(t, err)
+		if sig.S.Cmp(half) <= 0 {
+			v.shows(t, der, rest)
+			return
+		}
+	}
 }
 
 func TestAttack61_ACertificateThatEndedMeanwhile(t *testing.T) {

@@ -3,7 +3,6 @@ package identity
 import (
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 )
@@ -33,7 +32,7 @@ func TestSetPolicy_WhileTheAgentRenews(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := id.Believe(s.ca(), time.Now()); err != nil {
+				if _, err := id.replace(func(now *Identity) { now.NodeType = "vnode" }); err != nil {
 					t.Error(err)
 					return
 				}
