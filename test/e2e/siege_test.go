@@ -117,7 +117,7 @@ func newSiege(ctx context.Context, p site.Programs, dir string) (o *siege, err e
 		return nil, err
 	}
 	var signed []string
-	for _, id := range []string{"good", "other", "fresh", "loose", "foreign"} {
+	for _, id := range []string{"good", "other", "fresh", "needy", "loose", "foreign"} {
 		file, failed := o.build(ctx, id, "1.0", "")
 		if failed != nil {
 			return nil, failed
@@ -154,7 +154,7 @@ func newSiege(ctx context.Context, p site.Programs, dir string) (o *siege, err e
 	}
 	run(append([]string{"update", "sign"}, updates...)...)
 	run("trust", "publish")
-	for _, id := range []string{"good", "other", "fresh", "loose", "foreign"} {
+	for _, id := range []string{"good", "other", "fresh", "needy", "loose", "foreign"} {
 		run("package", "install", o.file(id, "1.0"))
 	}
 	run("package", "install", aged) // by whoever has the server

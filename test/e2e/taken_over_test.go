@@ -64,6 +64,14 @@ func TestServerTakenOver_EveryDoor(t *testing.T) {
 		v.refuses(t, "fresh", "refused fresh 9.9-1")
 		v.met(t)
 	})
+	door("something_that_a_signed_product_needs", func(t *testing.T, v *victim) {
+		call(t, "productDependency_createObjects", fleet.Row{"type": "ProductDependency", "productId": "needy", "productVersion": "1.0", "packageVersion": "1", "productAction": "setup",
+			"requiredProductId": "loose", "requiredAction": "setup", "requirementType": "before"})
+		v.refuses(t, "needy", "refused loose 1.0-1")
+		if v.ran("loose1.0") > 0 {
+			t.Error("what nobody signed was run, because a signed product needs it")
+		}
+	})
 	door("a_property_as_a_path", func(t *testing.T, v *victim) {
 		call(t, "productPropertyState_create", "good", "target", v.id, []any{"$(" + strings.TrimSpace(o.evil()) + ")"})
 		v.works(t)

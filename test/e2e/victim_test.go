@@ -50,6 +50,12 @@ func named(role string, version int64) string {
 // joined is a victim that was not started; it demands a policy.
 func (o *siege) joined(t *testing.T, policy string) *victim {
 	t.Helper()
+	return o.machine(t, policy, func(string) {})
+}
+
+// machine is one whose data folder is prepared before it joins.
+func (o *siege) machine(t *testing.T, policy string, prepare func(data string)) *victim {
+	t.Helper()
 	o.mu.Lock()
 	o.victims++
 	id := fmt.Sprintf("v%d.attack.test", o.victims)
@@ -60,6 +66,7 @@ func (o *siege) joined(t *testing.T, policy string) *victim {
 	must(t, err)
 	data := filepath.Join(o.dir, "hosts", id)
 	must(t, os.MkdirAll(data, 0o700))
+	prepare(data)
 	must(t, os.WriteFile(filepath.Join(data, "agent.conf"), []byte("[updates]\ninterval = 1\nspread = 0\n[config_service]\ncontact_interval = 5\n"), 0o600))
 	v := &victim{o: o, id: id, Agent: &site.Agent{Programs: o.Programs, Data: data, Log: filepath.Join(o.dir, id+".log"), BootID: "first"}}
 	_, errOut, code, err := o.Programs.Run(t.Context(), nil, "fernwerk-agent", "join", "--data", data, "--server", o.mirror, "--host-id", id,
