@@ -126,9 +126,11 @@ func TestAttack06_SlowRetrieval(t *testing.T) {
 	v := o.victim(t, "offline")
 	v.lies(t, o.second.shown(t, lie{Path: timestamp, Do: "drip", Body: o.second.stamp})...)
 	began := time.Now()
-	v.works(t) // the step gives the drip up, and goes on with what is held
+	// The step gives the drip up after a minute, and goes on with what is held. It may
+	// have waited for the updates, which met the same.
+	v.works(t)
 	v.met(t)
-	if took := time.Since(began); took > 100*time.Second {
+	if took := time.Since(began); took > 140*time.Second {
 		t.Errorf("a drip was listened to for %v", took)
 	}
 	v.says(t, "stalled")

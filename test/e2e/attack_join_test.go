@@ -237,7 +237,7 @@ func (v *victim) ends(t *testing.T) {
 	t.Helper()
 	leaf, issuer, key, rest := v.leaf(t)
 	over := *leaf
-	over.NotAfter = time.Now().Add(-time.Second)
+	over.NotBefore, over.NotAfter = leaf.NotBefore.AddDate(0, 0, -30), time.Now().Add(-time.Second)
 	over.SignatureAlgorithm = 0
 	half := new(big.Int).Rsh(issuer.PublicKey.(*ecdsa.PublicKey).Params().N, 1)
 	for { // of the two forms of a signature the server makes one only
