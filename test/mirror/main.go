@@ -1,4 +1,4 @@
-// Mirror is the machine of somebody who has taken over a server: it answers in the
+// Command mirror is the machine of somebody who has taken over a server: it answers in the
 // server's place, with the server's own certificate, and lies as it is told. The
 // end-to-end tests let agents join through it.
 //
