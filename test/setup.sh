@@ -1,11 +1,13 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, rsync, packers, wget, gpg. Only as root and
-# with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, schedulers, rsync, packers, wget, gpg. Only
+# as root and with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
 missing=
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || command -v postgres >/dev/null || missing="$missing postgresql"
 [ -x /usr/sbin/smbd ] || command -v smbd >/dev/null || missing="$missing samba"
+[ -x /usr/sbin/named ] || command -v named >/dev/null || missing="$missing bind9"
+command -v dig >/dev/null || missing="$missing bind9-dnsutils"
 for tool in rsync zstd cpio bzip2 smbclient; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
@@ -15,6 +17,9 @@ for tool in wget gpg openssl dash shellcheck; do
 done
 # An independent opsi client, test/opsi; also what opsi clients execute.
 /usr/bin/python3 -c 'import requests, msgpack, lz4' 2>/dev/null || missing="$missing python3-requests python3-msgpack python3-lz4"
+# Real schedulers, test/require/oar and slurm.
+[ -x /usr/sbin/oar-server ] || missing="$missing oar-server oar-server-pgsql oar-user oar-user-pgsql oar-node openssh-server libjson-perl"
+[ -x /usr/sbin/slurmctld ] || missing="$missing slurm-wlm munge"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

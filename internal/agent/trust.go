@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/trust"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
-	believed "github.com/fernwerk/fernwerk/internal/fleet/trust"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 )
 
 // platformName is this machine's platform in the names of what is signed.
@@ -36,7 +37,7 @@ func (a *Agent) openTrust(ctx context.Context) error {
 			id, err := identity.Load(a.cfg.DataDir)
 			if err == nil {
 				d.Pin = trust.Pin{Version: id.TrustVersion, SHA256: strings.ToLower(id.TrustSHA256)}
-				d.Policy, err = believed.ParsePolicy(string(id.Policy))
+				d.Policy = cmp.Or(id.Policy, enrol.PlainOpsi)
 			}
 			return d, err
 		},

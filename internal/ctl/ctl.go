@@ -34,8 +34,10 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/hosts"
 	"github.com/fernwerk/fernwerk/internal/ctl/licences"
 	"github.com/fernwerk/fernwerk/internal/ctl/login"
+	"github.com/fernwerk/fernwerk/internal/ctl/nodes"
 	"github.com/fernwerk/fernwerk/internal/ctl/params"
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
+	"github.com/fernwerk/fernwerk/internal/ctl/resources"
 	"github.com/fernwerk/fernwerk/internal/ctl/service"
 	"github.com/fernwerk/fernwerk/internal/ctl/tokens"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
@@ -97,10 +99,12 @@ somebody else, 5 refused.`,
 	root.AddCommand(hosts.Commands(t)...)
 	root.AddCommand(tokens.Commands(t)...)
 	root.AddCommand(groups.Commands(t)...)
+	root.AddCommand(nodes.Commands(t)...)
 	root.AddCommand(accounts.Commands(t)...)
 	root.AddCommand(audit.Command(t))
 	root.AddCommand(params.Commands(t)...)
 	root.AddCommand(licences.Commands(t)...)
+	root.AddCommand(resources.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(depots.Commands(t)...)
 	root.AddCommand(feeds.Commands(t)...)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/fleet/trust"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 )
 
 // Agent is what the control methods steer.
@@ -39,7 +39,7 @@ type Status struct {
 
 // TrustStatus is what the machine demands of content, and what it holds.
 type TrustStatus struct {
-	Policy   trust.Policy     `json:"policy"`
+	Policy   enrol.Policy     `json:"policy"`
 	Pinned   int64            `json:"pinned"`   // version of the root that was pinned, 0: none
 	Versions map[string]int64 `json:"versions"` // of the signed documents, by role
 	Stale    bool             `json:"stale"`

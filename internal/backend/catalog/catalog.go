@@ -18,8 +18,10 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/joining"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/nodes"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/resources"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -41,8 +43,10 @@ func groups() []methods.Group {
 		joining.Group(),
 		journal.Group(),
 		licence.Group(),
+		nodes.Group(),
 		params.Group(),
 		products.Group(),
+		resources.Group(),
 		updates.Group(),
 		workingcopy.Group(),
 	}

@@ -63,6 +63,12 @@ type Config struct {
 	ACME ACME `toml:"acme"`
 	// Enrolment says how machines join.
 	Enrolment Enrolment `toml:"enrolment"`
+	// DNS says for which names the server answers.
+	DNS DNS `toml:"dns"`
+	// Scheduler says which schedulers are kept right about nodes.
+	Scheduler Scheduler `toml:"scheduler"`
+	// TunnelGrace is for how many seconds a node counts as up after its tunnel ended.
+	TunnelGrace int `toml:"tunnel_grace"`
 	// Tunnels are those whose credentials hosts get.
 	Tunnels []Tunnel `toml:"tunnel"`
 	// Replica names this server among those on one database; see Name.
@@ -162,6 +168,11 @@ func (c *Config) Check() error {
 	wrong = append(wrong, checkTunnels(c.Tunnels)...)
 	wrong = append(wrong, c.ACME.check()...)
 	wrong = append(wrong, c.Enrolment.check()...)
+	wrong = append(wrong, c.DNS.check()...)
+	wrong = append(wrong, c.Scheduler.check()...)
+	if c.TunnelGrace < 0 || c.TunnelGrace > longestGrace {
+		bad("tunnel_grace", strconv.Itoa(c.TunnelGrace), fmt.Sprintf("a number of seconds up to %d", longestGrace))
+	}
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
 }
@@ -171,6 +182,7 @@ func (c *Config) Check() error {
 const (
 	shortestToken = 16
 	longestDrain  = 60
+	longestGrace  = 3600 // seconds
 )
 
 var replicaName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`)
