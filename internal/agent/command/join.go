@@ -74,6 +74,10 @@ agree first, the command waits; ended and run again it goes on waiting.`,
 	f.StringVar(&j.Fingerprint, "ca-fingerprint", "", "SHA-256 of the server's certificate authority")
 	f.StringVar(&j.trustRoot, "trust-root", "", "root of the trust in content, VERSION:SHA256, with a one-time password")
 	f.StringVar(&j.policy, "policy", "", "what this machine demands of content, with a one-time password: offline, delegated or plain-opsi")
+	policies := cobra.FixedCompletions([]string{string(enrol.Offline), string(enrol.Delegated), string(enrol.PlainOpsi)}, cobra.ShellCompDirectiveNoFileComp)
+	if err := c.RegisterFlagCompletionFunc("policy", policies); err != nil {
+		panic(err) // the flag was added above
+	}
 	return c
 }
 
@@ -142,7 +146,7 @@ func (j *joining) token(in io.Reader, args []string) (string, error) {
 	case j.tokenFile != "":
 		f, err := os.Open(j.tokenFile)
 		if err != nil {
-			return "", fmt.Errorf("cannot read the token: %w", err)
+			return "", fleet.WithHint(fmt.Errorf("cannot read the token: %w", err), "make one with: fernwerk token create --print token")
 		}
 		defer f.Close()
 		return read(f)
@@ -173,7 +177,7 @@ func read(r io.Reader) (string, error) {
 		return "", fmt.Errorf("cannot read the token: %w", err)
 	}
 	if len(strings.TrimSpace(string(data))) == 0 {
-		return "", fleet.Errorf(fleet.Invalid, "cannot read the token: there is none")
+		return "", fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot read the token: there is none"), "make one with: fernwerk token create --print token")
 	}
 	return string(data), nil
 }

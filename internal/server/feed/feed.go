@@ -168,7 +168,7 @@ func (f *Feed) load(ctx context.Context) (p Publication, err error) {
 		return err
 	})
 	if err == nil && p.Script == "" {
-		err = fleet.Errorf(fleet.NotFound, "no feed is published")
+		err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot show the feed: none is published"), "make one with: fernwerk feed init DIR")
 	}
 	return p, err
 }
