@@ -28,6 +28,7 @@ type nodes struct {
 	presence *presence.Presence
 	names    *dns.Server // nil without [dns]
 	store    *store.Store
+	served   *served
 	changed  func() // ends the watch of names
 }
 

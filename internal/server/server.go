@@ -67,6 +67,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 	"github.com/fernwerk/fernwerk/internal/server/trust"
+	"github.com/fernwerk/fernwerk/internal/server/tunnel"
 	"github.com/fernwerk/fernwerk/internal/server/updates"
 )
 
@@ -198,6 +199,11 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	ports.Nodes = present
+	tunnels, err := s.serveTunnels(st, m, authority, present.presence)
+	if err != nil {
+		return nil, err
+	}
+	present.served = tunnels
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -207,6 +213,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages, signed)
 	present.count(counts)
+	tunnels.count(counts)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
@@ -247,6 +254,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("depot", products)
 	s.group.Add("trust", signed)
 	present.serve(&s.group)
+	tunnels.serve(&s.group)
 	s.group.Add("bus", messages)
 	if script.Listener != nil {
 		s.group.Add("feed", script)
@@ -411,7 +419,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), tunnel.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

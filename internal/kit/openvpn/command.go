@@ -128,3 +128,31 @@ func (c *Conn) Status(ctx context.Context) ([]Client, error) {
 	}
 	return nil, fmt.Errorf("cannot ask for openvpn's clients: %w", err)
 }
+
+// Greet asks a fresh connection that nobody reads yet for openvpn's process. What
+// openvpn says by itself meanwhile is kept for [Conn.Serve].
+func (c *Conn) Greet(ctx context.Context) (int, error) {
+	stop := context.AfterFunc(ctx, func() { c.conn.SetReadDeadline(past) })
+	defer stop()
+	if _, err := c.conn.Write([]byte("pid\n")); err != nil {
+		return 0, fmt.Errorf("cannot ask for openvpn's process: %w", err)
+	}
+	for {
+		line, err := c.line()
+		if err != nil {
+			return 0, fmt.Errorf("cannot ask for openvpn's process: %w", err)
+		}
+		if strings.HasPrefix(line, ">") {
+			c.early = append(c.early, line)
+			if len(c.early) > maxReply {
+				return 0, fmt.Errorf("cannot ask for openvpn's process: it says too much")
+			}
+			continue
+		}
+		pid, err := strconv.Atoi(strings.TrimPrefix(line, "SUCCESS: pid="))
+		if err != nil || pid < 2 {
+			return 0, fmt.Errorf("cannot ask for openvpn's process: it says %.100q", line)
+		}
+		return pid, nil
+	}
+}

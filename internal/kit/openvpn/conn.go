@@ -14,8 +14,9 @@ import (
 
 // Conn is a connection to openvpn's management socket.
 type Conn struct {
-	conn net.Conn
-	read *bufio.Reader
+	conn  net.Conn
+	read  *bufio.Reader
+	early []string // lines that Greet met
 
 	mu      sync.Mutex
 	waiting []*command // in the order in which they were written
@@ -62,6 +63,19 @@ func Dial(ctx context.Context, socket string) (*Conn, error) {
 	return c, nil
 }
 
+// past ends a wait at once.
+var past = time.Unix(1, 0)
+
+// next is the next line: first those that came early.
+func (c *Conn) next() (string, error) {
+	if len(c.early) > 0 {
+		line := c.early[0]
+		c.early = c.early[1:]
+		return line, nil
+	}
+	return c.line()
+}
+
 // line reads a line, without its end.
 func (c *Conn) line() (string, error) {
 	text, err := c.read.ReadSlice('\n')
@@ -88,10 +102,7 @@ func (c *Conn) Serve(ctx context.Context, on func(Event)) error {
 func (c *Conn) serve(on func(Event)) error {
 	var p Parser
 	for {
-		line, err := c.line()
-		if errors.Is(err, io.EOF) {
-			return io.EOF
-		}
+		line, err := c.next()
 		if err != nil {
 			return err
 		}
