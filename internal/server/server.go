@@ -43,6 +43,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
+	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/postgres"
@@ -189,6 +190,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	ports.Feed = script
 	joins := s.letJoin(st, authority, accounts, signed)
+	joins.seal = func(name string) openvpn.Seal { return seal(m, name) }
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.Roots)
