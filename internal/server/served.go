@@ -147,7 +147,7 @@ type gate struct {
 func (g *gate) judge(ctx context.Context, c tunnel.Claim) (a tunnel.Admission, err error) {
 	var t fleet.NodeType
 	var address netip.Addr
-	err = g.store.Look(ctx, func(tx *store.Tx) error {
+	err = g.store.View(ctx, func(tx *store.Tx) error {
 		grant, err := g.authority.Granted(tx, c.Serial)
 		if err != nil {
 			return err
@@ -230,7 +230,7 @@ func typeOf(tx *store.Tx, name string) (t fleet.NodeType, err error) {
 // over says who of those who are in may be no longer.
 func (g *gate) over(ctx context.Context, in []tunnel.Session) (map[string]string, error) {
 	out := map[string]string{}
-	err := g.store.Look(ctx, func(tx *store.Tx) error {
+	err := g.store.View(ctx, func(tx *store.Tx) error {
 		ordered, err := tunnel.Ordered(tx, g.name)
 		if err != nil {
 			return err
@@ -254,7 +254,7 @@ func (g *gate) over(ctx context.Context, in []tunnel.Session) (map[string]string
 
 // crl are the lists of revocations.
 func (g *gate) crl(ctx context.Context) (text []byte, err error) {
-	err = g.store.Look(ctx, func(tx *store.Tx) error { text, err = g.authority.Lists(tx); return err })
+	err = g.store.View(ctx, func(tx *store.Tx) error { text, err = g.authority.Lists(tx); return err })
 	return text, err
 }
 

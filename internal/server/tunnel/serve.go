@@ -137,11 +137,18 @@ func (d *driver) queue(e openvpn.Event) {
 
 // begin takes over who is in, and lets openvpn begin if it waits.
 func (d *driver) begin(ctx context.Context) error {
-	if err := d.sync(ctx, true); err != nil {
-		return err
-	}
 	if err := d.conn.Release(ctx); err != nil {
 		return err
+	}
+	// One that has just begun does not know its clients for a moment.
+	for by := time.Now().Add(startWithin); ; pause(ctx, 10*time.Millisecond) {
+		err := d.sync(ctx, true)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || errors.Is(err, openvpn.ErrClosed) || time.Now().After(by) {
+			return err
+		}
 	}
 	if err := d.look(ctx); err != nil {
 		return err
