@@ -22,5 +22,5 @@ var updateCases = map[string]func(*bench){
 	"update_withdraw":  updateCase("update_withdraw", fleet.NotFound, "999"),
 	"update_decide":    updateCase("update_decide", fleet.NotFound, "999", "pc1.example.org", "skip"),
 	"update_getStatus": updateCase("update_getStatus", fleet.NotFound, "999"),
-	"update_report":    updateCase("update_report", fleet.Invalid, map[string]any{"number": "999"}),
+	"update_report":    updateCase("update_report", fleet.Denied, map[string]any{"number": "999"}),
 }

@@ -63,12 +63,12 @@ type Config struct {
 	ACME ACME `toml:"acme"`
 	// Enrolment says how machines join.
 	Enrolment Enrolment `toml:"enrolment"`
-	// Tunnels are those whose credentials hosts get.
-	Tunnels []Tunnel `toml:"tunnel"`
 	// DNS says for which names the server answers.
 	DNS DNS `toml:"dns"`
 	// TunnelGrace is for how many seconds a node counts as up after its tunnel ended.
 	TunnelGrace int `toml:"tunnel_grace"`
+	// Tunnels are those whose credentials hosts get.
+	Tunnels []Tunnel `toml:"tunnel"`
 	// Replica names this server among those on one database; see Name.
 	Replica string `toml:"replica"`
 	// Depot is the folder of products; empty is Data/depot. Servers on one

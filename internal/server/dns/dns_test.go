@@ -330,6 +330,9 @@ func TestDig(t *testing.T) {
 	if out := dig(t, port, "-y", "hmac-sha256:transfer:d3Jvbmd3cm9uZ3dyb25nd3JvbmcK", "grid.example.org", "AXFR"); strings.Contains(out, "vnode-") {
 		t.Errorf("a transfer with a wrong key: %s", out)
 	}
+	if out := dig(t, port, "-y", "hmac-sha256:transfer:d3Jvbmd3cm9uZ3dyb25nd3JvbmcK", "grid.example.org", "SOA"); !strings.Contains(out, "status: NOTAUTH") || strings.Contains(out, "ns1.") {
+		t.Errorf("a wrong key: %s", out)
+	}
 	if out := dig(t, port, "-y", "hmac-sha256:transfer:"+secret, "grid.example.org", "SOA"); !strings.Contains(out, "status: NOERROR") || !strings.Contains(out, "TSIG") || strings.Contains(out, "invalid") {
 		t.Errorf("signed: %s", out)
 	}
@@ -394,4 +397,21 @@ func FuzzReply(f *testing.F) {
 			t.Errorf("answered %v", q)
 		}
 	})
+}
+
+// BenchmarkReply is one question without the network: a planned name, and one
+// that is not there.
+func BenchmarkReply(b *testing.B) {
+	s, _ := newServer(b)
+	for _, name := range []string{"vnode-7-38.grid.example.org.", "38.7.134.10.in-addr.arpa.", "nothing.grid.example.org."} {
+		b.Run(name, func(b *testing.B) {
+			kind := "A"
+			if strings.HasSuffix(name, "arpa.") {
+				kind = "PTR"
+			}
+			for b.Loop() {
+				ask(s, name, kind, "10.134.7.39")
+			}
+		})
+	}
 }
