@@ -12,7 +12,7 @@ for tool in rsync zstd cpio bzip2 smbclient; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
 # A bare node, and who reads its scripts.
-for tool in wget gpg openssl dash shellcheck; do
+for tool in wget gpg openssl dash shellcheck openvpn; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
 # An independent opsi client, test/opsi; also what opsi clients execute.

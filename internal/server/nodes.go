@@ -29,7 +29,6 @@ type nodes struct {
 	presence *presence.Presence
 	names    *dns.Server // nil without [dns]
 	store    *store.Store
-	served   *served
 	changed  func() // ends the watch of names
 	reports  string // folder
 	log      *slog.Logger

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -21,6 +22,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
@@ -40,6 +42,7 @@ import (
 type served struct {
 	dir   string // a folder for each
 	all   []*tunnel.Server
+	gates []*gate // of each
 	stops []func()
 	log   *slog.Logger
 }
@@ -58,6 +61,7 @@ func (s *Server) serveTunnels(st *store.Store, m *member, authority *ca.Authorit
 		changed, stop := st.Watch(identity.EndTopic, tunnel.Topic)
 		t.stops = append(t.stops, stop)
 		g := &gate{name: c.Name, network: conf.Network, store: st, authority: authority, presence: present, dir: filepath.Join(t.dir, c.Name), now: s.cfg.Now}
+		t.gates = append(t.gates, g)
 		t.all = append(t.all, tunnel.NewServer(tunnel.Config{
 			Name: c.Name, Dir: g.dir, Conf: conf, Seal: seal(m, c.Name), Changed: changed, Log: s.cfg.Log,
 			Files: g.files, CRL: g.crl, Judge: g.judge, Over: g.over, Nodes: g,
@@ -132,6 +136,22 @@ func (t *served) count(m *metrics.Metrics) {
 	m.Ask(metrics.Gauge, "tunnel_slowest_decision_seconds", "The longest that a node waited for a decision.", sum(func(s *tunnel.Server) float64 { _, _, _, _, d := s.Counted(); return d.Seconds() }))
 }
 
+// Traffic is what sessions of this server's tunnels carried.
+func (t *served) Traffic() (all []methods.TunnelTraffic) {
+	for _, one := range t.all {
+		in, _ := one.Sessions()
+		for _, s := range in {
+			all = append(all, methods.TunnelTraffic{HostID: s.HostID, Tunnel: one.Name, Epoch: s.Epoch, Received: s.Received, Sent: s.Sent})
+		}
+	}
+	return all
+}
+
+// Disconnect is [tunnel.Disconnect].
+func (t *served) Disconnect(tx *store.Tx, hostID, name string) error {
+	return tunnel.Disconnect(tx, hostID, name)
+}
+
 // gate says who may enter a tunnel.
 type gate struct {
 	name      string
@@ -159,13 +179,17 @@ func (g *gate) judge(ctx context.Context, c tunnel.Claim) (a tunnel.Admission, e
 		if err != nil {
 			return err
 		}
-		if t, err = typeOf(tx, row.NodeType); err != nil {
+		n, found, err := presence.One(tx, c.HostID)
+		if err != nil {
 			return err
 		}
-		n, found, err := presence.One(tx, c.HostID)
-		if found && n.NodeType == row.NodeType {
+		// A host that joined again under its name, by a one-time password, says no type:
+		// it has the one that it had.
+		name := cmp.Or(row.NodeType, n.NodeType)
+		if found && n.NodeType == name {
 			address = n.Address
 		}
+		t, err = typeOf(tx, name)
 		return err
 	})
 	if err != nil {

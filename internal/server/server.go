@@ -85,6 +85,8 @@ type Server struct {
 	reach string // HOST:PORT for clients
 	id    string
 	group run.Group
+	// tunnels are those that are served here.
+	tunnels *served
 	opened
 }
 
@@ -206,7 +208,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	present.served = tunnels
+	ports.Tunnels, s.tunnels = tunnels, tunnels
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")

@@ -251,5 +251,5 @@ func (n *tunnelNet) until(within time.Duration, what string, ok func() bool) tim
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return time.Since(began)
+	return time.Since(began).Round(time.Millisecond)
 }

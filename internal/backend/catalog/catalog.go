@@ -21,6 +21,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/nodes"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/tunnels"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -43,6 +44,7 @@ func groups() []methods.Group {
 		journal.Group(),
 		licence.Group(),
 		nodes.Group(),
+		tunnels.Group(),
 		params.Group(),
 		products.Group(),
 		updates.Group(),

@@ -38,7 +38,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		began := time.Now()
 		c, pid, err := s.attach(ctx)
 		if err == nil {
-			err = s.drive(ctx, c, pid)
+			err = s.Attend(ctx, c, pid)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -56,8 +56,8 @@ func (s *Server) Serve(ctx context.Context) error {
 // errFiles is why a tunnel starts anew although nothing is wrong.
 var errFiles = errors.New("its certificates are other ones")
 
-// drive answers an openvpn until the connection or ctx ends.
-func (s *Server) drive(ctx context.Context, c *openvpn.Conn, pid int) error {
+// Attend answers an openvpn, whose process is pid, until the connection or ctx ends.
+func (s *Server) Attend(ctx context.Context, c *openvpn.Conn, pid int) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer c.Close()
 	var all sync.WaitGroup
