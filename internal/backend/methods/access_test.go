@@ -126,7 +126,7 @@ func newBench(t *testing.T) *bench {
 		Depot: depot{}, Certificates: depot{}, Trust: signed{}, Feed: depot{},
 		Authority: func() []byte { return []byte("PEM") },
 		Nodes:     present{}, Tunnels: present{},
-		Info:      map[string]any{"version": "test"},
+		Info: map[string]any{"version": "test"},
 	}
 	b := &bench{t, s, catalog.New(s, ports)}
 	b.fill()
