@@ -22,7 +22,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
@@ -137,11 +137,11 @@ func (t *served) count(m *metrics.Metrics) {
 }
 
 // Traffic is what sessions of this server's tunnels carried.
-func (t *served) Traffic() (all []methods.TunnelTraffic) {
+func (t *served) Traffic() (all []port.TunnelTraffic) {
 	for _, one := range t.all {
 		in, _ := one.Sessions()
 		for _, s := range in {
-			all = append(all, methods.TunnelTraffic{HostID: s.HostID, Tunnel: one.Name, Epoch: s.Epoch, Received: s.Received, Sent: s.Sent})
+			all = append(all, port.TunnelTraffic{HostID: s.HostID, Tunnel: one.Name, Epoch: s.Epoch, Received: s.Received, Sent: s.Sent})
 		}
 	}
 	return all

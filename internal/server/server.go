@@ -203,7 +203,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ports.Nodes = present
+	ports.Nodes, ports.Resources = present, present.batch.Compare
 	tunnels, err := s.serveTunnels(st, m, authority, present.presence)
 	if err != nil {
 		return nil, err

@@ -3,9 +3,9 @@ package server
 import (
 	"cmp"
 	"context"
-	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/server/contact"
 	"github.com/fernwerk/fernwerk/internal/server/trust"
 )

@@ -21,6 +21,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/nodes"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/resources"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/tunnels"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
@@ -47,6 +48,7 @@ func groups() []methods.Group {
 		tunnels.Group(),
 		params.Group(),
 		products.Group(),
+		resources.Group(),
 		updates.Group(),
 		workingcopy.Group(),
 	}

@@ -3,7 +3,7 @@ package methods_test
 import (
 	"context"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
@@ -24,7 +24,7 @@ type present struct{}
 func (present) Up(context.Context, node.Report) error              { return nil }
 func (present) Down(context.Context, string, string, string) error { return nil }
 func (present) Names(context.Context) ([]node.Record, error)       { return nil, nil }
-func (present) Traffic() []methods.TunnelTraffic                   { return nil }
+func (present) Traffic() []port.TunnelTraffic                      { return nil }
 func (present) Disconnect(*store.Tx, string, string) error         { return nil }
 func (present) Facts(*store.Tx) ([]node.Fact, error) {
 	return []node.Fact{{HostID: own}, {HostID: others}}, nil

@@ -3,8 +3,10 @@ package methods
 import (
 	"context"
 
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
 // Ports are the parts that a server and an agent answer with differently.
@@ -20,19 +22,21 @@ type Ports struct {
 	// Certificates signs those of depot servers.
 	Certificates Certificates
 	// Feed is the update script for bare nodes.
-	Feed Feed
+	Feed port.Feed
 	// Trust holds what was signed about content.
-	Trust Trust
+	Trust port.Trust
 	// Updates are the run-once updates that this server publishes.
-	Updates Updates
+	Updates port.Updates
 	// Enrolment lets machines join.
-	Enrolment Enrolment
+	Enrolment port.Enrolment
 	// Authority are the certificates of the server's certificate authority, PEM.
 	Authority func() []byte
 	// Nodes is what is known of nodes.
-	Nodes Nodes
+	Nodes port.Nodes
+	// Resources asks the schedulers about nodes.
+	Resources func(ctx context.Context) ([]node.Resource, error)
 	// Tunnels are those that this server runs.
-	Tunnels Tunnels
+	Tunnels port.Tunnels
 	// Info is what backend_info says.
 	Info map[string]any
 }

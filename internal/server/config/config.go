@@ -65,6 +65,8 @@ type Config struct {
 	Enrolment Enrolment `toml:"enrolment"`
 	// DNS says for which names the server answers.
 	DNS DNS `toml:"dns"`
+	// Scheduler says which schedulers are kept right about nodes.
+	Scheduler Scheduler `toml:"scheduler"`
 	// TunnelGrace is for how many seconds a node counts as up after its tunnel ended.
 	TunnelGrace int `toml:"tunnel_grace"`
 	// Tunnels are those whose credentials hosts get.
@@ -167,6 +169,7 @@ func (c *Config) Check() error {
 	wrong = append(wrong, c.ACME.check()...)
 	wrong = append(wrong, c.Enrolment.check()...)
 	wrong = append(wrong, c.DNS.check()...)
+	wrong = append(wrong, c.Scheduler.check()...)
 	if c.TunnelGrace < 0 || c.TunnelGrace > longestGrace {
 		bad("tunnel_grace", strconv.Itoa(c.TunnelGrace), fmt.Sprintf("a number of seconds up to %d", longestGrace))
 	}

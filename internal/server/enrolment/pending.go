@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
@@ -92,7 +92,7 @@ func (e *Enrolment) wait(tx *store.Tx, a asking) (enrol.JoinAnswer, error) {
 }
 
 // Pending are the machines that wait, the oldest first.
-func (e *Enrolment) Pending(tx *store.Tx) ([]methods.PendingHost, error) {
+func (e *Enrolment) Pending(tx *store.Tx) ([]port.PendingHost, error) {
 	rows, err := store.All[WaitingRow](tx, Waiting, nil)
 	if err != nil {
 		return nil, err
@@ -103,10 +103,10 @@ func (e *Enrolment) Pending(tx *store.Tx) ([]methods.PendingHost, error) {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	out := []methods.PendingHost{}
+	out := []port.PendingHost{}
 	for _, r := range rows {
 		if !r.Denied && tx.Now().Unix()-r.Asked <= int64(waitsFor/time.Second) {
-			out = append(out, methods.PendingHost{ID: r.Name, Asked: stamp(r.Asked), Hostname: r.Hostname, SystemUUID: r.UUID, HardwareAddress: r.Hardware,
+			out = append(out, port.PendingHost{ID: r.Name, Asked: stamp(r.Asked), Hostname: r.Hostname, SystemUUID: r.UUID, HardwareAddress: r.Hardware,
 				Address: r.Address, NodeType: r.NodeType, Token: r.Token})
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
@@ -57,16 +57,16 @@ func (r TokenRow) state(now time.Time) string {
 	return "good"
 }
 
-func (r TokenRow) shown(now time.Time) methods.JoinToken {
-	return methods.JoinToken{ID: r.Name, State: r.state(now), Uses: r.Uses, Used: r.Used, Expires: stamp(r.Expires), Created: stamp(r.Created), By: r.By,
+func (r TokenRow) shown(now time.Time) port.JoinToken {
+	return port.JoinToken{ID: r.Name, State: r.state(now), Uses: r.Uses, Used: r.Used, Expires: stamp(r.Expires), Created: stamp(r.Created), By: r.By,
 		NodeType: r.NodeType, Groups: append([]string{}, r.Groups...), Depot: r.Depot, Policy: r.Policy, Approve: r.Approve}
 }
 
 func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.DateTime) }
 
 // CreateToken makes a token. Its text is told this once.
-func (e *Enrolment) CreateToken(tx *store.Tx, by string, want methods.JoinToken, life time.Duration) (text string, made methods.JoinToken, err error) {
-	bad := func(format string, args ...any) (string, methods.JoinToken, error) {
+func (e *Enrolment) CreateToken(tx *store.Tx, by string, want port.JoinToken, life time.Duration) (text string, made port.JoinToken, err error) {
+	bad := func(format string, args ...any) (string, port.JoinToken, error) {
 		return "", made, fleet.Errorf(fleet.Invalid, "cannot make the token: "+format, args...)
 	}
 	switch {
@@ -148,7 +148,7 @@ func (e *Enrolment) tidyTokens(tx *store.Tx) error {
 }
 
 // Tokens are all tokens, the newest first, without their secrets.
-func (e *Enrolment) Tokens(tx *store.Tx) ([]methods.JoinToken, error) {
+func (e *Enrolment) Tokens(tx *store.Tx) ([]port.JoinToken, error) {
 	rows, err := store.All[TokenRow](tx, Tokens, nil)
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (e *Enrolment) Tokens(tx *store.Tx) ([]methods.JoinToken, error) {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	out := make([]methods.JoinToken, len(rows))
+	out := make([]port.JoinToken, len(rows))
 	for i, r := range rows {
 		out[i] = r.shown(tx.Now())
 	}

@@ -28,7 +28,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/feed"
@@ -65,7 +65,7 @@ func held(tx *store.Tx) (p Publication, err error) {
 
 // Publish takes a script. key is needed the first time; another key than the one
 // that is here counts only with replace.
-func (f *Feed) Publish(ctx context.Context, by store.Origin, key, script string, replace bool) (state methods.FeedState, err error) {
+func (f *Feed) Publish(ctx context.Context, by store.Origin, key, script string, replace bool) (state port.FeedState, err error) {
 	err = f.Store.Update(ctx, by, func(tx *store.Tx) error {
 		before, err := held(tx)
 		if err != nil {
@@ -144,21 +144,21 @@ func chooseKey(before, given string, replace bool) (*feed.PublicKey, error) {
 }
 
 // State says what is published; NotFound if nothing is.
-func (f *Feed) State(ctx context.Context) (methods.FeedState, error) {
+func (f *Feed) State(ctx context.Context) (port.FeedState, error) {
 	p, err := f.load(ctx)
 	if err != nil {
-		return methods.FeedState{}, err
+		return port.FeedState{}, err
 	}
 	key, err := feed.ReadKey([]byte(p.PublicKey))
 	if err != nil {
-		return methods.FeedState{}, err
+		return port.FeedState{}, err
 	}
 	signed, err := key.Open([]byte(p.Script))
 	return stateOf(p, key, signed), err
 }
 
-func stateOf(p Publication, key *feed.PublicKey, s feed.Signed) methods.FeedState {
-	return methods.FeedState{Site: s.Site, Serial: s.Serial, Expires: s.Expires.Format(time.DateOnly), Fingerprint: key.Fingerprint(),
+func stateOf(p Publication, key *feed.PublicKey, s feed.Signed) port.FeedState {
+	return port.FeedState{Site: s.Site, Serial: s.Serial, Expires: s.Expires.Format(time.DateOnly), Fingerprint: key.Fingerprint(),
 		SHA256: hex.EncodeToString(s.Digest[:]), Published: time.Unix(p.Changed, 0).UTC().Format(time.DateTime)}
 }
 

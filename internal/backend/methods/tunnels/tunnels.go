@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -32,7 +33,7 @@ func list(c *methods.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	carried := map[string]methods.TunnelTraffic{}
+	carried := map[string]port.TunnelTraffic{}
 	if p := c.Ports().Tunnels; p != nil {
 		for _, t := range p.Traffic() {
 			carried[t.HostID+" "+t.Tunnel+" "+t.Epoch] = t
