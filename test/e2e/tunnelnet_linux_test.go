@@ -249,7 +249,7 @@ func (n *tunnelNet) until(within time.Duration, what string, ok func() bool) tim
 		if time.Since(began) > within {
 			n.t.Fatalf("not within %v: %s", within, what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 	return time.Since(began).Round(time.Millisecond)
 }
