@@ -157,7 +157,8 @@ func TestTunnel_Update000(t *testing.T) {
 	began := time.Now()
 	n.start("a")
 	n.until(60*time.Second, "the update is done", func() bool {
-		return strings.Contains(n.agentDo("a", "updates", "list"), "done")
+		out, _ := n.agent(t.Context(), "a", "updates", "list").CombinedOutput() // the agent may not listen yet
+		return strings.Contains(string(out), "done")
 	})
 	t.Logf("update 000 done after %v", time.Since(began).Round(time.Millisecond))
 	st := n.status("a")
