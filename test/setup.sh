@@ -1,11 +1,13 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, rsync, packers, wget, gpg. Only as root and
-# with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, rsync, packers, wget, gpg, OpenVPN. Only
+# as root and with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
 missing=
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || command -v postgres >/dev/null || missing="$missing postgresql"
 [ -x /usr/sbin/smbd ] || command -v smbd >/dev/null || missing="$missing samba"
+[ -x /usr/sbin/named ] || command -v named >/dev/null || missing="$missing bind9"
+command -v dig >/dev/null || missing="$missing bind9-dnsutils"
 for tool in rsync zstd cpio bzip2 smbclient; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done

@@ -68,6 +68,6 @@ func Classes() []*Class {
 		Groups, Memberships,
 		LicenseContracts, SoftwareLicenses, LicensePools, LicensesInPools, LicensesOnClients, AuditSoftwareInPools,
 		AuditSoftwares, AuditSoftwareOnClients, AuditHardwares, AuditHardwareOnHosts,
-		Users,
+		Users, NodeTypes,
 	}
 }

@@ -23,6 +23,7 @@ var syntaxes = map[string]func(string) error{
 	"hostkey":    pattern("a host key (32 hexadecimal digits)", `^[0-9a-f]{32}$`),
 	"ip":         pattern("an IP address", `^[0-9a-f:.]{2,45}$`),
 	"network":    pattern("a network address", `^[0-9a-f:.]{2,45}(/[0-9]{1,3}|/[0-9.]{7,15})?$`),
+	"nodetype":   pattern("a node type (a lower-case letter, then up to 30 letters, digits and -)", `^[a-z][a-z0-9-]{0,30}$`),
 	"user":       pattern("a user name", `^[a-z][a-z0-9._@-]{0,63}$`),
 	"uuid":       pattern("a UUID", `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`),
 	"hwclass":    pattern("a hardware class", `^[A-Z][A-Z0-9_]{0,63}$`),

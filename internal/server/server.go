@@ -62,6 +62,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
+	"github.com/fernwerk/fernwerk/internal/server/presence"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
 	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
@@ -192,6 +193,11 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports.Reach = s.reachHosts(messages, authority.Roots)
 	published := s.publishes(st, signed)
 	ports.Updates = published
+	present, err := s.nodes(st, m)
+	if err != nil {
+		return nil, err
+	}
+	ports.Nodes = present
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -200,6 +206,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages, signed)
+	present.count(counts)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
@@ -239,6 +246,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("updates", published)
 	s.group.Add("depot", products)
 	s.group.Add("trust", signed)
+	present.serve(&s.group)
 	s.group.Add("bus", messages)
 	if script.Listener != nil {
 		s.group.Add("feed", script)
@@ -403,7 +411,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

@@ -189,7 +189,7 @@ func identFilter(c *fleet.Class, r fleet.Row) map[string]any {
 func missing(c *fleet.Class, r fleet.Row) fleet.Row {
 	id := identRow(c, r)
 	for _, col := range c.Ident() {
-		if col.Valid == "" && len(col.Allowed) == 0 || col.Valid == "config" || col.Valid == "product" || col.Valid == "license" || col.Valid == "user" || col.Valid == "group" {
+		if col.Valid == "" && len(col.Allowed) == 0 || col.Valid == "config" || col.Valid == "product" || col.Valid == "license" || col.Valid == "user" || col.Valid == "group" || col.Valid == "nodetype" {
 			id[col.Name] = "zz"
 		} else if col.Valid == "host" {
 			id[col.Name] = "no.such.host"

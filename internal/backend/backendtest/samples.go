@@ -50,6 +50,10 @@ var samples = map[string][]fleet.Row{
 		{"groupType": "HostGroup", "groupId": "Office", "objectId": "pc1.example.org"},
 		{"groupType": "ProductGroup", "groupId": "basics", "objectId": "firefox"},
 	},
+	"nodeType": {
+		{"id": "vnode", "description": "leased machines", "addressRange": "10.134.0.0/16", "namePattern": "vnode-{a}-{b}", "domain": "grid.example.org", "tunnel": "openvpn", "scheduler": "oar", "routes": []any{"192.0.2.0/26"}, "properties": []any{"besteffort=YES"}},
+		{"id": "gpu", "tunnel": "mesh", "resources": "node", "groups": []any{"Office"}},
+	},
 	"licenseContract": {
 		{"type": "LicenseContract", "id": "c1", "description": "paper", "partner": "Vendor", "expirationDate": "2030-01-01 00:00:00"},
 		{"type": "LicenseContract", "id": "c2", "notes": "second"},

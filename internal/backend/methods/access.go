@@ -155,7 +155,7 @@ const (
 func writers(class *fleet.Class, op operation) []Role {
 	roles := []Role{Operator, Depot}
 	switch {
-	case class == fleet.Users:
+	case class == fleet.Users, class == fleet.NodeTypes: // which says what a tunnel leads to
 		return []Role{}
 	case !slices.Contains(hostMayWrite, class):
 	case class == fleet.Hosts && op != changes:

@@ -46,6 +46,8 @@ func complete(tx *store.Tx, class *fleet.Class, before, r fleet.Row) (fleet.Row,
 	switch class {
 	case fleet.Configs, fleet.ProductProperties:
 		return r, fitValues(class, r)
+	case fleet.NodeTypes:
+		return r, fitNodeType(tx, r)
 	case fleet.SoftwareLicenses:
 		if n, err := fleet.Number(r["maxInstallations"]); err == nil && n > 1 && r["type"] == "OEMSoftwareLicense" {
 			return nil, fleet.Errorf(fleet.Invalid, "cannot use OEM licence %q for %d installations: it belongs to one machine", r.Str("id"), n)
@@ -71,7 +73,7 @@ func patched(tx *store.Tx, class *fleet.Class, r fleet.Row) (fleet.Row, error) {
 	switch class {
 	case fleet.ConfigStates, fleet.ProductPropertyStates:
 		return complete(tx, class, nil, r)
-	case fleet.Configs, fleet.ProductProperties, fleet.SoftwareLicenses:
+	case fleet.Configs, fleet.ProductProperties, fleet.SoftwareLicenses, fleet.NodeTypes:
 	default:
 		return r, nil
 	}

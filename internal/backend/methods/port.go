@@ -29,6 +29,8 @@ type Ports struct {
 	Enrolment Enrolment
 	// Authority are the certificates of the server's certificate authority, PEM.
 	Authority func() []byte
+	// Nodes is what is known of nodes.
+	Nodes Nodes
 	// Info is what backend_info says.
 	Info map[string]any
 }

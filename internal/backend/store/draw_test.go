@@ -16,7 +16,7 @@ var forms = map[string][]any{
 	"config": {"clientconfig.depot.protocol", "a.b"}, "property": {"language", "icon"}, "group": {"Office", "basics", "*", "%_"},
 	"license": {"l1", "pool1", "c1"}, "mac": {"52:54:00:12:34:56"}, "hostkey": {"0123456789abcdef0123456789abcdef"},
 	"ip": {"10.0.0.1", "10.0.0.2"}, "network": {"10.0.0.0/8"}, "user": {"anna", "bert"},
-	"uuid": {"00000000-0000-0000-0000-000000000001"}, "hwclass": {"CHASSIS", "MEMORY_MODULE"},
+	"uuid": {"00000000-0000-0000-0000-000000000001"}, "nodetype": {"vnode", "gpu"}, "hwclass": {"CHASSIS", "MEMORY_MODULE"},
 	"url": {"smb://depot1/opsi_depot", "https://x.y.z"}, "scriptname": {"setup.sh", `sub\setup.sh`},
 }
 

@@ -63,6 +63,10 @@ func show(w io.Writer, cfg config.Config) error {
 	if cfg.AllowSimulation {
 		fmt.Fprintln(w, "allow_simulation = true")
 	}
+	if cfg.TunnelGrace > 0 {
+		fmt.Fprintf(w, "tunnel_grace = %d\n", cfg.TunnelGrace)
+	}
+	showDNS(w, cfg.DNS)
 	showACME(w, cfg.ACME)
 	if err := showHostControl(w, cfg.HostControl); err != nil {
 		return err

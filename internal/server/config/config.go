@@ -65,6 +65,10 @@ type Config struct {
 	Enrolment Enrolment `toml:"enrolment"`
 	// Tunnels are those whose credentials hosts get.
 	Tunnels []Tunnel `toml:"tunnel"`
+	// DNS says for which names the server answers.
+	DNS DNS `toml:"dns"`
+	// TunnelGrace is for how many seconds a node counts as up after its tunnel ended.
+	TunnelGrace int `toml:"tunnel_grace"`
 	// Replica names this server among those on one database; see Name.
 	Replica string `toml:"replica"`
 	// Depot is the folder of products; empty is Data/depot. Servers on one
@@ -162,6 +166,10 @@ func (c *Config) Check() error {
 	wrong = append(wrong, checkTunnels(c.Tunnels)...)
 	wrong = append(wrong, c.ACME.check()...)
 	wrong = append(wrong, c.Enrolment.check()...)
+	wrong = append(wrong, c.DNS.check()...)
+	if c.TunnelGrace < 0 || c.TunnelGrace > longestGrace {
+		bad("tunnel_grace", strconv.Itoa(c.TunnelGrace), fmt.Sprintf("a number of seconds up to %d", longestGrace))
+	}
 	wrong = append(wrong, c.checkDepot()...)
 	return errors.Join(wrong...)
 }
@@ -171,6 +179,7 @@ func (c *Config) Check() error {
 const (
 	shortestToken = 16
 	longestDrain  = 60
+	longestGrace  = 3600 // seconds
 )
 
 var replicaName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`)

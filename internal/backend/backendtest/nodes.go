@@ -1,0 +1,47 @@
+package backendtest
+
+import (
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// nodeCases are what a server answers about nodes; an agent has none of it.
+var nodeCases = map[string]func(*bench){
+	"presence_up": nodeCase(func(b *bench) {
+		b.refused(fleet.NotFound, "presence_up", "nobody.example.org", "openvpn", "1-1", int64(1), "10.134.7.38")
+		b.refused(fleet.Invalid, "presence_up", client(1), "../x", "1-1", int64(1), "10.134.7.38")
+		b.refused(fleet.Invalid, "presence_up", client(1), "openvpn", "1-1", "yesterday", "10.134.7.38")
+		b.refused(fleet.Invalid, "presence_up", client(1), "openvpn", "1-1", int64(1), "10.134.7.380")
+		b.refused(fleet.Invalid, "presence_up", client(1), "openvpn", "1-1", int64(1), "10.135.7.38", nil, "vnode")
+		b.call("presence_up", client(1), "openvpn", "1-1", int64(1_790_000_000), "10.134.7.38", "192.0.2.7", "vnode")
+		fact := b.call("presence_getObjects").([]any)[0].(map[string]any)
+		b.same("session", []any{client(1), "vnode-7-38.grid.example.org", true, "10.134.7.38", "192.0.2.7"},
+			[]any{fact["hostId"], fact["name"], fact["up"], fact["address"], fact["clientAddress"]})
+	}),
+	"presence_down": nodeCase(func(b *bench) {
+		b.call("presence_down", client(1), "openvpn", "never-there")
+		b.refused(fleet.Invalid, "presence_down", client(1), "openvpn", "a b")
+	}),
+	"presence_getObjects": nodeCase(func(b *bench) {
+		b.call("presence_up", client(2), "openvpn", "2-1", int64(1_790_000_000), nil, nil, "vnode")
+		b.same("sessions of another", 0, len(b.call("presence_getObjects", []any{client(1)}).([]any)))
+		b.same("its own", 1, len(b.call("presence_getObjects", []any{client(2)}).([]any)))
+	}),
+	"dns_getRecords": nodeCase(func(b *bench) {
+		if _, err := b.try("dns_getRecords", methods.Params{}); err != nil && fleet.CodeOf(err) != fleet.NotHere {
+			b.Fatal(err)
+		}
+	}),
+}
+
+func nodeCase(run func(*bench)) func(*bench) {
+	return func(b *bench) {
+		if _, err := b.try("presence_getObjects", methods.Params{}); fleet.CodeOf(err) == fleet.NotHere {
+			return
+		}
+		b.call("nodeType_insertObject", Sample(fleet.NodeTypes)[0])
+		b.call("host_createOpsiClient", client(1))
+		b.call("host_createOpsiClient", client(2))
+		run(b)
+	}
+}

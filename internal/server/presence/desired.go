@@ -1,0 +1,194 @@
+package presence
+
+import (
+	"iter"
+	"net/netip"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
+)
+
+// types are the node types with what is computed of them, by name.
+type types map[string]kind
+
+type kind struct {
+	fleet.NodeType
+	plan       *node.Plan
+	properties map[string]string
+}
+
+func typesOf(tx *store.Tx) (types, error) {
+	rows, err := store.All[fleet.NodeType](tx, fleet.NodeTypes, nil)
+	if err != nil {
+		return nil, err
+	}
+	all := types{}
+	for _, r := range rows {
+		k := kind{NodeType: r}
+		if k.plan, err = node.PlanOf(r); err == nil { // Check let no other in
+			k.properties, err = node.Properties(r)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all[r.ID] = k
+	}
+	return all, nil
+}
+
+// planned tells whether a name is one of some plan, and so ours.
+func (t types) planned(name string) bool {
+	for _, k := range t {
+		if k.plan != nil {
+			if _, ok := k.plan.Address(name); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// node is a host as it shall be; false if it has no name in tunnels.
+func (t types) node(a address, known []session, now time.Time) (node.Node, bool) {
+	k, ok := t[a.NodeType]
+	at, err := netip.ParseAddr(a.Address)
+	if !ok || k.plan == nil || err != nil {
+		return node.Node{}, false
+	}
+	name, ok := k.plan.Name(at)
+	if !ok {
+		return node.Node{}, false
+	}
+	n := node.Node{HostID: a.HostID, Name: name, Address: at, NodeType: a.NodeType, Epoch: a.Number,
+		Scheduler: k.Scheduler, Resources: k.Resources, Properties: k.properties}
+	s, up := newest(known, now)
+	n.Up, n.Resolves = up, up || k.DeadName != "remove"
+	if up {
+		n.Epoch = s.Number
+		n.ConnectedSince = time.UnixMilli(s.Since).UTC()
+		n.ClientAddress, _ = netip.ParseAddr(s.Client)
+		n.ClientName = s.Name
+	}
+	return n, true
+}
+
+// Desired are all nodes as they shall be, by host id: hosts that have an address
+// in tunnels, whether or not they are up.
+func Desired(tx *store.Tx) iter.Seq2[node.Node, error] {
+	return func(yield func(node.Node, error) bool) {
+		if err := desired(tx, func(n node.Node, _ []session) bool { return yield(n, nil) }); err != nil {
+			yield(node.Node{}, err)
+		}
+	}
+}
+
+func desired(tx *store.Tx, yield func(node.Node, []session) bool) error {
+	t, err := typesOf(tx)
+	if err != nil {
+		return err
+	}
+	held, err := store.All[address](tx, addresses, nil)
+	if err != nil {
+		return err
+	}
+	all, err := store.All[session](tx, sessions, nil)
+	if err != nil {
+		return err
+	}
+	by := map[string][]session{}
+	for _, s := range all {
+		by[s.HostID] = append(by[s.HostID], s)
+	}
+	for _, a := range held {
+		if n, ok := t.node(a, by[a.HostID], tx.Now()); ok && !yield(n, by[a.HostID]) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// One is a host as it shall be; false if it is no node.
+func One(tx *store.Tx, hostID string) (n node.Node, ok bool, err error) {
+	t, err := typesOf(tx)
+	if err != nil {
+		return n, false, err
+	}
+	a, err := addressOf(tx, hostID)
+	if err != nil || a.HostID == "" {
+		return n, false, err
+	}
+	known, err := of(tx, hostID)
+	if err != nil {
+		return n, false, err
+	}
+	n, ok = t.node(a, known, tx.Now())
+	return n, ok, nil
+}
+
+// Neighbour is a node for who answers questions about names: where it is in its
+// own LAN, and what its type says about that.
+type Neighbour struct {
+	node.Node
+	LAN       []netip.Prefix
+	LanDirect bool // the LAN address may be answered to neighbours
+}
+
+// Neighbours are the nodes, with their LANs.
+func Neighbours(tx *store.Tx) (all []Neighbour, err error) {
+	t, err := typesOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	err = desired(tx, func(n node.Node, known []session) bool {
+		k := t[n.NodeType]
+		nb := Neighbour{Node: n, LanDirect: k.LanDirect}
+		if s, up := newest(known, tx.Now()); up {
+			for _, l := range s.LAN {
+				if p, err := netip.ParsePrefix(l); err == nil {
+					nb.LAN = append(nb.LAN, p)
+				}
+			}
+		}
+		all = append(all, nb)
+		return true
+	})
+	return all, err
+}
+
+// Fact is a session as people see it.
+type Fact struct {
+	HostID  string    `json:"host"`
+	Tunnel  string    `json:"tunnel"`
+	Up      bool      `json:"up"`
+	Address string    `json:"address"`
+	Client  string    `json:"clientAddress"`
+	Called  string    `json:"clientName"`
+	Since   time.Time `json:"since"`
+	Epoch   string    `json:"epoch"`
+	Number  int64     `json:"number"`
+}
+
+// Facts are the sessions that decide something, of one host or of all ("").
+func Facts(tx *store.Tx, hostID string) ([]Fact, error) {
+	f := fleet.Filter{}
+	if hostID != "" {
+		f["hostId"] = hostID
+	}
+	rows, err := store.All[session](tx, sessions, f)
+	if err != nil {
+		return nil, err
+	}
+	facts := []Fact{}
+	by := map[string][]session{}
+	for _, s := range rows {
+		by[s.HostID] = append(by[s.HostID], s)
+	}
+	for _, s := range rows {
+		if s.Since > 0 {
+			facts = append(facts, Fact{s.HostID, s.Tunnel, s.counts(by[s.HostID], tx.Now()), s.Address, s.Client, s.Name, time.UnixMilli(s.Since).UTC(), s.Epoch, s.Number})
+		}
+	}
+	return facts, nil
+}
