@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/metrics"
 	"github.com/fernwerk/fernwerk/internal/server/presence"
+	"github.com/fernwerk/fernwerk/internal/server/presence/report"
 )
 
 // nodes is what follows from a tunnel that is up: presence, names, schedulers.
@@ -29,6 +31,8 @@ type nodes struct {
 	names    *dns.Server // nil without [dns]
 	store    *store.Store
 	changed  func() // ends the watch of names
+	reports  string // folder
+	log      *slog.Logger
 }
 
 // nodes makes these parts, and takes the port of DNS if there is a zone.
@@ -37,7 +41,7 @@ func (s *Server) nodes(st *store.Store, m *member) (*nodes, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &nodes{store: st, presence: presence.New(presence.Config{
+	n := &nodes{store: st, reports: s.path(Reports), log: s.cfg.Log, presence: presence.New(presence.Config{
 		Store: st, Leases: m.leases, Drivers: drivers, Grace: time.Duration(s.cfg.TunnelGrace) * time.Second, Log: s.cfg.Log,
 		Lookup: (&net.Resolver{}).LookupAddr,
 		NodeType: func(tx *store.Tx, hostID string) (string, error) {
@@ -136,9 +140,48 @@ func (n *nodes) data(ctx context.Context) (d dns.Data, err error) {
 	return d, err
 }
 
+// Socket and Reports are the names in the data folder of the socket for this
+// machine, and of the folder for reports that waited for the server.
+const (
+	Socket  = "fernwerkd.sock"
+	Reports = "reports"
+)
+
+// lookEvery is how often the folder of reports is looked into.
+const lookEvery = 2 * time.Second
+
+// takeReports takes what the scripts of a foreign OpenVPN left while the server
+// did not answer, until ctx ends.
+func (n *nodes) takeReports(ctx context.Context) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	call := func(ctx context.Context, r report.Report) error {
+		if !r.Up {
+			return n.presence.Down(ctx, r.HostID, r.Tunnel, r.Epoch)
+		}
+		return n.presence.Up(ctx, presence.Session{HostID: r.HostID, Tunnel: r.Tunnel, Epoch: r.Epoch, NodeType: r.NodeType,
+			Address: r.Address, ClientAddress: r.ClientAddress, Since: time.Unix(r.Since, 0)})
+	}
+	for {
+		taken, err := report.Drain(n.reports, func(r report.Report) error { return call(ctx, r) },
+			func(name string, err error) { n.log.Warn("Report of a tunnel dropped", "file", name, "error", err) })
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("Reports of tunnels wait", "error", err)
+		} else if taken > 0 {
+			n.log.Info("Reports of tunnels taken", "number", taken)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
 // serve adds the parts to those that run.
 func (n *nodes) serve(g *run.Group) {
 	g.Add("presence", n.presence)
+	g.Add("reports", run.Func(n.takeReports))
 	if n.names != nil {
 		g.Add("dns", run.Func(func(ctx context.Context) error {
 			defer n.changed()

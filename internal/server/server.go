@@ -11,6 +11,7 @@
 //	DIR/cluster.key  package cluster
 //	DIR/fernwerkd.sock  for root on this machine, package httpapi
 //	DIR/ca/          package ca
+//	DIR/reports/     of tunnels that somebody else runs, package presence
 //	DIR/acme/        certificates of public names, package acme
 //	DIR/fernwerk.db  the store, unless it is in PostgreSQL
 //	DIR/log/         package logs
@@ -391,7 +392,7 @@ func (s *Server) listen() (net.Listener, error) {
 // listenLocal makes the socket for this machine. A server that can do without it
 // does: a path may be too long for a socket (107 bytes on Linux).
 func (s *Server) listenLocal() net.Listener {
-	l, err := httpapi.ListenLocal(s.path("fernwerkd.sock"))
+	l, err := httpapi.ListenLocal(s.path(Socket))
 	if err != nil {
 		s.cfg.Log.Warn("No socket for root on this machine", "error", err)
 		return nil
