@@ -254,6 +254,9 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	renewal := &tunnel.Service{DataDir: a.cfg.DataDir, Client: TunnelClient(a.cfg.DataDir, a.cfg.Version), Log: a.cfg.Log}
 	g.Add("tunnels", run.Supervise("tunnels", run.Func(renewal.Serve), a.cfg.Log))
+	if err := a.enterMesh(g); err != nil {
+		return err
+	}
 	if err := a.followFeed(g); err != nil {
 		return err
 	}

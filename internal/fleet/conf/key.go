@@ -79,6 +79,11 @@ var keys = []Key{
 	{Section: "updates", Name: "interval", Kind: Int, Default: "3600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time between two questions for run-once updates; 0: only at the agent's start"},
 	{Section: "updates", Name: "spread", Kind: Int, Default: "600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "up to so much later, drawn each time, so that not all hosts ask at once; at the start at most a minute"},
 
+	{Section: "mesh", Name: "enabled", Kind: Bool, Default: "false", Class: Trust, Doc: "take this machine into the mesh of its server, if its node type uses it"},
+	{Section: "mesh", Name: "port", Kind: Int, Default: "4243", Class: Trust, Min: 1, Max: 65535, Doc: "UDP port by which other nodes reach this machine"},
+	{Section: "mesh", Name: "device", Kind: String, Default: "fwmesh", Class: Trust, Doc: "the mesh's network interface; on macOS utun and a number"},
+	{Section: "mesh", Name: "program", Kind: String, Class: Trust, Doc: "path of fernwerk-mesh; empty: beside the agent, or where the system looks for programs"},
+
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},
 

@@ -67,6 +67,8 @@ type Config struct {
 	Tunnels []Tunnel `toml:"tunnel"`
 	// DNS says for which names the server answers.
 	DNS DNS `toml:"dns"`
+	// Mesh says whether nodes have a mesh.
+	Mesh Mesh `toml:"mesh"`
 	// TunnelGrace is for how many seconds a node counts as up after its tunnel ended.
 	TunnelGrace int `toml:"tunnel_grace"`
 	// Replica names this server among those on one database; see Name.
@@ -167,6 +169,7 @@ func (c *Config) Check() error {
 	wrong = append(wrong, c.ACME.check()...)
 	wrong = append(wrong, c.Enrolment.check()...)
 	wrong = append(wrong, c.DNS.check()...)
+	wrong = append(wrong, c.Mesh.check()...)
 	if c.TunnelGrace < 0 || c.TunnelGrace > longestGrace {
 		bad("tunnel_grace", strconv.Itoa(c.TunnelGrace), fmt.Sprintf("a number of seconds up to %d", longestGrace))
 	}
