@@ -208,6 +208,7 @@ func TestCompletion(t *testing.T) {
 		`productProperty_getObjects[["propertyId"],{"productId":"fern","propertyId":"*"}]`: []any{map[string]any{"propertyId": "language"}},
 		`group_getObjects[["id"],{"id":"*","type":"HostGroup"}]`:                           []any{map[string]any{"id": "branch"}},
 		`group_getObjects[["id"],{"id":"*","type":"ProductGroup"}]`:                        []any{map[string]any{"id": "office"}},
+		`nodeType_getObjects[["id"],{"id":"*"}]`:                                           []any{map[string]any{"id": "vnode"}},
 		`licensePool_getObjects[["id"],{"id":"*"}]`:                                        []any{map[string]any{"id": "writer"}},
 		"account_list": []any{map[string]any{"name": "admin"}, map[string]any{"name": "berta"}},
 	}
@@ -220,6 +221,9 @@ func TestCompletion(t *testing.T) {
 		"action set ":                           "fern",
 		"depot lock d.x.y ":                     "fern",
 		"product property set fern ":            "language",
+		"node-type set ":                        "vnode",
+		"node-type set vnode --tunnel ":         "openvpn mesh both none",
+		"token create --node-type ":             "vnode",
 		"group show ":                           "branch",
 		"group show --products ":                "office",
 		"group add --products office ":          "fern",

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
@@ -123,11 +122,7 @@ func (n *nodes) data(ctx context.Context) (d dns.Data, err error) {
 			return err
 		}
 		for _, t := range types {
-			plan, err := node.PlanOf(t)
-			if err != nil {
-				return err
-			}
-			if plan != nil {
+			if plan, err := node.PlanOf(t); err == nil && plan != nil {
 				d.Plans = append(d.Plans, dns.Plan{Plan: plan, KeepDead: t.DeadName != "remove"})
 			}
 		}
@@ -159,7 +154,7 @@ func (n *nodes) takeReports(ctx context.Context) error {
 		if !r.Up {
 			return n.presence.Down(ctx, r.HostID, r.Tunnel, r.Epoch)
 		}
-		return n.presence.Up(ctx, presence.Session{HostID: r.HostID, Tunnel: r.Tunnel, Epoch: r.Epoch, NodeType: r.NodeType,
+		return n.Up(ctx, node.Report{HostID: r.HostID, Tunnel: r.Tunnel, Epoch: r.Epoch, NodeType: r.NodeType,
 			Address: r.Address, ClientAddress: r.ClientAddress, Since: time.Unix(r.Since, 0)})
 	}
 	for {
@@ -211,9 +206,9 @@ func (n *nodes) count(m *metrics.Metrics) {
 }
 
 // Up is [presence.Presence.Up].
-func (n *nodes) Up(ctx context.Context, s methods.TunnelSession) error {
-	return n.presence.Up(ctx, presence.Session{HostID: s.HostID, Tunnel: s.Tunnel, Epoch: s.Epoch, NodeType: s.NodeType,
-		Address: s.Address, ClientAddress: s.ClientAddress, Since: s.Since})
+func (n *nodes) Up(ctx context.Context, r node.Report) error {
+	return n.presence.Up(ctx, presence.Session{HostID: r.HostID, Tunnel: r.Tunnel, Epoch: r.Epoch, NodeType: r.NodeType,
+		Address: r.Address, ClientAddress: r.ClientAddress, Since: r.Since})
 }
 
 // Down is [presence.Presence.Down].
@@ -221,33 +216,16 @@ func (n *nodes) Down(ctx context.Context, hostID, tunnel, epoch string) error {
 	return n.presence.Down(ctx, hostID, tunnel, epoch)
 }
 
-// Facts are the sessions with the names of their nodes.
-func (n *nodes) Facts(tx *store.Tx) ([]methods.TunnelFact, error) {
-	named := map[string]node.Node{}
-	for nd, err := range presence.Desired(tx) {
-		if err != nil {
-			return nil, err
-		}
-		named[nd.HostID] = nd
-	}
-	facts, err := presence.Facts(tx, "")
-	out := []methods.TunnelFact{}
-	for _, f := range facts {
-		nd := named[f.HostID]
-		out = append(out, methods.TunnelFact{HostID: f.HostID, Name: nd.Name, NodeType: nd.NodeType, Tunnel: f.Tunnel, Up: f.Up, Address: f.Address,
-			ClientAddress: f.Client, ClientName: f.Called, Since: f.Since.Format(time.RFC3339), Epoch: f.Epoch})
-	}
-	return out, err
-}
+// Facts are the sessions of all hosts.
+func (n *nodes) Facts(tx *store.Tx) ([]node.Fact, error) { return presence.Facts(tx, "") }
 
-// Names are those that the server answers for.
-func (n *nodes) Names() ([]methods.NameRecord, error) {
+// Names are those that the server answers for, as they are now.
+func (n *nodes) Names(ctx context.Context) ([]node.Record, error) {
 	if n.names == nil {
 		return nil, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot list names: this server answers for no zone"), "set zone under [dns] in its configuration")
 	}
-	out := []methods.NameRecord{}
-	for _, r := range n.names.Records() {
-		out = append(out, methods.NameRecord{Name: r.Name, Type: r.Type, Value: r.Value, TTL: int64(r.TTL), Of: r.Of, Problem: r.Problem})
+	if err := n.names.Reload(ctx); err != nil {
+		return nil, err
 	}
-	return out, nil
+	return n.names.Records(), nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/presence/report"
+	"github.com/fernwerk/fernwerk/test/require/bind"
 )
 
 // freePort is a port of loopback that was free a moment ago, by TCP.
@@ -124,6 +126,36 @@ func TestForeignOpenVPN(t *testing.T) {
 	fact := call(t, c, "presence_getObjects", []any{"client317.grid.example.org"}).([]any)[0].(map[string]any)
 	if fact["up"] != true || fact["name"] != "vnode-7-38.grid.example.org" || fact["clientAddress"] != "192.0.2.57" {
 		t.Errorf("%v", fact)
+	}
+}
+
+// A name server that is there already follows, also when it was away meanwhile.
+func TestForeignNameServer(t *testing.T) {
+	b := bind.Start(t, map[string]string{"grid.example.org": "", "134.10.in-addr.arpa": ""})
+	secret := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(secret, []byte(bind.Secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, server.Config{Data: t.TempDir(), TunnelGrace: 1, DNS: config.DNS{
+		Keys:   map[string]config.DNSKey{bind.KeyName: {SecretFile: secret}},
+		Update: []config.DNSUpdate{{Server: b.Address, Zone: "grid.example.org", Reverse: []string{"134.10.in-addr.arpa"}, Key: bind.KeyName}}}})
+	c := r.client(t, "admin", password)
+	call(t, c, "nodeType_insertObject", vnode())
+	up := func(host, epoch, address string) {
+		t.Helper()
+		call(t, c, "host_createOpsiClient", host)
+		call(t, c, "presence_up", host, "openvpn", epoch, int64(1_790_000_000), address, nil, "vnode")
+	}
+	up("client1.example.org", "1", "10.134.7.38")
+	resolves(t, b.Address, "vnode-7-38.grid.example.org.", "10.134.7.38")
+	b.Stop()
+	up("client2.example.org", "1", "10.134.7.39")
+	call(t, c, "presence_down", "client1.example.org", "openvpn", "1")
+	b.Run()
+	resolves(t, b.Address, "vnode-7-39.grid.example.org.", "10.134.7.39")
+	resolves(t, b.Address, "vnode-7-38.grid.example.org.", "NXDOMAIN")
+	if back := b.Ask("-x", "10.134.7.39"); back != "vnode-7-39.grid.example.org." {
+		t.Errorf("its address points to %q", back)
 	}
 }
 

@@ -3,8 +3,8 @@ package methods_test
 import (
 	"context"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
 func init() {
@@ -18,9 +18,9 @@ func init() {
 // present is what is known of nodes, as far as the matrix needs it.
 type present struct{}
 
-func (present) Up(context.Context, methods.TunnelSession) error    { return nil }
+func (present) Up(context.Context, node.Report) error              { return nil }
 func (present) Down(context.Context, string, string, string) error { return nil }
-func (present) Names() ([]methods.NameRecord, error)               { return nil, nil }
-func (present) Facts(*store.Tx) ([]methods.TunnelFact, error) {
-	return []methods.TunnelFact{{HostID: own}, {HostID: others}}, nil
+func (present) Names(context.Context) ([]node.Record, error)       { return nil, nil }
+func (present) Facts(*store.Tx) ([]node.Fact, error) {
+	return []node.Fact{{HostID: own}, {HostID: others}}, nil
 }

@@ -49,8 +49,11 @@ func (t command) hostHistory(ctx context.Context, id string, limit int64) error 
 func inWords(r map[string]any) string {
 	before, _ := r["before"].(map[string]any)
 	after, _ := r["after"].(map[string]any)
-	if r["operation"] != "update" {
-		return plain(r["operation"])
+	if op := r["operation"]; op != "update" {
+		if said, _ := after["notes"].(string); said != "" && op != "insert" { // what happened to it, such as up
+			return plain(op) + ": " + said
+		}
+		return plain(op)
 	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(after)) {

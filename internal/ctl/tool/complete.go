@@ -36,6 +36,7 @@ var (
 	hostGroups = column{"group", "id", func(_ wanted, f fleet.Filter) { f["type"] = fleet.HostGroup }}
 	groups     = column{"group", "id", func(w wanted, f fleet.Filter) { f["type"] = pick(w, fleet.ProductGroup, fleet.HostGroup) }}
 	parameters = column{"config", "id", nil}
+	nodeTypes  = column{"nodeType", "id", nil}
 	pools      = column{"licensePool", "id", nil}
 	products   = column{"productOnDepot", "productId", func(w wanted, f fleet.Filter) {
 		if depot := w.named["DEPOT"]; depot != "" {
@@ -48,12 +49,12 @@ var (
 // arguments says what completes an argument, by its name in Use.
 var arguments = map[string]column{
 	"HOST": hosts, "OTHER": hosts, "DEPOT": depots, "FROM": depots, "TO": depots, "GROUP": groups,
-	"PARAMETER": parameters, "POOL": pools, "PRODUCT": products, "PROPERTY": properties,
+	"NODETYPE": nodeTypes, "PARAMETER": parameters, "POOL": pools, "PRODUCT": products, "PROPERTY": properties,
 }
 
 // flags says what completes the value of a flag.
 var flags = map[string]column{
-	"host": clients, "depot": depots, "of": depots, "group": hostGroups, "in": groups, "product": products, "pool": pools,
+	"host": clients, "depot": depots, "of": depots, "group": hostGroups, "in": groups, "node-type": nodeTypes, "product": products, "pool": pools,
 }
 
 // pick is one of two things by the flag --products.

@@ -16,7 +16,7 @@ var samples = map[string][]string{
 	"host": {"pc1.example.org", "pc2.example.org"}, "object": {"firefox"}, "product": {"firefox", "vim"},
 	"version": {"1", "2"}, "package": {"1", "2"}, "config": {"a.b"}, "property": {"lang"}, "group": {"g"},
 	"license": {"l1"}, "mac": {"aa:bb:cc:dd:ee:ff"}, "hostkey": {"0123456789abcdef0123456789abcdef"}, "ip": {"10.0.0.1"},
-	"network": {"10.0.0.0/8"}, "user": {"ann"}, "uuid": {"00000000-0000-0000-0000-000000000001"}, "hwclass": {"CPU"},
+	"network": {"10.0.0.0/8"}, "user": {"ann"}, "uuid": {"00000000-0000-0000-0000-000000000001"}, "nodetype": {"vnode"}, "hwclass": {"CPU"},
 	"url": {"https://a.b.c"}, "scriptname": {"setup.sh", "other.sh"},
 }
 

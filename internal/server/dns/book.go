@@ -174,45 +174,35 @@ func (b *book) sum() (sum [sha256.Size]byte) {
 	return sum
 }
 
-// Record is a name as people see it.
-type Record struct {
-	Name    string `json:"name"`
-	Type    string `json:"type"`
-	Value   string `json:"value"`
-	TTL     uint32 `json:"ttl"`
-	Of      string `json:"of"` // what the name comes from
-	Problem string `json:"problem,omitempty"`
-}
-
 // Records are the names that are not there by a plan alone: those of nodes, of
 // hosts and of the configuration, and names that two want.
-func (s *Server) Records() []Record {
+func (s *Server) Records() []node.Record {
 	b := s.book.Load()
-	records := []Record{}
+	records := []node.Record{}
 	if b == nil {
 		return records
 	}
 	for a, n := range b.at {
 		if _, other := b.names[n.Name]; b.resolves(a) && !other && under(n.Name, b.zone) {
-			records = append(records, Record{Name: n.Name, Type: kindOf(a), Value: a.String(), TTL: nodeTTL, Of: "node " + n.HostID},
-				Record{Name: node.ReverseName(a), Type: "PTR", Value: n.Name, TTL: nodeTTL, Of: "node " + n.HostID})
+			records = append(records, node.Record{Name: n.Name, Type: kindOf(a), Value: a.String(), TTL: nodeTTL, Of: "node " + n.HostID},
+				node.Record{Name: node.ReverseName(a), Type: "PTR", Value: n.Name, TTL: nodeTTL, Of: "node " + n.HostID})
 		}
 	}
 	for name, e := range b.names {
 		switch {
 		case e.alias != "":
-			records = append(records, Record{Name: name, Type: "CNAME", Value: e.alias, TTL: e.ttl, Of: "configuration"})
+			records = append(records, node.Record{Name: name, Type: "CNAME", Value: e.alias, TTL: int64(e.ttl), Of: "configuration"})
 		case e.node != nil && e.node.Resolves:
-			records = append(records, Record{Name: name, Type: kindOf(e.node.Address), Value: e.node.Address.String(), TTL: e.ttl, Of: "host " + e.node.HostID})
+			records = append(records, node.Record{Name: name, Type: kindOf(e.node.Address), Value: e.node.Address.String(), TTL: int64(e.ttl), Of: "host " + e.node.HostID})
 		}
 		for _, a := range e.addresses {
-			records = append(records, Record{Name: name, Type: kindOf(a), Value: a.String(), TTL: e.ttl, Of: "configuration"})
+			records = append(records, node.Record{Name: name, Type: kindOf(a), Value: a.String(), TTL: int64(e.ttl), Of: "configuration"})
 		}
 	}
 	for _, t := range b.taken {
-		records = append(records, Record{Name: t.Name, Of: t.Not, Problem: "taken by " + t.By})
+		records = append(records, node.Record{Name: t.Name, Of: t.Not, Problem: "taken by " + t.By})
 	}
-	slices.SortFunc(records, func(x, y Record) int {
+	slices.SortFunc(records, func(x, y node.Record) int {
 		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Type, y.Type), cmp.Compare(x.Value, y.Value))
 	})
 	return records

@@ -40,6 +40,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -100,6 +101,7 @@ type Config struct {
 type Server struct {
 	Config
 	book    atomic.Pointer[book]
+	writing sync.Mutex // of the book
 	answers atomic.Int64
 	refused atomic.Int64
 	turns   chan struct{} // of transfers
@@ -192,6 +194,8 @@ func (s *Server) follow(ctx context.Context, ended <-chan error) error {
 
 // Reload makes the book anew. Its serial rises only if something is different.
 func (s *Server) Reload(ctx context.Context) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	data, err := s.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot read names: %w", err)

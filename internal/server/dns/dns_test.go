@@ -330,6 +330,9 @@ func TestDig(t *testing.T) {
 	if out := dig(t, port, "-y", "hmac-sha256:transfer:d3Jvbmd3cm9uZ3dyb25nd3JvbmcK", "grid.example.org", "AXFR"); strings.Contains(out, "vnode-") {
 		t.Errorf("a transfer with a wrong key: %s", out)
 	}
+	if out := dig(t, port, "-y", "hmac-sha256:transfer:d3Jvbmd3cm9uZ3dyb25nd3JvbmcK", "grid.example.org", "SOA"); !strings.Contains(out, "status: NOTAUTH") || strings.Contains(out, "ns1.") {
+		t.Errorf("a wrong key: %s", out)
+	}
 	if out := dig(t, port, "-y", "hmac-sha256:transfer:"+secret, "grid.example.org", "SOA"); !strings.Contains(out, "status: NOERROR") || !strings.Contains(out, "TSIG") || strings.Contains(out, "invalid") {
 		t.Errorf("signed: %s", out)
 	}

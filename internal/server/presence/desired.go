@@ -27,11 +27,12 @@ func typesOf(tx *store.Tx) (types, error) {
 	all := types{}
 	for _, r := range rows {
 		k := kind{NodeType: r}
-		if k.plan, err = node.PlanOf(r); err == nil { // Check let no other in
-			k.properties, err = node.Properties(r)
+		k.properties, err = node.Properties(r)
+		if err == nil {
+			k.plan, err = node.PlanOf(r)
 		}
-		if err != nil {
-			return nil, err
+		if err != nil { // one that the check let in, an earlier version's: its nodes have no names, others do
+			k.plan = nil
 		}
 		all[r.ID] = k
 	}
@@ -157,21 +158,8 @@ func Neighbours(tx *store.Tx) (all []Neighbour, err error) {
 	return all, err
 }
 
-// Fact is a session as people see it.
-type Fact struct {
-	HostID  string    `json:"host"`
-	Tunnel  string    `json:"tunnel"`
-	Up      bool      `json:"up"`
-	Address string    `json:"address"`
-	Client  string    `json:"clientAddress"`
-	Called  string    `json:"clientName"`
-	Since   time.Time `json:"since"`
-	Epoch   string    `json:"epoch"`
-	Number  int64     `json:"number"`
-}
-
 // Facts are the sessions that decide something, of one host or of all ("").
-func Facts(tx *store.Tx, hostID string) ([]Fact, error) {
+func Facts(tx *store.Tx, hostID string) ([]node.Fact, error) {
 	f := fleet.Filter{}
 	if hostID != "" {
 		f["hostId"] = hostID
@@ -180,14 +168,22 @@ func Facts(tx *store.Tx, hostID string) ([]Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := []Fact{}
+	named := map[string]node.Node{}
+	for n, err := range Desired(tx) {
+		if err != nil {
+			return nil, err
+		}
+		named[n.HostID] = n
+	}
+	facts := []node.Fact{}
 	by := map[string][]session{}
 	for _, s := range rows {
 		by[s.HostID] = append(by[s.HostID], s)
 	}
 	for _, s := range rows {
-		if s.Since > 0 {
-			facts = append(facts, Fact{s.HostID, s.Tunnel, s.counts(by[s.HostID], tx.Now()), s.Address, s.Client, s.Name, time.UnixMilli(s.Since).UTC(), s.Epoch, s.Number})
+		if n := named[s.HostID]; s.Since > 0 {
+			facts = append(facts, node.Fact{HostID: s.HostID, Name: n.Name, NodeType: n.NodeType, Tunnel: s.Tunnel, Up: s.counts(by[s.HostID], tx.Now()),
+				Address: s.Address, ClientAddress: s.Client, ClientName: s.Name, Since: time.UnixMilli(s.Since), Epoch: s.Epoch})
 		}
 	}
 	return facts, nil

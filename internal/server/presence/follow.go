@@ -68,7 +68,7 @@ func (p *Presence) sweep(ctx context.Context) error {
 			if err := tx.Put(addresses, addresses.Encode(a)); err != nil {
 				return err
 			}
-			if err := note(tx, hostID, "down", fleet.Row{"address": a.Address}); err != nil {
+			if err := note(tx, hostID, "down", a.Address); err != nil {
 				return err
 			}
 		}

@@ -121,7 +121,11 @@ func (p *Presence) up(tx *store.Tx, s Session, certain bool) error {
 	a.Number = next.Number
 	if !a.Seen || !was {
 		a.Seen = true
-		if err := note(tx, s.HostID, "up", fleet.Row{"tunnel": s.Tunnel, "address": a.Address, "client": next.Client}); err != nil {
+		said := s.Tunnel + " " + a.Address
+		if next.Client != "" {
+			said += " from " + next.Client
+		}
+		if err := note(tx, s.HostID, "up", said); err != nil {
 			return err
 		}
 	}
@@ -273,7 +277,9 @@ func (s session) counts(known []session, now time.Time) bool {
 	return s.Since > 0 && !older(known, s) && (s.Ends == 0 || now.UnixMilli() < s.Ends)
 }
 
-// number is the next number of a session, over all hosts.
+// number is the next number of a session, over all hosts. It is no smaller than
+// the time in milliseconds, so that it rises also over the restore of a backup:
+// schedulers remember the numbers that were given out after it was made.
 func number(tx *store.Tx) (int64, error) {
 	r, err := tx.ByKey(counts, "session")
 	if err != nil {
@@ -283,13 +289,13 @@ func number(tx *store.Tx) (int64, error) {
 	if r != nil {
 		counts.Decode(r, &c)
 	}
-	c.Number++
+	c.Number = max(c.Number+1, tx.Now().UnixMilli())
 	return c.Number, tx.Put(counts, counts.Encode(c))
 }
 
 // note writes into the host's history.
-func note(tx *store.Tx, hostID, op string, details fleet.Row) error {
-	return tx.Note(fleet.Hosts.Name, fleet.Hosts.Key(fleet.Row{"id": hostID}), op, details)
+func note(tx *store.Tx, hostID, op, said string) error {
+	return tx.Note(fleet.Hosts.Name, fleet.Hosts.Key(fleet.Row{"id": hostID}), op, fleet.Row{"notes": said})
 }
 
 func text(a netip.Addr) string {

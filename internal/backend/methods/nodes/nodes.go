@@ -12,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
 // Group is the package's part of the method table.
@@ -51,7 +52,7 @@ func up(c *methods.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var s methods.TunnelSession
+	var s node.Report
 	var address, client string
 	if err := texts(c, map[string]*string{"hostId": &s.HostID, "tunnel": &s.Tunnel, "epoch": &s.Epoch, "nodeType": &s.NodeType, "address": &address, "clientAddress": &client}); err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func facts(c *methods.Call) (any, error) {
 		for _, f := range all {
 			if visible[f.HostID] {
 				out = append(out, map[string]any{"hostId": f.HostID, "name": f.Name, "nodeType": f.NodeType, "tunnel": f.Tunnel, "up": f.Up, "address": f.Address,
-					"clientAddress": f.ClientAddress, "clientName": f.ClientName, "since": f.Since, "epoch": f.Epoch})
+					"clientAddress": f.ClientAddress, "clientName": f.ClientName, "since": f.Since.UTC().Format(time.RFC3339), "epoch": f.Epoch})
 			}
 		}
 		return err
@@ -124,7 +125,7 @@ func names(c *methods.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := p.Names()
+	all, err := p.Names(c.Context)
 	out := []any{}
 	for _, r := range all {
 		out = append(out, map[string]any{"name": r.Name, "type": r.Type, "value": r.Value, "ttl": r.TTL, "of": r.Of, "problem": r.Problem})
