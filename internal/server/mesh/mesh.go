@@ -41,7 +41,7 @@ type node struct {
 	Network     string   `col:"network"`
 	Address     string   `col:"address"`
 	Groups      []string `col:"groups"`
-	Key         string   `col:"key"` // hexadecimal
+	Key         string   `col:"publicKey"` // hexadecimal
 	Certificate string   `col:"certificate"`
 	Fingerprint string   `col:"fingerprint"`
 	Joined      int64    `col:"joined"`    // of its identity, Unix seconds
