@@ -32,6 +32,21 @@ func (m *machine) is(to *machine, want ...string) peer {
 	return p
 }
 
+// settles talks to another machine for a while, which is what makes a relayed path
+// a direct one where that can be.
+func (m *machine) settles(to *machine) {
+	m.lab.t.Helper()
+	start := time.Now()
+	var p peer
+	for time.Since(start) < 25*time.Second && p.Path != "direct" {
+		m.lab.must(m.reaches(to))
+		var err error
+		p, err = m.path(to)
+		m.lab.must(err)
+	}
+	m.lab.t.Logf("%s to %s after %v: %s via %s: %s", m.name, to.name, time.Since(start).Round(100*time.Millisecond), p.Path, p.Via, p.Why)
+}
+
 // Two nodes on one LAN talk by their LAN addresses: what they say does not pass
 // the hub, whose counters stand still, and goes on when the hub is dead.
 func TestMesh_OneLAN(t *testing.T) {
@@ -74,6 +89,23 @@ func TestMesh_ServerDownNodeStartsAgain(t *testing.T) {
 	l.await("a1 has a2 on its map", func() error { _, err := a1.path(a2); return err })
 	l.await("a2 has a1 on its map", func() error { _, err := a2.path(a1); return err })
 	l.kill(l.server, filepath.Join(l.dir, "s"))
+	// An agent that dies leaves the mesh up, and the next one takes it over.
+	before, err := a1.status()
+	l.must(err)
+	a1.agent.Process.Kill()
+	a1.agent.Wait()
+	l.must(a1.reaches(a2))
+	a1.start()
+	l.await("the next agent runs", func() error {
+		log, _ := os.ReadFile(filepath.Join(l.dir, "a1.log"))
+		if strings.Count(string(log), "agent runs") < 2 {
+			return fmt.Errorf("it does not")
+		}
+		return nil
+	})
+	if after, err := a1.status(); err != nil || after.PID != before.PID {
+		t.Errorf("the mesh's process was %d and is %d, %v", before.PID, after.PID, err)
+	}
 	l.kill(a1.agent, a1.data())
 	l.kill(a2.agent, a2.data())
 	start := time.Now()
@@ -111,7 +143,8 @@ func TestMesh_PathsAndWhy(t *testing.T) {
 	if p := a1.is(c1, "direct"); !strings.HasPrefix(p.Via, "192.168.3.11:") || !strings.Contains(p.Why, "routing") {
 		t.Errorf("%+v", p)
 	}
-	a1.is(b2, "direct", "relayed") // the log says which, and why
+	a1.is(b2, "direct", "relayed")
+	a1.settles(b2) // the log says which, and why
 	if p := b2.is(d1, "relayed"); !strings.Contains(p.Why, "router") {
 		t.Errorf("%+v", p)
 	}
@@ -140,7 +173,7 @@ func TestMesh_RevokedIsCut(t *testing.T) {
 	a2.agent.Process.Kill()
 	a2.agent.Wait()
 	l.must(a2.reaches(a1))
-	l.admin("host", "revoke", a2.host, "--reason", "stolen")
+	l.admin("host", "revoke", a2.host, "--reason", "stolen", "--yes")
 	took := l.within(5*time.Second+10*time.Second+5*time.Second, "a1 does not talk to a2", func() error {
 		if a1.reaches(a2) == nil {
 			return fmt.Errorf("it does")

@@ -93,7 +93,7 @@ func (m *Mesh) shall(tx *store.Tx, hostID string, req mesh.Request) (n node, err
 	if err != nil {
 		return fail(err)
 	}
-	hint := "the node type says which tunnel its nodes use: fernwerk node-type set TYPE --tunnel mesh"
+	const hint = "the node type says which tunnel its nodes use: fernwerk node-type set TYPE --tunnel mesh"
 	if kind == nil {
 		return fail(fleet.WithHint(fleet.Errorf(fleet.NotFound, "it has no node type"), hint))
 	}

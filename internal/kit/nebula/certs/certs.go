@@ -62,6 +62,9 @@ func Read(text []byte) (*Authority, error) {
 
 // Sign signs for a node. fingerprint is by what it is blocked.
 func (a *Authority) Sign(n Node) (pem, fingerprint string, err error) {
+	if len(n.Key) != 32 {
+		return "", "", fmt.Errorf("cannot sign for %s: its key has not 32 bytes", n.Name)
+	}
 	if n.Until.After(a.cert.NotAfter()) {
 		n.Until = a.cert.NotAfter()
 	}
