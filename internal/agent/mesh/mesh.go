@@ -98,22 +98,25 @@ func (s *Service) Serve(ctx context.Context) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	var next time.Time
-	every, last := usual, ""
-	tell := func(err error) {
-		if text := fmt.Sprint(err); err != nil && text != last && ctx.Err() == nil {
-			s.Log.Warn("The mesh is not as it should be", "error", err, "hint", fleet.HintOf(err))
-			last = text
-		} else if err == nil {
-			last = ""
+	every := usual
+	last := map[string]string{} // what was said, so that it is said once
+	tell := func(what string, err error) {
+		text := ""
+		if err != nil {
+			text = err.Error()
 		}
+		if text != last[what] && err != nil && ctx.Err() == nil {
+			s.Log.Warn(what, "error", err, "hint", fleet.HintOf(err))
+		}
+		last[what] = text
 	}
 	var up int64
 	for {
-		tell(s.apply(ctx))
+		tell("The mesh is not up", s.apply(ctx))
 		since := s.since(ctx)
 		if now := s.Now(); !now.Before(next) || since != up {
 			asked, news, err := s.ask(ctx, since)
-			tell(err)
+			tell("Nothing new of the mesh", err)
 			if asked > 0 {
 				every = asked
 			}

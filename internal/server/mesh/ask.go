@@ -67,7 +67,7 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 		out.Certificate, out.Fingerprint, out.NotAfter = row.Certificate, row.Fingerprint, time.Unix(row.NotAfter, 0).UTC()
 		out.Address, out.Groups = netip.PrefixFrom(a, network.Bits()), row.Groups
 	}
-	if err := m.report(ctx, hostID, a, from, req, now); err != nil {
+	if err := m.report(ctx, row, a, from, req, now); err != nil {
 		m.Log.Warn("Presence not told of a node in the mesh", "host", hostID, "error", err)
 	}
 	signed, tag, err := m.sign(ctx, network)
@@ -182,6 +182,7 @@ func (m *Mesh) write(tx *store.Tx, row *node, shall node, now time.Time) error {
 	} else {
 		shall.Certificate, shall.Fingerprint, shall.NotBefore, shall.NotAfter = row.Certificate, row.Fingerprint, row.NotBefore, row.NotAfter
 	}
+	shall.Epoch, shall.Since = row.Epoch, row.Since
 	*row = shall
 	return tx.Put(nodes, nodes.Encode(*row))
 }
@@ -192,42 +193,63 @@ const tunnel = "mesh"
 // Tunnel is the mesh's name among the tunnels that presence knows.
 const Tunnel = tunnel
 
-// report tells presence that a node is up, or is no more.
-func (m *Mesh) report(ctx context.Context, hostID string, a, from netip.Addr, req mesh.Request, now time.Time) error {
-	m.mu.Lock()
-	s := m.up[hostID]
-	m.mu.Unlock()
+// report tells presence that a node is up, or is no more. A node that the hub
+// missed has another session when it is back.
+func (m *Mesh) report(ctx context.Context, row node, a, from netip.Addr, req mesh.Request, now time.Time) error {
 	if req.Since == 0 {
-		if s == nil {
-			return nil
-		}
-		return m.down(ctx, hostID, s)
+		return m.down(ctx, row.HostID)
 	}
-	epoch := fmt.Sprintf("mesh:%d", req.Since)
-	if s != nil && s.epoch == epoch && now.Sub(s.told) < 2*m.Every {
+	if row.Epoch == "" || row.Since != req.Since {
+		row.Epoch, row.Since = fmt.Sprintf("mesh:%d", now.UnixMilli()), req.Since
+		if err := m.keep(ctx, row.HostID, row.Epoch, row.Since); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	s := m.up[row.HostID]
+	m.mu.Unlock()
+	if s != nil && s.epoch == row.Epoch && now.Sub(s.told) < 2*m.Every {
 		return nil
 	}
-	err := m.Presence.Up(ctx, Up{HostID: hostID, Epoch: epoch, From: from, Since: time.UnixMilli(req.Since), Until: now.Add(5 * m.Every), LAN: req.LAN})
+	err := m.Presence.Up(ctx, Up{HostID: row.HostID, Epoch: row.Epoch, From: from, Since: now, Until: now.Add(5 * m.Every), LAN: req.LAN})
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s == nil || s.epoch != epoch {
-		s = &session{epoch: epoch, address: a}
-		m.up[hostID] = s
+	if s == nil || s.epoch != row.Epoch {
+		s = &session{epoch: row.Epoch, address: a}
+		m.up[row.HostID] = s
 	}
 	s.told = now
 	return nil
 }
 
-func (m *Mesh) down(ctx context.Context, hostID string, s *session) error {
-	err := m.Presence.Down(ctx, hostID, s.epoch)
+// keep keeps a node's session.
+func (m *Mesh) keep(ctx context.Context, hostID, epoch string, since int64) error {
+	return m.Store.Update(ctx, store.Origin{Actor: "host " + hostID}, func(tx *store.Tx) error {
+		row, err := get(tx, hostID)
+		if err != nil || row.HostID == "" {
+			return err
+		}
+		row.Epoch, row.Since = epoch, since
+		return tx.Put(nodes, nodes.Encode(row))
+	})
+}
+
+// down tells presence that a node is up no more.
+func (m *Mesh) down(ctx context.Context, hostID string) error {
+	var row node
+	err := m.Store.View(ctx, func(tx *store.Tx) (err error) { row, err = get(tx, hostID); return err })
+	if err == nil && row.Epoch != "" {
+		err = m.Presence.Down(ctx, hostID, row.Epoch)
+	}
+	if err == nil && row.Epoch != "" {
+		err = m.keep(ctx, hostID, "", 0)
+	}
 	if err == nil {
 		m.mu.Lock()
-		if m.up[hostID] == s {
-			delete(m.up, hostID)
-		}
+		delete(m.up, hostID)
 		m.mu.Unlock()
 	}
 	return err

@@ -162,7 +162,7 @@ func (h *hub) watch(ctx context.Context) error {
 			seen[a] = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
 		}
 	}
-	gone := map[string]*session{}
+	var gone []string
 	h.mu.Lock()
 	h.seen = seen
 	for host, s := range h.up {
@@ -171,13 +171,13 @@ func (h *hub) watch(ctx context.Context) error {
 			s.hub, s.missed = true, 0
 		case s.hub:
 			if s.missed++; s.missed > misses {
-				gone[host] = s
+				gone = append(gone, host)
 			}
 		}
 	}
 	h.mu.Unlock()
-	for host, s := range gone {
-		if err := h.down(ctx, host, s); err != nil {
+	for _, host := range gone {
+		if err := h.down(ctx, host); err != nil {
 			return err
 		}
 	}

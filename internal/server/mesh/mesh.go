@@ -49,6 +49,10 @@ type node struct {
 	NotAfter    int64    `col:"notAfter"`
 	Places      []string `col:"places"` // where it says that it is
 	Seen        string   `col:"seen"`   // where the hub sees it
+	// Epoch is the session that presence knows, "" if the node is not up; Since
+	// what the node says of it. A clock of a node decides nothing else.
+	Epoch string `col:"epoch"`
+	Since int64  `col:"since"`
 }
 
 // given is a certificate that is not over. It outlives the host.

@@ -246,20 +246,27 @@ func TestAsk_Flood(t *testing.T) {
 	}
 }
 
-// Presence hears of a node once, not at every question; and of its end.
+// Presence hears of a node once, not at every question; and of its end. What the
+// node's clock says names no session.
 func TestAsk_Presence(t *testing.T) {
 	w := newWorld(t)
 	r := w.host("a.example.org", "10.134.7.38")
 	w.ask("a.example.org", r)
-	r.Since = w.now.UnixMilli()
+	r.Since = 5
 	for range 3 {
 		w.later(30 * time.Second)
 		w.ask("a.example.org", r)
 	}
+	since := r.Since
 	r.Since = 0
 	w.ask("a.example.org", r)
 	w.ask("a.example.org", r)
-	want := []string{"up a.example.org mesh:1800000000000", "down a.example.org mesh:1800000000000"}
+	r.Since = since // it is back, and its process is the same
+	w.ask("a.example.org", r)
+	r.Since = 3 // its clock was put back, and it started again
+	w.later(time.Minute)
+	w.ask("a.example.org", r)
+	want := []string{"up a.example.org mesh:1800000030000", "down a.example.org mesh:1800000030000", "up a.example.org mesh:1800000090000", "up a.example.org mesh:1800000150000"}
 	if !slices.Equal(w.told, want) {
 		t.Errorf("presence was told %v, not %v", w.told, want)
 	}
