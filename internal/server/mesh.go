@@ -8,39 +8,43 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	content "github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
+	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
-	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/mesh"
 	"github.com/fernwerk/fernwerk/internal/server/presence"
 )
 
+// meshes is the server's mesh, or that it has none.
+type meshes struct {
+	part *mesh.Mesh // nil for none
+	host func(*http.Request) (string, error)
+}
+
 // meshes has the server let hosts into a mesh and be its hub, if there is to be
-// one. Without [mesh] /v1/mesh says so.
-func (s *Server) meshes(ctx context.Context, st *store.Store, m *member, j *joining, n *nodes, p *httpapi.Parts) error {
+// one.
+func (s *Server) meshes(ctx context.Context, st *store.Store, m *member, j *joining, n *nodes, ports *methods.Ports) (out meshes, err error) {
 	c := s.cfg.Mesh
 	if !c.Enabled {
-		p.Mesh = func(http.ResponseWriter, *http.Request) (any, int, error) {
-			return nil, 0, fleet.WithHint(fleet.Errorf(fleet.NotHere, "this server has no mesh"), "set enabled = true under [mesh] in its configuration")
-		}
-		return nil
+		return out, nil
 	}
 	mine, err := mesh.NewAuthority(s.id, s.cfg.Now())
 	if err != nil {
-		return err
+		return out, err
 	}
 	text, err := m.Agree(ctx, mesh.Secret, mine)
 	if err != nil {
-		return err
+		return out, err
 	}
 	authority, err := certs.Read(text)
 	if err != nil {
-		return err
+		return out, err
 	}
 	cfg := mesh.Config{Store: st, Leases: m.leases, Authority: authority, ServerID: s.id, At: c.Places(s.reach), Presence: meshPresence{n.presence}, Ended: identity.EndTopic,
 		Every: time.Duration(cmp.Or(c.Refresh, config.DefaultMeshRefresh)) * time.Second, Dir: s.path("mesh"), Program: c.Program,
@@ -52,24 +56,35 @@ func (s *Server) meshes(ctx context.Context, st *store.Store, m *member, j *join
 	for _, r := range c.Allow {
 		cfg.Allow = append(cfg.Allow, r.Rule())
 	}
-	part := mesh.New(cfg)
-	host := j.tunnels(nil).Host
-	p.Mesh = func(w http.ResponseWriter, r *http.Request) (any, int, error) {
-		hostID, err := host(r)
-		if err != nil {
-			return nil, 0, err
-		}
-		var req content.Request
-		if err := enrolment.Body(r, &req); err != nil {
-			return nil, 0, err
-		}
-		at, _, _ := net.SplitHostPort(r.RemoteAddr)
-		from, _ := netip.ParseAddr(at)
-		out, err := part.Ask(r.Context(), hostID, from, req)
-		return out, http.StatusOK, err
+	out = meshes{part: mesh.New(cfg), host: j.tunnels(nil).Host}
+	ports.Mesh = out.part
+	return out, nil
+}
+
+// serve adds the hub to what runs.
+func (m meshes) serve(g *run.Group) {
+	if m.part != nil {
+		g.Add("mesh", m.part)
 	}
-	s.group.Add("mesh", part)
-	return nil
+}
+
+// ask answers POST /v1/mesh.
+func (m meshes) ask(_ http.ResponseWriter, r *http.Request) (any, int, error) {
+	if m.part == nil {
+		return nil, 0, fleet.WithHint(fleet.Errorf(fleet.NotHere, "this server has no mesh"), "set enabled = true under [mesh] in its configuration")
+	}
+	hostID, err := m.host(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	var req content.Request
+	if err := enrolment.Body(r, &req); err != nil {
+		return nil, 0, err
+	}
+	at, _, _ := net.SplitHostPort(r.RemoteAddr)
+	from, _ := netip.ParseAddr(at)
+	out, err := m.part.Ask(r.Context(), hostID, from, req)
+	return out, http.StatusOK, err
 }
 
 // meshPresence is presence as the mesh sees it.

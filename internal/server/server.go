@@ -200,6 +200,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	ports.Nodes = present
+	woven, err := s.meshes(ctx, st, m, joins, present, &ports)
+	if err != nil {
+		return nil, err
+	}
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -232,6 +236,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		},
 	}
 	joins.parts(&api.Parts, s.cfg)
+	api.Parts.Mesh = woven.ask
 	api.Parts.Updates = published.Handler(httpapi.Actor, httpapi.Refuse)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
@@ -249,9 +254,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("depot", products)
 	s.group.Add("trust", signed)
 	present.serve(&s.group)
-	if err := s.meshes(ctx, st, m, joins, present, &api.Parts); err != nil {
-		return nil, err
-	}
+	woven.serve(&s.group)
 	s.group.Add("bus", messages)
 	if script.Listener != nil {
 		s.group.Add("feed", script)

@@ -56,7 +56,7 @@ missed; "none" means only that. Ask as root: the mesh's folder is nobody else's.
 			all := []meshPeer{}
 			seen := map[netip.Addr]bool{state.Address.Addr(): true}
 			for _, p := range now.Peers {
-				one := meshPeer{Host: p.Name, Path: "direct", Via: p.Remote.String(), Why: p.Why(lan)}
+				one := meshPeer{Host: p.Name, Path: "direct", Via: p.Remote.String(), Why: p.Why(lan).Text()}
 				if len(p.Address) > 0 {
 					one.Address = p.Address[0]
 					seen[one.Address] = true

@@ -217,6 +217,7 @@ func (s *Service) ask(ctx context.Context, since int64) (every time.Duration, ne
 	for _, p := range lan {
 		req.Places = append(req.Places, netip.AddrPortFrom(p.Addr(), uint16(s.Settings.Port)))
 	}
+	req.Paths = s.paths(ctx, lan)
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var got mesh.Answer
@@ -255,6 +256,20 @@ func (s *Service) ask(ctx context.Context, since int64) (every time.Duration, ne
 	}
 	s.state, s.network = next, network
 	return every, true, nil
+}
+
+// paths are how the machine reaches others.
+func (s *Service) paths(ctx context.Context, lan []netip.Prefix) (all []mesh.Path) {
+	status, err := s.process.Status(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, p := range status.Peers {
+		if !p.Hub && len(p.Address) > 0 && len(all) < mesh.MaxPaths {
+			all = append(all, mesh.Path{Address: p.Address[0], Direct: p.Direct(), Reason: string(p.Why(lan))})
+		}
+	}
+	return all
 }
 
 // refused takes the machine out of the mesh if the server says that it is not in

@@ -27,6 +27,11 @@ var nodeCases = map[string]func(*bench){
 		b.same("sessions of another", 0, len(b.call("presence_getObjects", []any{client(1)}).([]any)))
 		b.same("its own", 1, len(b.call("presence_getObjects", []any{client(2)}).([]any)))
 	}),
+	"mesh_getPaths": nodeCase(func(b *bench) {
+		if _, err := b.try("mesh_getPaths", methods.Params{}); err != nil && fleet.CodeOf(err) != fleet.NotHere {
+			b.Fatal(err)
+		}
+	}),
 	"dns_getRecords": nodeCase(func(b *bench) {
 		if _, err := b.try("dns_getRecords", methods.Params{}); err != nil && fleet.CodeOf(err) != fleet.NotHere {
 			b.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/joining"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/mesh"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/nodes"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
@@ -43,6 +44,7 @@ func groups() []methods.Group {
 		journal.Group(),
 		licence.Group(),
 		nodes.Group(),
+		mesh.Group(),
 		params.Group(),
 		products.Group(),
 		updates.Group(),

@@ -31,6 +31,8 @@ type Ports struct {
 	Authority func() []byte
 	// Nodes is what is known of nodes.
 	Nodes Nodes
+	// Mesh is the mesh of nodes.
+	Mesh Mesh
 	// Info is what backend_info says.
 	Info map[string]any
 }

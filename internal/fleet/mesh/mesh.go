@@ -56,7 +56,19 @@ type Request struct {
 	// it is in.
 	Places []netip.AddrPort `json:"places,omitempty"`
 	LAN    []netip.Prefix   `json:"lan,omitempty"`
+	// Paths are how it reaches others, for people to look at.
+	Paths []Path `json:"paths,omitempty"`
 }
+
+// Path is how a node reaches another.
+type Path struct {
+	Address netip.Addr `json:"address"` // of the other
+	Direct  bool       `json:"direct"`
+	Reason  string     `json:"reason"` // a word of the node's program
+}
+
+// MaxPaths is how many a node tells; it may have more.
+const MaxPaths = 200
 
 // Answer is what it gets. Of a field that is empty nothing is new.
 type Answer struct {
@@ -113,6 +125,7 @@ var (
 	group  = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
 	ports  = regexp.MustCompile(`^(any|[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?)$`)
 	digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	reason = regexp.MustCompile(`^[a-z]{1,16}$`)
 	host   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
 )
 
@@ -241,6 +254,14 @@ func (r *Request) Check() error {
 		if !n.IsValid() {
 			return fleet.Errorf(fleet.Invalid, "cannot let the node into the mesh: its network is none")
 		}
+	}
+	for _, p := range r.Paths {
+		if !p.Address.IsValid() || p.Address.Zone() != "" || !reason.MatchString(p.Reason) {
+			return fleet.Errorf(fleet.Invalid, "cannot let the node into the mesh: a path of it leads nowhere")
+		}
+	}
+	if len(r.Paths) > MaxPaths {
+		return fleet.Errorf(fleet.TooLarge, "cannot let the node into the mesh: it has more than %d paths", MaxPaths)
 	}
 	if r.Since < 0 {
 		return fleet.Errorf(fleet.Invalid, "cannot let the node into the mesh: it is up since no time")

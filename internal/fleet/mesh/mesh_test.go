@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,12 +95,18 @@ func TestRequest_Check(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*Request){
-		"a short key":       func(r *Request) { r.Key = r.Key[:31] },
-		"many places":       func(r *Request) { r.Places = make([]netip.AddrPort, MaxPlaces+1) },
-		"no place":          func(r *Request) { r.Places = make([]netip.AddrPort, 1) },
-		"a group of all":    func(r *Request) { r.Places = []netip.AddrPort{netip.MustParseAddrPort("224.0.0.1:1")} },
-		"everybody's":       func(r *Request) { r.Places = []netip.AddrPort{netip.MustParseAddrPort("255.255.255.255:1")} },
-		"no network":        func(r *Request) { r.LAN = make([]netip.Prefix, 1) },
+		"a short key":    func(r *Request) { r.Key = r.Key[:31] },
+		"many places":    func(r *Request) { r.Places = make([]netip.AddrPort, MaxPlaces+1) },
+		"no place":       func(r *Request) { r.Places = make([]netip.AddrPort, 1) },
+		"a group of all": func(r *Request) { r.Places = []netip.AddrPort{netip.MustParseAddrPort("224.0.0.1:1")} },
+		"everybody's":    func(r *Request) { r.Places = []netip.AddrPort{netip.MustParseAddrPort("255.255.255.255:1")} },
+		"no network":     func(r *Request) { r.LAN = make([]netip.Prefix, 1) },
+		"many paths": func(r *Request) {
+			r.Paths = slices.Repeat([]Path{{Address: netip.MustParseAddr("10.0.0.1"), Reason: "lan"}}, MaxPaths+1)
+		},
+		"a path with words": func(r *Request) {
+			r.Paths = []Path{{Address: netip.MustParseAddr("10.0.0.1"), Reason: "\x1b[31m"}}
+		},
 		"before all time":   func(r *Request) { r.Since = -1 },
 		"holds what is not": func(r *Request) { r.Holds = "x" },
 	} {

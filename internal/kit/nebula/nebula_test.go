@@ -99,7 +99,7 @@ func TestPeer_Why(t *testing.T) {
 		"closed":       {nebula.Peer{Known: at("198.51.100.2:1")}, false, "router lets nothing in"},
 		"out of reach": {nebula.Peer{Known: at("10.9.0.1:1")}, false, "no address of it"},
 	} {
-		if got := c.peer.Why(lan); c.peer.Direct() != c.direct || !strings.Contains(got, c.why) {
+		if got := c.peer.Why(lan).Text(); c.peer.Direct() != c.direct || !strings.Contains(got, c.why) {
 			t.Errorf("%s: %v %q", name, c.peer.Direct(), got)
 		}
 	}

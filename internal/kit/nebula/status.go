@@ -36,21 +36,49 @@ type Peer struct {
 // Direct tells whether packets go straight to the node.
 func (p Peer) Direct() bool { return p.Remote.IsValid() }
 
-// Why says for people why the path is as it is. lan are the networks that this
-// machine is in.
-func (p Peer) Why(lan []netip.Prefix) string {
+// Reason is why a path is as it is: a word, for people [Reason.Text].
+type Reason string
+
+// The reasons: of direct paths, then of relayed ones.
+const (
+	LAN    Reason = "lan"
+	Routed Reason = "routed"
+	Public Reason = "public"
+	Clash  Reason = "clash"
+	Closed Reason = "closed"
+	Hidden Reason = "hidden"
+)
+
+var reasons = map[Reason]string{
+	LAN:    "its address is in a network of this machine",
+	Routed: "its address is reached by routing, on private networks",
+	Public: "its address is reached from here: it is public, or its router was opened from both sides",
+	Clash:  "it tells an address in a network of this machine, but does not answer there: another site uses the same addresses, or a firewall is between",
+	Closed: "its router lets nothing in that it did not ask for, and neither side could open the way",
+	Hidden: "no address of it is known that can be reached from here",
+}
+
+// Text is the reason for people; that of an unknown word is the word.
+func (r Reason) Text() string {
+	if text, ok := reasons[r]; ok {
+		return text
+	}
+	return string(r)
+}
+
+// Why says why the path is as it is. lan are the networks that this machine is in.
+func (p Peer) Why(lan []netip.Prefix) Reason {
 	in := func(a netip.Addr) bool {
 		return slices.ContainsFunc(lan, func(n netip.Prefix) bool { return n.Contains(a.Unmap()) })
 	}
 	if p.Direct() {
 		switch a := p.Remote.Addr().Unmap(); {
 		case in(a):
-			return "its address is in a network of this machine"
+			return LAN
 		case a.IsPrivate():
-			return "its address is reached by routing, on private networks"
-		default:
-			return "its address is reached from here: it is public, or its router was opened from both sides"
+			return Routed
 		}
+		return Public
 	}
 	near, public := false, false
 	for _, k := range p.Known {
@@ -59,9 +87,9 @@ func (p Peer) Why(lan []netip.Prefix) string {
 	}
 	switch {
 	case near:
-		return "it tells an address in a network of this machine, but does not answer there: another site uses the same addresses, or a firewall is between"
+		return Clash
 	case public:
-		return "its router lets nothing in that it did not ask for, and neither side could open the way"
+		return Closed
 	}
-	return "no address of it is known that can be reached from here"
+	return Hidden
 }

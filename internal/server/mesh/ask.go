@@ -61,6 +61,9 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 		}
 		m.forget()
 	}
+	m.mu.Lock()
+	m.paths[hostID] = told{now, req.Paths}
+	m.mu.Unlock()
 	network := netip.MustParsePrefix(row.Network)
 	out.Every = int(m.Every.Seconds())
 	if row.Fingerprint != req.Holds {

@@ -127,6 +127,7 @@ type Mesh struct {
 	up    map[string]*session
 	seen  map[netip.Addr]netip.AddrPort // by the hub
 	maps  map[netip.Prefix]made
+	paths map[string]told
 }
 
 // session is a node that is up, as far as this server told presence.
@@ -136,6 +137,12 @@ type session struct {
 	told    time.Time
 	hub     bool // the hub has seen it
 	missed  int  // how often the hub has not, since
+}
+
+// told is what a node said of its paths.
+type told struct {
+	at  time.Time
+	all []mesh.Path
 }
 
 // made is a map that was signed.
@@ -148,7 +155,7 @@ type made struct {
 // New makes a Mesh.
 func New(c Config) *Mesh {
 	return &Mesh{Config: c, asked: map[string]*bucket{}, up: map[string]*session{}, seen: map[netip.Addr]netip.AddrPort{},
-		maps: map[netip.Prefix]made{}}
+		maps: map[netip.Prefix]made{}, paths: map[string]told{}}
 }
 
 // Secret is the authority's name among the secrets of the database.
