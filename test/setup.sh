@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, rsync, packers, wget, gpg, OpenVPN. Only
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, schedulers, rsync, packers, wget, gpg, OpenVPN. Only
 # as root and with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
@@ -17,6 +17,9 @@ for tool in wget gpg openssl dash shellcheck; do
 done
 # An independent opsi client, test/opsi; also what opsi clients execute.
 /usr/bin/python3 -c 'import requests, msgpack, lz4' 2>/dev/null || missing="$missing python3-requests python3-msgpack python3-lz4"
+# Real schedulers, test/require/oar and slurm.
+[ -x /usr/sbin/oar-server ] || missing="$missing oar-server oar-server-pgsql oar-user oar-user-pgsql oar-node openssh-server libjson-perl"
+[ -x /usr/sbin/slurmctld ] || missing="$missing slurm-wlm munge"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"runtime"
 	"strings"
 	"time"
@@ -12,7 +14,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/trust"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
-	believed "github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
 // platformName is this machine's platform in the names of what is signed.
@@ -36,7 +37,7 @@ func (a *Agent) openTrust(ctx context.Context) error {
 			id, err := identity.Load(a.cfg.DataDir)
 			if err == nil {
 				d.Pin = trust.Pin{Version: id.TrustVersion, SHA256: strings.ToLower(id.TrustSHA256)}
-				d.Policy, err = believed.ParsePolicy(string(id.Policy))
+				d.Policy = cmp.Or(id.Policy, enrol.PlainOpsi)
 			}
 			return d, err
 		},

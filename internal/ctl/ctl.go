@@ -38,6 +38,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/nodes"
 	"github.com/fernwerk/fernwerk/internal/ctl/params"
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
+	"github.com/fernwerk/fernwerk/internal/ctl/resources"
 	"github.com/fernwerk/fernwerk/internal/ctl/service"
 	"github.com/fernwerk/fernwerk/internal/ctl/tokens"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
@@ -105,6 +106,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(audit.Command(t))
 	root.AddCommand(params.Commands(t)...)
 	root.AddCommand(licences.Commands(t)...)
+	root.AddCommand(resources.Commands(t)...)
 	root.AddCommand(products.Commands(t)...)
 	root.AddCommand(depots.Commands(t)...)
 	root.AddCommand(feeds.Commands(t)...)

@@ -57,7 +57,7 @@ func (s *Server) meshes(ctx context.Context, st *store.Store, m *member, j *join
 		cfg.Allow = append(cfg.Allow, r.Rule())
 	}
 	out = meshes{part: mesh.New(cfg), host: j.tunnels(nil).Host}
-	ports.Mesh = out.part
+	ports.Mesh = out.part.Paths
 	return out, nil
 }
 

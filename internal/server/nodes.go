@@ -22,12 +22,14 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/metrics"
 	"github.com/fernwerk/fernwerk/internal/server/presence"
 	"github.com/fernwerk/fernwerk/internal/server/presence/report"
+	"github.com/fernwerk/fernwerk/internal/server/scheduler"
 )
 
 // nodes is what follows from a tunnel that is up: presence, names, schedulers.
 type nodes struct {
 	presence *presence.Presence
 	names    *dns.Server // nil without [dns]
+	batch    *scheduler.Schedulers
 	store    *store.Store
 	changed  func() // ends the watch of names
 	reports  string // folder
@@ -40,7 +42,12 @@ func (s *Server) nodes(st *store.Store, m *member) (*nodes, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &nodes{store: st, reports: s.path(Reports), log: s.cfg.Log, presence: presence.New(presence.Config{
+	c := s.cfg.Scheduler
+	batch := scheduler.New(scheduler.Config{Use: c.Use, OAR: scheduler.Tools(c.OAR), Slurm: scheduler.Tools(c.Slurm), Exec: scheduler.Program(c.Exec), Store: st, Desired: presence.Desired})
+	for _, d := range batch.Drivers() {
+		drivers = append(drivers, d)
+	}
+	n := &nodes{store: st, batch: batch, reports: s.path(Reports), log: s.cfg.Log, presence: presence.New(presence.Config{
 		Store: st, Leases: m.leases, Drivers: drivers, Grace: time.Duration(s.cfg.TunnelGrace) * time.Second, Log: s.cfg.Log,
 		Lookup: (&net.Resolver{}).LookupAddr,
 		NodeType: func(tx *store.Tx, hostID string) (string, error) {
@@ -142,41 +149,19 @@ const (
 	Reports = "reports"
 )
 
-// lookEvery is how often the folder of reports is looked into.
-const lookEvery = 2 * time.Second
-
-// takeReports takes what the scripts of a foreign OpenVPN left while the server
-// did not answer, until ctx ends.
-func (n *nodes) takeReports(ctx context.Context) error {
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
-	call := func(ctx context.Context, r report.Report) error {
-		if !r.Up {
-			return n.presence.Down(ctx, r.HostID, r.Tunnel, r.Epoch)
-		}
-		return n.Up(ctx, node.Report{HostID: r.HostID, Tunnel: r.Tunnel, Epoch: r.Epoch, NodeType: r.NodeType,
-			Address: r.Address, ClientAddress: r.ClientAddress, Since: time.Unix(r.Since, 0)})
+// take takes a report that waited.
+func (n *nodes) take(ctx context.Context, r report.Report) error {
+	if !r.Up {
+		return n.Down(ctx, r.HostID, r.Tunnel, r.Epoch)
 	}
-	for {
-		taken, err := report.Drain(n.reports, func(r report.Report) error { return call(ctx, r) },
-			func(name string, err error) { n.log.Warn("Report of a tunnel dropped", "file", name, "error", err) })
-		if err != nil && ctx.Err() == nil {
-			n.log.Warn("Reports of tunnels wait", "error", err)
-		} else if taken > 0 {
-			n.log.Info("Reports of tunnels taken", "number", taken)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
+	return n.Up(ctx, node.Report{HostID: r.HostID, Tunnel: r.Tunnel, Epoch: r.Epoch, NodeType: r.NodeType,
+		Address: r.Address, ClientAddress: r.ClientAddress, Since: time.Unix(r.Since, 0)})
 }
 
 // serve adds the parts to those that run.
 func (n *nodes) serve(g *run.Group) {
 	g.Add("presence", n.presence)
-	g.Add("reports", run.Func(n.takeReports))
+	g.Add("reports", &report.Inbox{Folder: n.reports, Take: n.take, Log: n.log})
 	if n.names != nil {
 		g.Add("dns", run.Func(func(ctx context.Context) error {
 			defer n.changed()
@@ -198,6 +183,9 @@ func (n *nodes) count(m *metrics.Metrics) {
 	m.Ask(metrics.Counter, "presence_stale_reports_total", "Reports of tunnels that changed nothing: repeated, or followed by another session.", number(2))
 	m.Ask(metrics.Counter, "presence_changes_total", "Nodes changed in DNS servers and schedulers.", number(3))
 	m.Ask(metrics.Counter, "presence_failures_total", "Changes of nodes in DNS servers and schedulers that failed; they are tried again.", number(4))
+	for _, c := range n.batch.Counts() {
+		m.Ask(map[bool]metrics.Kind{false: metrics.Gauge, true: metrics.Counter}[c.Grows], c.Name, c.Help, c.Read)
+	}
 	m.Ask(metrics.Gauge, "presence_late", "DNS servers and schedulers that are not right about nodes, as far as this server drives them.", func() float64 { return float64(len(n.presence.Late())) })
 	if n.names != nil {
 		m.Ask(metrics.Counter, "dns_answers_total", "DNS questions answered.", func() float64 { all, _ := n.names.Counted(); return float64(all) })

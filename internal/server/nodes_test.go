@@ -33,7 +33,7 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func vnode() map[string]any {
+func theType() map[string]any {
 	return map[string]any{"id": "vnode", "addressRange": "10.134.0.0/16", "namePattern": "vnode-{a}-{b}", "domain": "grid.example.org", "deadName": "remove"}
 }
 
@@ -69,7 +69,7 @@ func TestForeignOpenVPN(t *testing.T) {
 	cfg := server.Config{Data: shortDir(t), DNS: config.DNS{Zone: "grid.example.org", Listen: address}, TunnelGrace: 1}
 	r := start(t, cfg)
 	c := r.client(t, "admin", password)
-	call(t, c, "nodeType_insertObject", vnode())
+	call(t, c, "nodeType_insertObject", theType())
 	call(t, c, "host_createOpsiClient", "client317.grid.example.org")
 
 	folder := filepath.Join(r.dir, server.Reports)
@@ -140,7 +140,7 @@ func TestForeignNameServer(t *testing.T) {
 		Keys:   map[string]config.DNSKey{bind.KeyName: {SecretFile: secret}},
 		Update: []config.DNSUpdate{{Server: b.Address, Zone: "grid.example.org", Reverse: []string{"134.10.in-addr.arpa"}, Key: bind.KeyName}}}})
 	c := r.client(t, "admin", password)
-	call(t, c, "nodeType_insertObject", vnode())
+	call(t, c, "nodeType_insertObject", theType())
 	up := func(host, epoch, address string) {
 		t.Helper()
 		call(t, c, "host_createOpsiClient", host)
@@ -167,7 +167,7 @@ func TestWithoutDNS(t *testing.T) {
 	if _, err := c.Call(t.Context(), methods.Actor{}, "dns_getRecords", methods.Params{}); fleet.CodeOf(err) != fleet.NotHere {
 		t.Errorf("%v", err)
 	}
-	call(t, c, "nodeType_insertObject", vnode())
+	call(t, c, "nodeType_insertObject", theType())
 	call(t, c, "host_createOpsiClient", "client1.example.org")
 	call(t, c, "presence_up", "client1.example.org", "openvpn", "1", int64(1_790_000_000), nil, nil, "vnode")
 	if all := call(t, c, "presence_getObjects").([]any); len(all) != 1 {
@@ -195,12 +195,12 @@ func TestWithoutDNS(t *testing.T) {
 func TestNodeType_Refused(t *testing.T) {
 	r := start(t, server.Config{Data: t.TempDir()})
 	c := r.client(t, "admin", password)
-	call(t, c, "nodeType_insertObject", vnode())
+	call(t, c, "nodeType_insertObject", theType())
 	for name, change := range map[string]map[string]any{
 		"overlap": {"id": "gpu", "addressRange": "10.134.7.0/24", "namePattern": "gpu-{b}"}, "names": {"id": "gpu", "addressRange": "10.135.0.0/16"},
 		"host part": {"id": "gpu", "addressRange": "10.135.0.1/16", "namePattern": "gpu-{a}-{b}"}, "property": {"id": "gpu", "addressRange": "10.135.0.0/16", "namePattern": "gpu-{a}-{b}", "properties": []any{"a=b;c"}},
 	} {
-		row := vnode()
+		row := theType()
 		for k, v := range change {
 			row[k] = v
 		}

@@ -199,7 +199,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ports.Nodes = present
+	ports.Nodes, ports.Resources = present, present.batch.Compare
 	woven, err := s.meshes(ctx, st, m, joins, present, &ports)
 	if err != nil {
 		return nil, err

@@ -1,10 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
-	content "github.com/fernwerk/fernwerk/internal/fleet/trust"
 	"github.com/fernwerk/fernwerk/internal/server/contact"
 	"github.com/fernwerk/fernwerk/internal/server/trust"
 )
@@ -16,11 +17,11 @@ func (s *Server) contentTrust(ctx context.Context, st *store.Store, m *member) (
 
 // policies are what hosts said of their policy when they last checked in. A host
 // that was never in contact is not among them.
-func policies(tx *store.Tx) (map[string]content.Policy, error) {
+func policies(tx *store.Tx) (map[string]enrol.Policy, error) {
 	told, err := contact.Policies(tx)
-	out := make(map[string]content.Policy, len(told))
+	out := make(map[string]enrol.Policy, len(told))
 	for host, name := range told {
-		if p, err := content.ParsePolicy(name); err == nil {
+		if p := cmp.Or(enrol.Policy(name), enrol.PlainOpsi); enrol.ValidPolicy(p) == nil {
 			out[host] = p
 		}
 	}

@@ -58,7 +58,7 @@ func TestSignedContent(t *testing.T) {
 		pc.Fire("on_demand").OK(t)
 		equal(t, "ran", ran(t, pc, "tool1"), "tool1\n")
 		st := pc.Status().Trust
-		if st.Policy != trust.Offline || st.Versions[trust.RoleTargets] == 0 || st.Stale || st.Problem != "" {
+		if st.Policy != enrol.Offline || st.Versions[trust.RoleTargets] == 0 || st.Stale || st.Problem != "" {
 			t.Errorf("status %+v", st)
 		}
 	})
@@ -132,7 +132,7 @@ func TestSignedContent_ByToken(t *testing.T) {
 	pc.Fire("timer").OK(t)
 	pc.Fire("on_demand").OK(t)
 	equal(t, "ran", ran(t, pc, "tool1"), "tool1\n")
-	if st := pc.Status().Trust; st.Policy != trust.Offline || st.Pinned != signer.Root().Version || st.Stale {
+	if st := pc.Status().Trust; st.Policy != enrol.Offline || st.Pinned != signer.Root().Version || st.Stale {
 		t.Errorf("status %+v", st)
 	}
 	pc.Request("loose", "setup")

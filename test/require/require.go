@@ -1,5 +1,5 @@
 // Package require gives a test the real things that it needs: a tool, root, a
-// PostgreSQL server, a Samba share.
+// PostgreSQL server, a Samba share, a scheduler.
 //
 // A machine that lacks one leaves the test out with a reason that starts with [Prefix], so that
 // the runner (test/runner) can list at its end what was left out and why. Where FERNWERK_REQUIRE
@@ -22,8 +22,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/fernwerk/fernwerk/test/require/oar"
 	"github.com/fernwerk/fernwerk/test/require/postgres"
 	"github.com/fernwerk/fernwerk/test/require/samba"
+	"github.com/fernwerk/fernwerk/test/require/slurm"
 )
 
 // Prefix starts the message of every test that this machine leaves out.
@@ -145,6 +147,54 @@ func Samba(t testing.TB, folder string, more ...string) *samba.Server {
 	return s
 }
 
+// OAR is a real OAR server, with its own database, until the test ends.
+func OAR(t testing.TB) *oar.Server {
+	t.Helper()
+	if err := oar.Bin(); err != nil {
+		Skip(t, "OAR", err.Error())
+	}
+	Root(t)
+	s, err := oar.Start(open(t, "oar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Slurm is a real Slurm until the test ends.
+func Slurm(t testing.TB) *slurm.Server {
+	t.Helper()
+	if err := slurm.Bin(); err != nil {
+		Skip(t, "Slurm", err.Error())
+	}
+	Root(t)
+	s, err := slurm.Start(open(t, "slurm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// open is a folder with a short path that every user may pass.
+func open(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "fernwerk-"+name+"-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // statement runs one statement on a connection of its own. The test's context may already be
 // cancelled when a cleanup runs, therefore the limit is its own.
 func statement(server, sql string) error {
@@ -159,4 +209,14 @@ func statement(server, sql string) error {
 		return fmt.Errorf("cannot run %q: %w", sql, err)
 	}
 	return nil
+}
+
+// Until waits up to two minutes for what another program does.
+func Until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for late := time.Now().Add(2 * time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("not within two minutes: %s", what)
+		}
+	}
 }

@@ -210,7 +210,7 @@ func (j *joining) byPassword(c *cobra.Command, dataDir string, machine enrol.Mac
 	case req.Root == nil && req.Policy != "" && req.Policy != enrol.PlainOpsi:
 		return identity.Identity{}, usageError{fmt.Errorf("cannot demand %s content without --trust-root", req.Policy)}
 	case req.Policy == "" && req.Root != nil:
-		req.Policy = enrol.Delegated
+		req.Policy = enrol.Offline
 	}
 	return identity.Join(c.Context(), dataDir, req)
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -13,15 +14,14 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
-	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
 // meanings say what a policy means, where it is shown or set.
-var meanings = map[trust.Policy]string{
-	trust.Offline:   "only what was signed by keys that are on no server is installed and run",
-	trust.Delegated: "what was signed offline is installed and run, and what the server's own key vouches for: trees that its depot changed",
-	trust.PlainOpsi: "signatures are not asked for: whoever controls the server, or its depot, runs what he likes here",
+var meanings = map[enrol.Policy]string{
+	enrol.Offline:   "only what was signed by keys that are on no server is installed and run",
+	enrol.Delegated: "what was signed offline is installed and run, and what the server's own key vouches for: trees that its depot changed",
+	enrol.PlainOpsi: "signatures are not asked for: whoever controls the server, or its depot, runs what he likes here",
 }
 
 func trustCommand(dataDir *string) *cobra.Command {
@@ -54,7 +54,7 @@ func trustCommand(dataDir *string) *cobra.Command {
 		Long: `Shows or sets what this machine demands of content.
 
 No server can change it. It counts at once, also for the agent that runs.`,
-		ValidArgs: []string{string(trust.Offline), string(trust.Delegated), string(trust.PlainOpsi)},
+		ValidArgs: []string{string(enrol.Offline), string(enrol.Delegated), string(enrol.PlainOpsi)},
 		RunE: func(c *cobra.Command, given []string) error {
 			if len(given) == 1 {
 				if enrol.ValidPolicy(enrol.Policy(given[0])) != nil || given[0] == "" {
@@ -124,12 +124,7 @@ func noneOrTwo(c *cobra.Command, args []string) error {
 	return nil
 }
 
-func policyOf(id identity.Identity) trust.Policy {
-	if id.Policy == "" {
-		return trust.PlainOpsi
-	}
-	return trust.Policy(id.Policy)
-}
+func policyOf(id identity.Identity) enrol.Policy { return cmp.Or(id.Policy, enrol.PlainOpsi) }
 
 // trustStatus asks the agent that runs.
 func trustStatus(c *cobra.Command, dataDir string, id identity.Identity) (control.TrustStatus, error) {

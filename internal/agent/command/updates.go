@@ -68,7 +68,11 @@ func updatesCommand(dataDir *string) *cobra.Command {
 				return err
 			}
 			if !dryRun {
-				return client.UpdatesNow(c.Context())
+				if err := client.UpdatesNow(c.Context()); err != nil {
+					return err
+				}
+				fmt.Fprintln(c.OutOrStdout(), "the agent asks now; see: fernwerk-agent updates list")
+				return nil
 			}
 			all, err := client.UpdatesLook(c.Context())
 			if err != nil {

@@ -2,9 +2,8 @@ package control
 
 import (
 	"context"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"time"
-
-	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
 // Agent is what the control methods steer.
@@ -39,7 +38,7 @@ type Status struct {
 
 // TrustStatus is what the machine demands of content, and what it holds.
 type TrustStatus struct {
-	Policy   trust.Policy     `json:"policy"`
+	Policy   enrol.Policy     `json:"policy"`
 	Pinned   int64            `json:"pinned"`   // version of the root that was pinned, 0: none
 	Versions map[string]int64 `json:"versions"` // of the signed documents, by role
 	Stale    bool             `json:"stale"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -24,17 +25,28 @@ type tripwire struct {
 	before bool
 	trip   func()
 
-	n int
+	mu sync.Mutex
+	n  int
+}
+
+// cutNow has nothing written any more.
+func (w *tripwire) cutNow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at = 0
 }
 
 func (w *tripwire) Update(ctx context.Context, o store.Origin, fn func(*store.Tx) error) error {
+	w.mu.Lock()
 	w.n++
-	if w.n > w.at || w.n == w.at && w.before {
+	n, at := w.n, w.at
+	w.mu.Unlock()
+	if n > at || n == at && w.before {
 		w.trip()
 		return errCut
 	}
 	err := w.Store.Update(ctx, o, fn)
-	if w.n == w.at {
+	if n == at {
 		w.trip()
 	}
 	return err
@@ -121,7 +133,7 @@ func killed(t fataler, dir string, policies []string, cuts []cut) (reached bool)
 				defer close(watched)
 				for ctx.Err() == nil {
 					if _, err := os.Stat(dir + "/hangs"); err == nil {
-						r.cfg.Store.(*tripwire).at = 0 // nothing is written any more
+						r.cfg.Store.(*tripwire).cutNow()
 						cancel()
 					}
 				}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust/trusttest"
 )
@@ -218,7 +219,7 @@ func TestAttack07_FastForward(t *testing.T) {
 func TestAttack08_StolenServerKeys(t *testing.T) {
 	s := newServer(t)
 	m := newMachine(t, s)
-	m.demand.Policy = trust.Delegated // also the host that believes the depot's key
+	m.demand.Policy = enrol.Delegated // also the host that believes the depot's key
 	m.follow(t)
 	s.repo.Keys[trust.RoleTargets] = s.repo.Keys[trust.Depot]
 	s.next(t)
@@ -343,7 +344,7 @@ func TestAttack13_OddJSON(t *testing.T) {
 func TestAttack15_TheDepotSpeaksOfProducts(t *testing.T) {
 	s := newServer(t)
 	m := newMachine(t, s)
-	m.demand.Policy = trust.Delegated
+	m.demand.Policy = enrol.Delegated
 	m.follow(t)
 	s.repo.Depot[trust.ProductName("vlc", "3.0", "1", "any")] = s.repo.Depot[trust.DepotName("d.example.org", "vlc", "3.0", "1", "linux")]
 	s.next(t)
@@ -354,7 +355,7 @@ func TestAttack15_TheDepotSpeaksOfProducts(t *testing.T) {
 func TestAttack17_AnotherProductSiteOrPlatform(t *testing.T) {
 	s := newServer(t)
 	m := newMachine(t, s)
-	m.demand.Policy = trust.Delegated
+	m.demand.Policy = enrol.Delegated
 	windows := trust.TargetOf([]byte("for Windows"))
 	windows.Custom, _ = trust.Scripts{}.Custom()
 	s.repo.Targets[trust.ProductName("vlc", "3.0", "1", "windows")] = windows

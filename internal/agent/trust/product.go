@@ -6,6 +6,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
@@ -29,7 +30,7 @@ func (k *Keeper) Product(tree Tree) (Vouched, error) {
 	if err != nil {
 		return Vouched{}, err
 	}
-	if demand.Policy == trust.PlainOpsi {
+	if demand.Policy == enrol.PlainOpsi {
 		return Vouched{}, nil
 	}
 	v, err := k.vouched(demand.Policy, tree)
@@ -46,7 +47,7 @@ func hint(err error) string {
 	return "the package is to be signed where the offline keys are: fernwerk package build --sign; then fernwerk trust publish"
 }
 
-func (k *Keeper) vouched(policy trust.Policy, tree Tree) (v Vouched, err error) {
+func (k *Keeper) vouched(policy enrol.Policy, tree Tree) (v Vouched, err error) {
 	t := k.believed()
 	if t == nil {
 		return v, fleet.WithHint(fmt.Errorf("the policy here is %s, and this machine holds no trust root", policy), "fernwerk-agent trust status says why")
@@ -71,7 +72,7 @@ func (k *Keeper) vouched(policy trust.Policy, tree Tree) (v Vouched, err error) 
 		case !ok:
 		case target.SHA256 != tree.Digest:
 			why = fmt.Errorf("its manifest has the digest %x, and %x is signed as %s", tree.Digest, target.SHA256, name)
-		case !policy.Allows(role):
+		case !trust.Counts(policy, role):
 			why = fleet.WithHint(fmt.Errorf("only the server's own key vouches for it (%s), and the policy here is %s", name, policy),
 				"sign the tree as the depot has it where the offline keys are; or fernwerk-agent trust policy delegated on this machine")
 		default:
@@ -104,7 +105,7 @@ func (v Vouched) Script(action, named string) error {
 // server, in the order in which it is laid over the machine's own file.
 func (k *Keeper) Configuration(nodeType string) []conf.Signed {
 	t := k.believed()
-	if demand, err := k.Demand(); t == nil || err != nil || demand.Policy == trust.PlainOpsi {
+	if demand, err := k.Demand(); t == nil || err != nil || demand.Policy == enrol.PlainOpsi {
 		return nil
 	}
 	names := []string{trust.ConfName("")}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
@@ -236,7 +237,7 @@ func (k *Keeper) keep(ctx context.Context, t *trust.Trusted, st state, checked b
 
 // Status is the trust at a glance.
 type Status struct {
-	Policy   trust.Policy     `json:"policy"`
+	Policy   enrol.Policy     `json:"policy"`
 	Pinned   int64            `json:"pinned"`             // version of the root that was pinned, 0: none
 	Versions map[string]int64 `json:"versions,omitempty"` // by role
 	Stale    bool             `json:"stale"`

@@ -36,7 +36,7 @@ import (
 
 // Demand is what the machine's identity says of content.
 type Demand struct {
-	Policy trust.Policy
+	Policy enrol.Policy
 	Pin    Pin
 }
 

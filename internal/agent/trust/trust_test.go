@@ -16,6 +16,7 @@ import (
 	agenttrust "github.com/fernwerk/fernwerk/internal/agent/trust"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust/trusttest"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
@@ -119,7 +120,7 @@ func newMachine(t testing.TB, s *server) *machine {
 	if m.store, err = store.Open(t.Context(), db, time.Now, agenttrust.Classes()...); err != nil {
 		t.Fatal(err)
 	}
-	m.demand = agenttrust.Demand{Policy: trust.Offline, Pin: pin(s.repo, 1)}
+	m.demand = agenttrust.Demand{Policy: enrol.Offline, Pin: pin(s.repo, 1)}
 	m.cfg = agenttrust.Config{Store: m.store, Demand: func() (agenttrust.Demand, error) { return m.demand, nil },
 		Base: s.URL + "/v1/trust", Client: s.Client(), Prepare: func(*http.Request) error { return nil }, Platform: "linux",
 		Now: func() time.Time { return m.clock }, Log: slog.New(slog.DiscardHandler),
@@ -269,7 +270,7 @@ func TestPolicies(t *testing.T) {
 	m := newMachine(t, s)
 	m.follow(t)
 	changed := tree("3.0", "changed")
-	for policy, want := range map[trust.Policy]string{trust.Offline: "no", trust.Delegated: trust.Depot, trust.PlainOpsi: ""} {
+	for policy, want := range map[enrol.Policy]string{enrol.Offline: "no", enrol.Delegated: trust.Depot, enrol.PlainOpsi: ""} {
 		m.demand.Policy = policy
 		v, err := m.Product(changed)
 		if (err != nil) != (want == "no") || err == nil && v.Role != want {
@@ -279,7 +280,7 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("%s: %v, %s", policy, err, fleet.HintOf(err))
 		}
 	}
-	m.demand.Policy = trust.Delegated
+	m.demand.Policy = enrol.Delegated
 	if _, err := m.Product(tree("3.0", "never seen")); fleet.CodeOf(err) != fleet.Denied || !strings.Contains(err.Error(), "vlc 3.0-1") {
 		t.Error(err)
 	}

@@ -32,11 +32,23 @@ var nodeCases = map[string]func(*bench){
 			b.Fatal(err)
 		}
 	}),
+	"resource_getList": resourceCase("resource_getList"),
+	"resource_getDiff": resourceCase("resource_getDiff"),
 	"dns_getRecords": nodeCase(func(b *bench) {
 		if _, err := b.try("dns_getRecords", methods.Params{}); err != nil && fleet.CodeOf(err) != fleet.NotHere {
 			b.Fatal(err)
 		}
 	}),
+}
+
+// resourceCase: a node whose scheduler nobody drives is listed, with that reason.
+func resourceCase(method string) func(*bench) {
+	return nodeCase(func(b *bench) {
+		b.call("presence_up", client(1), "openvpn", "r-1", int64(1_790_000_000), nil, nil, "vnode")
+		r := b.call(method, []any{client(1)}).([]any)[0].(map[string]any)
+		b.same("the node", []any{client(1), false, true, "this server does not drive oar"}, []any{r["hostId"], r["known"], r["up"], r["why"]})
+		b.same("of another", 0, len(b.call(method, []any{client(2)}).([]any)))
+	})
 }
 
 func nodeCase(run func(*bench)) func(*bench) {

@@ -30,7 +30,7 @@ func Run(t *testing.T, b methods.Backend) {
 		dependencyCases, hostCases, selectionCases,
 		hostControlCases, nodeCases,
 		depotCases,
-		accountCases, trustCases, updateCases,
+		accountCases, trustCases, updateCases, feedCases,
 		joinCases,
 	)
 	accounts := (&bench{t, b}).hasAccounts()

@@ -22,6 +22,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/nodes"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/resources"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -47,6 +48,7 @@ func groups() []methods.Group {
 		mesh.Group(),
 		params.Group(),
 		products.Group(),
+		resources.Group(),
 		updates.Group(),
 		workingcopy.Group(),
 	}

@@ -125,8 +125,9 @@ func newBench(t *testing.T) *bench {
 		Enrolment: joins{}, Updates: published{},
 		Depot: depot{}, Certificates: depot{}, Trust: signed{}, Feed: depot{},
 		Authority: func() []byte { return []byte("PEM") },
-		Nodes:     present{}, Mesh: meshed{},
-		Info: map[string]any{"version": "test"},
+		Nodes:     present{}, Mesh: meshed,
+		Resources: batch,
+		Info:      map[string]any{"version": "test"},
 	}
 	b := &bench{t, s, catalog.New(s, ports)}
 	b.fill()

@@ -3,6 +3,7 @@ package methods
 import (
 	"slices"
 
+	"github.com/fernwerk/fernwerk/internal/backend/nodetype"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -47,7 +48,7 @@ func complete(tx *store.Tx, class *fleet.Class, before, r fleet.Row) (fleet.Row,
 	case fleet.Configs, fleet.ProductProperties:
 		return r, fitValues(class, r)
 	case fleet.NodeTypes:
-		return r, fitNodeType(tx, r)
+		return r, nodetype.Fit(tx, r)
 	case fleet.SoftwareLicenses:
 		if n, err := fleet.Number(r["maxInstallations"]); err == nil && n > 1 && r["type"] == "OEMSoftwareLicense" {
 			return nil, fleet.Errorf(fleet.Invalid, "cannot use OEM licence %q for %d installations: it belongs to one machine", r.Str("id"), n)

@@ -1,15 +1,13 @@
 package methods_test
 
 import (
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 )
 
 // meshed is a mesh of both hosts.
-type meshed struct{}
-
-func (meshed) Paths(*store.Tx) ([]methods.MeshPath, error) {
-	return []methods.MeshPath{{HostID: own}, {HostID: others}}, nil
+func meshed(*store.Tx) ([]mesh.Way, error) {
+	return []mesh.Way{{HostID: own}, {HostID: others}}, nil
 }
 
 func init() {

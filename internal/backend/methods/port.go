@@ -5,6 +5,8 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
 // Ports are the parts that a server and an agent answer with differently.
@@ -31,8 +33,10 @@ type Ports struct {
 	Authority func() []byte
 	// Nodes is what is known of nodes.
 	Nodes Nodes
-	// Mesh is the mesh of nodes.
-	Mesh Mesh
+	// Mesh says how nodes reach each other.
+	Mesh func(tx *store.Tx) ([]mesh.Way, error)
+	// Resources asks the schedulers about nodes.
+	Resources func(ctx context.Context) ([]node.Resource, error)
 	// Info is what backend_info says.
 	Info map[string]any
 }

@@ -60,7 +60,7 @@ msi (the line for msiexec), qr (a picture) or token (the text alone).`,
 	f.StringVar(&w.ttl, "ttl", "24h", "how long it counts: 90m, 24h, 30d")
 	f.StringSliceVar(&w.groups, "group", nil, "host group that the machines come into; may be repeated")
 	f.StringVar(&w.depot, "depot", "", "depot that serves the machines")
-	f.StringVar(&w.policy, "policy", "", "what the machines demand of content: offline, delegated or plain-opsi; without a word delegated, which needs a root of trust")
+	f.StringVar(&w.policy, "policy", "", "what the machines demand of content: offline, delegated or plain-opsi; without a word offline, which needs a root of trust")
 	f.BoolVar(&w.approve, "approve", false, "each machine waits until an administrator agrees: fernwerk host pending")
 	f.StringVar(&w.print, "print", "command", "command, cloud-init, msi, qr or token")
 	f.BoolVar(&w.dryRun, "dry-run", false, "say what would be done, and do nothing")

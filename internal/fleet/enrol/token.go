@@ -50,26 +50,6 @@ func (r Root) Check() error {
 	return nil
 }
 
-// Policy is what a host demands of the content that it installs; the package
-// trust says what each means.
-type Policy string
-
-// The policies; "" is that the server did not say.
-const (
-	Offline   Policy = "offline"
-	Delegated Policy = "delegated"
-	PlainOpsi Policy = "plain-opsi"
-)
-
-// ValidPolicy checks the name of a policy; an empty one is none.
-func ValidPolicy(p Policy) error {
-	switch p {
-	case "", Offline, Delegated, PlainOpsi:
-		return nil
-	}
-	return fleet.Errorf(fleet.Invalid, "%q is no policy: it is offline, delegated or plain-opsi", string(p))
-}
-
 const (
 	tokenPrefix = "fw1."
 	// maxToken fits a kernel command line (2048 bytes on x86) with room for the rest.

@@ -67,6 +67,17 @@ type Path struct {
 	Reason  string     `json:"reason"` // a word of the node's program
 }
 
+// Way is a path as people see it.
+type Way struct {
+	HostID      string
+	Address     string
+	Peer        string // the other's host id, "" if nobody has the address now
+	PeerAddress string
+	Path        string // direct, relayed, or none
+	Why         string
+	At          string // RFC 3339
+}
+
 // MaxPaths is how many a node tells; it may have more.
 const MaxPaths = 200
 

@@ -6,9 +6,9 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 )
 
 // Platforms are those that a product's target can be bound to.
@@ -93,32 +93,7 @@ func (t Target) Scripts() (Scripts, error) {
 	return out, nil
 }
 
-// Policy is what a machine demands of content before it runs it.
-type Policy string
-
-// The policies.
-const (
-	// Offline believes only what was signed by keys that are on no server.
-	Offline Policy = "offline"
-	// Delegated believes the server's own key too, for trees that a depot changed.
-	Delegated Policy = "delegated"
-	// PlainOpsi believes the server, as opsi does: whoever controls it runs what he likes.
-	PlainOpsi Policy = "plain-opsi"
-)
-
-// ParsePolicy reads a policy's name. An identity of before policies has none, and
-// means plain-opsi.
-func ParsePolicy(s string) (Policy, error) {
-	switch p := Policy(strings.TrimSpace(s)); p {
-	case Offline, Delegated, PlainOpsi:
-		return p, nil
-	case "":
-		return PlainOpsi, nil
-	}
-	return "", fleet.WithHint(fleet.Errorf(fleet.Invalid, "%q is no policy", clip(s)), "write offline, delegated or plain-opsi")
-}
-
-// Allows says whether what a role vouches for counts.
-func (p Policy) Allows(role string) bool {
-	return role == RoleTargets || p != Offline && role != ""
+// Counts says whether what a role vouches for counts under a policy.
+func Counts(p enrol.Policy, role string) bool {
+	return role == RoleTargets || p != enrol.Offline && role != ""
 }

@@ -67,6 +67,7 @@ func show(w io.Writer, cfg config.Config) error {
 		fmt.Fprintf(w, "tunnel_grace = %d\n", cfg.TunnelGrace)
 	}
 	showDNS(w, cfg.DNS)
+	showScheduler(w, cfg.Scheduler)
 	showACME(w, cfg.ACME)
 	if err := showHostControl(w, cfg.HostControl); err != nil {
 		return err

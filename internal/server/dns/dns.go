@@ -123,6 +123,7 @@ func (s *Server) Counted() (answers, refused int64) { return s.answers.Load(), s
 const (
 	soonest = 500 * time.Millisecond // between two looks
 	latest  = 15 * time.Second       // for what nobody wakes for
+	idle    = 10                     // times as long as a look took nobody looks again
 )
 
 // Serve answers until ctx ends.
@@ -167,7 +168,7 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) follow(ctx context.Context, ended <-chan error) error {
 	timer := time.NewTimer(latest)
 	defer timer.Stop()
-	last := time.Now()
+	last, rest := time.Now(), soonest
 	for {
 		select {
 		case <-ctx.Done():
@@ -178,16 +179,18 @@ func (s *Server) follow(ctx context.Context, ended <-chan error) error {
 			}
 			return fmt.Errorf("cannot answer DNS: %w", err)
 		case <-s.Changed:
-			if wait := soonest - time.Since(last); wait > 0 {
+			if wait := rest - time.Since(last); wait > 0 {
 				timer.Reset(wait)
 				continue
 			}
 		case <-timer.C:
 		}
-		last = time.Now()
+		began := time.Now()
 		if err := s.Reload(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn("Names stay as they were", "error", err)
 		}
+		last = time.Now()
+		rest = min(max(soonest, idle*last.Sub(began)), latest)
 		timer.Reset(latest)
 	}
 }
@@ -202,23 +205,22 @@ func (s *Server) Reload(ctx context.Context) error {
 	}
 	next := s.write(data)
 	serial := uint32(s.Now().Unix())
+	var known []Taken
 	if was := s.book.Load(); was != nil {
+		known = was.taken
 		switch {
 		case was.digest == next.digest:
 			serial = was.serial
 		case int32(serial-was.serial) <= 0: // RFC 1982
 			serial = was.serial + 1
 		}
-		if was.digest == next.digest && slices.Equal(was.taken, next.taken) {
-			next.serial = serial
-			s.book.Store(next) // where nodes are may have changed
-			return nil
-		}
 	}
 	next.serial = serial
-	s.book.Store(next)
+	s.book.Store(next) // also if only views have changed
 	for _, t := range next.taken {
-		s.Log.Warn("Name is taken", "name", t.Name, "by", t.By, "not", t.Not)
+		if !slices.Contains(known, t) {
+			s.Log.Warn("Name is taken", "name", t.Name, "by", t.By, "not", t.Not)
+		}
 	}
 	return nil
 }

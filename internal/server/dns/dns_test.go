@@ -398,3 +398,20 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkReply is one question without the network: a planned name, and one
+// that is not there.
+func BenchmarkReply(b *testing.B) {
+	s, _ := newServer(b)
+	for _, name := range []string{"vnode-7-38.grid.example.org.", "38.7.134.10.in-addr.arpa.", "nothing.grid.example.org."} {
+		b.Run(name, func(b *testing.B) {
+			kind := "A"
+			if strings.HasSuffix(name, "arpa.") {
+				kind = "PTR"
+			}
+			for b.Loop() {
+				ask(s, name, kind, "10.134.7.39")
+			}
+		})
+	}
+}

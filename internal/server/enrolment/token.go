@@ -88,7 +88,7 @@ func (e *Enrolment) CreateToken(tx *store.Tx, by string, want methods.JoinToken,
 		return "", made, err
 	}
 	if want.Policy == "" && pin != nil {
-		want.Policy = string(enrol.Delegated)
+		want.Policy = string(enrol.Offline)
 	}
 	if pin == nil && enrol.Policy(want.Policy) != enrol.PlainOpsi {
 		return "", made, fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot make the token: the server has no root of trust that it could pin"),

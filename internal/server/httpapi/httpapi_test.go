@@ -35,6 +35,14 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"role": actor.Role, "request": actor.Request, "bytes": len(body)})
 })
 
+// asked answers whoever comes, echoAll as well: their parts know by themselves who
+// may have what.
+func asked(http.ResponseWriter, *http.Request) (any, int, error) {
+	return map[string]any{}, http.StatusOK, nil
+}
+
+var echoAll = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]any{}) })
+
 // everything is a server with all parts. Basic credentials name the role, the
 // user "slow" has to wait, "broken" breaks the login.
 func everything(log io.Writer) *Server {
@@ -42,8 +50,11 @@ func everything(log io.Writer) *Server {
 		Version: "1.2.3", Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Parts: Parts{
 			RPC: echo, Chunks: echo, Packages: echo, WebDAV: echo,
+			Trust: echo, Updates: echo,
+			Join: asked, Renew: asked, Contact: asked, Revocations: echoAll,
 			Bus:        echo,
 			Repository: echo, Workbench: echo,
+			Tunnel: asked, BareNodes: echoAll, Feed: echoAll,
 			Authority: func() []byte { return []byte("-----BEGIN") },
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()
@@ -118,7 +129,8 @@ func TestWhatIsPublic(t *testing.T) {
 			got = append(got, r.pattern)
 		}
 	}
-	want := []string{"GET /ssl/ca-certs.pem", "GET /ssl/opsi-ca-cert.pem", "/session/logout", "GET /healthz", "/"}
+	want := []string{"GET /ssl/ca-certs.pem", "GET /ssl/opsi-ca-cert.pem", "/session/logout", "GET /healthz",
+		"POST /v1/join", "POST /v1/renew", "POST /v1/gen_certif", "GET /v1/crl", "GET /feed/", "/"}
 	if !slices.Equal(got, want) {
 		t.Errorf("public: %q", got)
 	}

@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
@@ -27,6 +28,20 @@ type Chooser interface{ Wants(n node.Node) bool }
 // A Differ is a driver that knows better than [node.Differs] what differs.
 type Differ interface {
 	Differs(want node.Node, is node.State, found bool) (why string)
+}
+
+// A Doubter is a driver that wants to read again before long: what it said may not
+// have been heard, or the other side is about to change by itself. 0 is no doubt.
+type Doubter interface{ Again() time.Duration }
+
+// resync is when a driver reads again although nothing happened.
+func (p *Presence) resync(d Driver) time.Duration {
+	if d, doubts := d.(Doubter); doubts {
+		if after := d.Again(); after > 0 {
+			return min(after, p.Resync)
+		}
+	}
+	return p.Resync
 }
 
 func wants(d Driver, n node.Node) bool {

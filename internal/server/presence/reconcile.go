@@ -73,7 +73,7 @@ func (p *Presence) drive(ctx context.Context, d Driver) error {
 		if took := time.Since(begun); took > patience {
 			p.Log.Warn("Nodes were late", "driver", d.Name(), "took", took)
 		}
-		if !p.pause(ctx, wake, p.Resync) {
+		if !p.pause(ctx, wake, p.resync(d)) {
 			return ctx.Err()
 		}
 	}

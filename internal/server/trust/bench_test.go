@@ -20,7 +20,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/ctl/offline"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	signed "github.com/fernwerk/fernwerk/internal/fleet/trust"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/agefile"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/postgres"
@@ -71,7 +71,7 @@ func openPostgres(t testing.TB, url string) *sqldb.DB {
 	return db
 }
 
-func newServer(t testing.TB, db *sqldb.DB, key *cluster.Key, policies map[string]signed.Policy) *server {
+func newServer(t testing.TB, db *sqldb.DB, key *cluster.Key, policies map[string]enrol.Policy) *server {
 	t.Helper()
 	s := &server{now: &atomic.Int64{}}
 	s.now.Store(start.Unix())
@@ -81,7 +81,7 @@ func newServer(t testing.TB, db *sqldb.DB, key *cluster.Key, policies map[string
 		t.Fatal(err)
 	}
 	s.Trust, err = trust.New(t.Context(), trust.Config{Store: s.store, Secrets: key, Log: slog.New(slog.DiscardHandler), Now: clock,
-		Policies: func(*store.Tx) (map[string]signed.Policy, error) { return policies, nil }})
+		Policies: func(*store.Tx) (map[string]enrol.Policy, error) { return policies, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
@@ -110,7 +111,7 @@ func (t *Trust) refused(tx *store.Tx, j *methods.TrustJudgement, depot, role str
 		switch {
 		case !told:
 			j.Silent++
-		case p != trust.PlainOpsi && !p.Allows(role):
+		case p != enrol.PlainOpsi && !trust.Counts(p, role):
 			if j.Refusing++; len(j.Refused) < mostNamed {
 				j.Refused = append(j.Refused, id)
 			}

@@ -56,7 +56,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/fleet/trust"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
 
@@ -85,7 +85,7 @@ type Config struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Policies are what hosts last said of their policy, by host id.
-	Policies func(*store.Tx) (map[string]trust.Policy, error)
+	Policies func(*store.Tx) (map[string]enrol.Policy, error)
 }
 
 // Trust is the server's part of content trust.

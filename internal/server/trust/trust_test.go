@@ -18,6 +18,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/ctl/offline"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	signed "github.com/fernwerk/fernwerk/internal/fleet/trust"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust/trusttest"
 )
@@ -276,7 +277,7 @@ func TestDepotRole(t *testing.T) {
 
 // A changed tree is what hosts of some policies refuse.
 func TestJudge_WhoRefuses(t *testing.T) {
-	policies := map[string]signed.Policy{"strict.example.org": signed.Offline, "pc1.example.org": signed.Delegated, "old.example.org": signed.PlainOpsi}
+	policies := map[string]enrol.Policy{"strict.example.org": enrol.Offline, "pc1.example.org": enrol.Delegated, "old.example.org": enrol.PlainOpsi}
 	s := newServer(t, openSQLite(t, t.TempDir()+"/fleet.db"), clusterKey(t), policies)
 	rows := []any{map[string]any{"type": fleet.OpsiConfigserver, "id": depotID}}
 	for _, id := range []string{"strict.example.org", "pc1.example.org", "old.example.org", "silent.example.org"} {

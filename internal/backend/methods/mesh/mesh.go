@@ -39,7 +39,7 @@ func paths(c *methods.Call) (any, error) {
 		for _, h := range hosts {
 			visible[h.Str("id")] = true
 		}
-		all, err := p.Paths(tx)
+		all, err := p(tx)
 		for _, f := range all {
 			if visible[f.HostID] {
 				out = append(out, map[string]any{"hostId": f.HostID, "address": f.Address, "peer": f.Peer, "peerAddress": f.PeerAddress, "path": f.Path, "why": f.Why, "at": f.At})

@@ -4,7 +4,7 @@
 //
 // OpenVPN waits for such a script, and with it every node. So a report is handed
 // to the server if that takes less than [handTime], else it is put into a folder,
-// from which the server takes it as soon as it runs ([Drain]). Nothing is lost and
+// from which the server takes it as soon as it runs ([Inbox]). Nothing is lost and
 // nobody waits; the order does not matter, see package presence.
 package report
 

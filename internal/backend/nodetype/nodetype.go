@@ -1,4 +1,7 @@
-package methods
+// Package nodetype holds the rule that node types keep among each other, where
+// they are written: no two may want an address or a name. The rule itself is of
+// package fleet/node; package methods asks here before it writes a row.
+package nodetype
 
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -6,9 +9,9 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
-// fitNodeType refuses a node type whose columns do not fit together, or whose
+// Fit refuses a node type whose columns do not fit together, or whose
 // addresses and names are another's.
-func fitNodeType(tx *store.Tx, r fleet.Row) error {
+func Fit(tx *store.Tx, r fleet.Row) error {
 	r, err := fleet.NodeTypes.Check(r, fleet.Creating)
 	if err != nil {
 		return err

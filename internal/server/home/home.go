@@ -1,0 +1,166 @@
+// Package home is what a depot server knows of the config server that it belongs
+// to: its own key there, that server's authority, and whether its row there says
+// where the depot is.
+//
+// The first start needs the config server: its authority is taken from whoever
+// answers, and believed for its fingerprint. Later ones do without, and tell it the
+// place when it is back.
+package home
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
+	"github.com/fernwerk/fernwerk/internal/kit/retry"
+)
+
+var hostKeyForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// Key reads the key by which the config server knows the depot server with an id.
+func Key(path, id string) (string, error) {
+	hint := fmt.Sprintf("make one at the config server with: fernwerk depot create %s; it belongs into %s, mode 0600", id, path)
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = fmt.Errorf("others than its owner may read %s", path)
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
+	key := strings.TrimSpace(string(data))
+	if err == nil && !hostKeyForm.MatchString(key) {
+		err = fmt.Errorf("%s holds no host key: 32 hexadecimal digits", path)
+	}
+	if err != nil {
+		return "", fleet.WithHint(fmt.Errorf("cannot read the host key of the depot server: %w", err), "%s", hint)
+	}
+	return key, nil
+}
+
+// Authority is the config server's authority, PEM: what was kept of it in path, or
+// what that server shows, if it has the fingerprint.
+func Authority(ctx context.Context, path string, server *url.URL, fingerprint string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if data, err = fetch(ctx, server, fingerprint); err == nil {
+			if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+				err = atomicfile.WriteFile(path, data, 0o644)
+			}
+		}
+	}
+	if err == nil {
+		_, err = pin.Config(server.Hostname(), data, fingerprint) // the fingerprint may have been changed since
+		err = fleet.WithHint(err, "if the config server has a new authority, delete %s", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot trust the config server %s: %w", server.Host, err)
+	}
+	return data, nil
+}
+
+func fetch(ctx context.Context, server *url.URL, fingerprint string) ([]byte, error) {
+	trust, err := pin.Config(server.Hostname(), nil, fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: trust, DisableKeepAlives: true}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+server.Host+"/ssl/ca-certs.pem", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "%w", err), "the first start needs the config server; compare config_server and ca_fingerprint with what fernwerk depot create printed")
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(resp.Status)
+	}
+	if err != nil {
+		return nil, err
+	}
+	certs, err := pin.Certificates(data)
+	if err != nil {
+		return nil, err
+	}
+	want := strings.ToLower(strings.ReplaceAll(fingerprint, ":", ""))
+	for _, c := range certs { // of several only the pinned one counts
+		if sum := sha256.Sum256(c.Raw); strings.HasSuffix(want, hex.EncodeToString(sum[:])) {
+			return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}), nil
+		}
+	}
+	return nil, errors.New("it does not show the authority with that fingerprint")
+}
+
+// Place keeps the depot's row at the config server right about where it is.
+type Place struct {
+	Client *rpc.Client
+	ID     string
+	Reach  string         // HOST:PORT for clients
+	URLs   map[string]any // of the depot's folders, by column
+	told   bool
+}
+
+// Tell writes what differs; it needs the row that `fernwerk depot create` makes.
+func (p *Place) Tell(ctx context.Context) error {
+	v, err := p.Client.Call(ctx, methods.Actor{}, "host_getObjects", methods.Params{Named: map[string]any{"id": p.ID}})
+	if err != nil {
+		return err
+	}
+	rows, err := rpc.Rows(v)
+	if err != nil {
+		return err
+	}
+	if len(rows) != 1 || rows[0]["type"] != fleet.OpsiDepotserver {
+		return fleet.WithHint(fleet.Errorf(fleet.NotFound, "the config server knows no depot server %s", p.ID), "run there: fernwerk depot create %s", p.ID)
+	}
+	change := fleet.Row{"type": fleet.OpsiDepotserver, "id": p.ID}
+	for name, v := range p.URLs {
+		if rows[0][name] != v {
+			change[name] = v
+		}
+	}
+	if rows[0].Str("depotRemoteUrl") == "" { // of the file server beside us, which may as well be another machine
+		host, _, _ := net.SplitHostPort(p.Reach)
+		change["depotRemoteUrl"] = "smb://" + host + "/opsi_depot"
+	}
+	if len(change) > 2 {
+		if _, err := p.Client.Call(ctx, methods.Actor{}, "host_updateObjects", methods.Pos([]fleet.Row{change})); err != nil {
+			return err
+		}
+	}
+	p.told = true
+	return nil
+}
+
+// Serve tells it when the config server was away at the start.
+func (p *Place) Serve(ctx context.Context) error {
+	if !p.told {
+		err := retry.Do(ctx, retry.Policy{}, p.Tell)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
