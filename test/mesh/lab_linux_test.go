@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -287,6 +288,34 @@ func (l *lab) admin(args ...string) string {
 	out, err := l.tryAdmin(args...)
 	l.must(err)
 	return out
+}
+
+// presence is which hosts are up.
+func (l *lab) presence() (map[string]bool, error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(l.dir, "s", "fernwerkd.sock"))
+	}}}
+	resp, err := client.Post("http://localhost/rpc", "application/json", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"presence_getObjects","params":[]}`))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var out struct {
+		Result []struct {
+			HostID string
+			Up     bool
+		}
+		Error any
+	}
+	err = json.NewDecoder(resp.Body).Decode(&out)
+	if err == nil && out.Error != nil {
+		err = fmt.Errorf("%v", out.Error)
+	}
+	up := map[string]bool{}
+	for _, f := range out.Result {
+		up[f.HostID] = up[f.HostID] || f.Up
+	}
+	return up, err
 }
 
 // await asks until ask has no error.

@@ -224,3 +224,40 @@ func TestMesh_ForeignAddress(t *testing.T) {
 	}
 	l.must(a2.reaches(a1))
 }
+
+// The server knows which nodes are up, by what they and its hub say, and how they
+// reach each other. A node that is unplugged is down.
+func TestMesh_PresenceAndList(t *testing.T) {
+	l := newLab(t, "a1", "a2")
+	a1, a2 := l.nodes["a1"], l.nodes["a2"]
+	start := time.Now()
+	up := func(m *machine, want bool) {
+		t.Helper()
+		l.await(fmt.Sprintf("presence of %s is %v", m.name, want), func() error {
+			facts, err := l.presence()
+			if err == nil && facts[m.host] != want {
+				err = fmt.Errorf("%v", facts)
+			}
+			return err
+		})
+	}
+	up(a1, true)
+	up(a2, true)
+	t.Logf("both up %v after they were in the mesh", time.Since(start).Round(100*time.Millisecond))
+	a1.is(a2, "direct")
+	l.await("the list says it", func() error {
+		out := l.admin("mesh", "list", a1.host)
+		if !strings.Contains(out, "direct") || !strings.Contains(out, "in a network of this machine") {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	l.in("a2", "ip", "link", "set", "dev", "lan0", "down")
+	start = time.Now()
+	up(a2, false)
+	t.Logf("down %v after it was unplugged", time.Since(start).Round(100*time.Millisecond))
+	up(a1, true)
+	l.in("a2", "ip", "link", "set", "dev", "lan0", "up")
+	l.in("a2", "ip", "route", "add", "default", "via", sites["a2"].via)
+	up(a2, true)
+}

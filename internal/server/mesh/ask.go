@@ -60,6 +60,10 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 			return out, err
 		}
 		m.forget()
+		select {
+		case m.came <- struct{}{}:
+		default:
+		}
 	}
 	m.mu.Lock()
 	m.paths[hostID] = told{now, req.Paths}

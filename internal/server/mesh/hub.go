@@ -70,6 +70,7 @@ func (m *Mesh) hub(ctx context.Context) error {
 			return nil
 		case <-wake:
 			m.forget()
+		case <-m.came:
 		case <-tick.C:
 		}
 	}

@@ -128,6 +128,7 @@ type Mesh struct {
 	seen  map[netip.Addr]netip.AddrPort // by the hub
 	maps  map[netip.Prefix]made
 	paths map[string]told
+	came  chan struct{} // a node is new: the hub looks
 }
 
 // session is a node that is up, as far as this server told presence.
@@ -155,7 +156,7 @@ type made struct {
 // New makes a Mesh.
 func New(c Config) *Mesh {
 	return &Mesh{Config: c, asked: map[string]*bucket{}, up: map[string]*session{}, seen: map[netip.Addr]netip.AddrPort{},
-		maps: map[netip.Prefix]made{}, paths: map[string]told{}}
+		maps: map[netip.Prefix]made{}, paths: map[string]told{}, came: make(chan struct{}, 1)}
 }
 
 // Secret is the authority's name among the secrets of the database.
