@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -119,6 +120,11 @@ func newLab(t *testing.T, names ...string) *lab {
 	t.Cleanup(func() {
 		if t.Failed() {
 			l.logs()
+		}
+		for _, name := range append(slices.Collect(maps.Keys(l.nodes)), "s") { // of agents that were killed
+			if p, err := os.FindProcess(l.pid(filepath.Join(dir, name))); err == nil && p.Pid > 0 {
+				p.Kill()
+			}
 		}
 		os.RemoveAll(dir)
 	})
