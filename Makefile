@@ -11,9 +11,9 @@ T       ?= 10s
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the three programs into bin/ (GOOS and GOARCH choose another system)
+build: ## build the programs into bin/ (GOOS and GOARCH choose another system)
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/fernwerkd ./cmd/fernwerk-agent ./cmd/fernwerk
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/fernwerkd ./cmd/fernwerk-agent ./cmd/fernwerk-mesh ./cmd/fernwerk
 
 demo: build ## a product reaches a client over a slow line and installs with the server gone (ARGS=--json)
 	bin/fernwerk$(EXE) dev demo $(ARGS)

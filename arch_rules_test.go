@@ -66,6 +66,7 @@ var table = []line{
 		notOurs: engines, notModules: drivers},
 	{dir: "cmd/fernwerkd", ours: []string{"internal/server", "internal/kit"}},
 	{dir: "cmd/fernwerk-agent", ours: []string{"internal/agent", "internal/kit"}},
+	{dir: "cmd/fernwerk-mesh", ours: []string{"internal/kit"}},
 	{dir: "cmd/fernwerk", ours: []string{"internal/ctl", "internal/kit"}},
 	{dir: "test", ours: []string{"internal", "test"}},
 	{dir: ".", ours: []string{}},

@@ -255,6 +255,9 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	g.Add("tunnels", run.Supervise("tunnels", a.entersTunnels(), a.cfg.Log))
+	if err := a.enterMesh(g); err != nil {
+		return err
+	}
 	if err := a.followFeed(g); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func leafOf(t testing.TB, chain string) *x509.Certificate {
 	return cert
 }
 
-const vnode = "?idhaltype=vnode"
+const asVnode = "?idhaltype=vnode"
 
 func TestGenCertif(t *testing.T) {
 	r := start(t, server.Config{Data: t.TempDir(), ID: "server.example.org"})
@@ -54,11 +54,11 @@ func TestGenCertif(t *testing.T) {
 		}
 	}
 	for _, body := range []string{"", "nonsense", csr + csr, strings.Repeat("x", 20_000)} {
-		if status, text := r.genCertif(t, vnode, body, token, nil); status != http.StatusBadRequest {
+		if status, text := r.genCertif(t, asVnode, body, token, nil); status != http.StatusBadRequest {
 			t.Errorf("%.20q: %d %s", body, status, text)
 		}
 	}
-	if status, _ := r.genCertif(t, vnode, csr, "", nil); status != http.StatusUnauthorized {
+	if status, _ := r.genCertif(t, asVnode, csr, "", nil); status != http.StatusUnauthorized {
 		t.Errorf("without a token: %d", status)
 	}
 	// Of many machines with one single-use token at once one joins.
@@ -68,7 +68,7 @@ func TestGenCertif(t *testing.T) {
 	for range 8 {
 		_, csr := newRequest(t)
 		wg.Go(func() {
-			status, text := r.genCertif(t, vnode, csr, token, nil)
+			status, text := r.genCertif(t, asVnode, csr, token, nil)
 			mu.Lock()
 			defer mu.Unlock()
 			if status == http.StatusOK {
@@ -81,7 +81,7 @@ func TestGenCertif(t *testing.T) {
 		t.Fatalf("%d machines joined", len(got)/2)
 	}
 	// The same key gets the same answer again.
-	status, again := r.genCertif(t, vnode, got[0], token, nil)
+	status, again := r.genCertif(t, asVnode, got[0], token, nil)
 	if status != http.StatusOK || again != got[1] {
 		t.Errorf("asked again: %d", status)
 	}
@@ -96,25 +96,25 @@ func TestGenCertif_Approval(t *testing.T) {
 	r := start(t, server.Config{Data: t.TempDir(), ID: "server.example.org", Enrolment: config.Enrolment{FirstBoot: "approve"}})
 	admin := r.client(t, "admin", password)
 	key, csr := newRequest(t)
-	status, text := r.genCertif(t, vnode, csr, "", nil)
+	status, text := r.genCertif(t, asVnode, csr, "", nil)
 	word, id, _ := strings.Cut(strings.TrimSpace(text), " ")
 	if status != http.StatusAccepted || word != "pending" {
 		t.Fatalf("%d %s", status, text)
 	}
 	call(t, admin, "host_approve", id)
-	status, chain := r.genCertif(t, vnode, csr, "", nil)
+	status, chain := r.genCertif(t, asVnode, csr, "", nil)
 	if status != http.StatusOK {
 		t.Fatalf("%d %s", status, chain)
 	}
 	// It renews by what it has, and stays who it is.
 	next, csr2 := newRequest(t)
-	status, renewed := r.genCertif(t, vnode, csr2, "", certificate(t, chain, key))
+	status, renewed := r.genCertif(t, asVnode, csr2, "", certificate(t, chain, key))
 	if status != http.StatusOK || leafOf(t, renewed).Subject.CommonName != leafOf(t, chain).Subject.CommonName || !next.PublicKey.Equal(leafOf(t, renewed).PublicKey) {
 		t.Errorf("renewed: %d %s", status, renewed)
 	}
 	call(t, admin, "host_revoke", leafOf(t, chain).Subject.CommonName, "stolen")
 	_, csr3 := newRequest(t)
-	if status, text := r.genCertif(t, vnode, csr3, "", certificate(t, renewed, next)); status != http.StatusForbidden {
+	if status, text := r.genCertif(t, asVnode, csr3, "", certificate(t, renewed, next)); status != http.StatusForbidden {
 		t.Errorf("revoked: %d %s", status, text)
 	}
 }

@@ -64,6 +64,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
+	"github.com/fernwerk/fernwerk/internal/server/mesh"
 	"github.com/fernwerk/fernwerk/internal/server/presence"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
 	"github.com/fernwerk/fernwerk/internal/server/retention"
@@ -207,6 +208,10 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	ports.Tunnels = tunnels
+	woven, err := s.meshes(ctx, st, m, joins, present, &ports)
+	if err != nil {
+		return nil, err
+	}
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -240,6 +245,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		},
 	}
 	joins.parts(&api.Parts, s.cfg)
+	api.Parts.Mesh = woven.ask
 	api.Parts.Updates = published.Handler(httpapi.Actor, httpapi.Refuse)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
@@ -258,6 +264,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("trust", signed)
 	present.serve(&s.group)
 	s.group.Add("tunnels", tunnels)
+	woven.serve(&s.group)
 	s.group.Add("bus", messages)
 	if script.Listener != nil {
 		s.group.Add("feed", script)
@@ -429,7 +436,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), tunnel.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), tunnel.Classes(), mesh.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

@@ -39,6 +39,11 @@ var nodeCases = map[string]func(*bench){
 		b.call("tunnel_disconnect", client(1), "openvpn")
 		b.call("tunnel_disconnect", client(1), "openvpn")
 	}),
+	"mesh_getPaths": nodeCase(func(b *bench) {
+		if _, err := b.try("mesh_getPaths", methods.Params{}); err != nil && fleet.CodeOf(err) != fleet.NotHere {
+			b.Fatal(err)
+		}
+	}),
 	"resource_getList": resourceCase("resource_getList"),
 	"resource_getDiff": resourceCase("resource_getDiff"),
 	"dns_getRecords": nodeCase(func(b *bench) {

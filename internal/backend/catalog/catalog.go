@@ -18,6 +18,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/joining"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/mesh"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/nodes"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
@@ -46,6 +47,7 @@ func groups() []methods.Group {
 		licence.Group(),
 		nodes.Group(),
 		tunnels.Group(),
+		mesh.Group(),
 		params.Group(),
 		products.Group(),
 		resources.Group(),

@@ -6,6 +6,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
@@ -33,6 +34,8 @@ type Ports struct {
 	Authority func() []byte
 	// Nodes is what is known of nodes.
 	Nodes port.Nodes
+	// Mesh says how nodes reach each other.
+	Mesh func(tx *store.Tx) ([]mesh.Way, error)
 	// Resources asks the schedulers about nodes.
 	Resources func(ctx context.Context) ([]node.Resource, error)
 	// Tunnels are those that this server runs.

@@ -52,6 +52,7 @@ type Parts struct {
 	// What hosts and machines that want to be some ask for: see the package enrol.
 	Join, Renew, Contact Asked
 	Tunnel               Asked        // /v1/tunnel/...
+	Mesh                 Asked        // /v1/mesh
 	Revocations          http.Handler // /v1/crl
 	BareNodes            http.Handler // /v1/gen_certif
 	// /repository/... and /workbench/...: packages, to be read and written.

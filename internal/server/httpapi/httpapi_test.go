@@ -54,7 +54,8 @@ func everything(log io.Writer) *Server {
 			Join: asked, Renew: asked, Contact: asked, Revocations: echoAll,
 			Bus:        echo,
 			Repository: echo, Workbench: echo,
-			Tunnel: asked, BareNodes: echoAll, Feed: echoAll,
+			Tunnel: asked,
+			Mesh:   asked, BareNodes: echoAll, Feed: echoAll,
 			Authority: func() []byte { return []byte("-----BEGIN") },
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()

@@ -1,0 +1,94 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/agent"
+	"github.com/fernwerk/fernwerk/internal/agent/mesh"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/nebula"
+)
+
+// meshPeer is a line of `mesh status`.
+type meshPeer struct {
+	Host    string     `json:"host"`
+	Address netip.Addr `json:"address"`
+	Path    string     `json:"path"` // direct, relayed or none
+	Via     string     `json:"via"`
+	Why     string     `json:"why"`
+}
+
+func meshCommand(dataDir *string) *cobra.Command {
+	c := &cobra.Command{Use: "mesh", Short: "Look at the mesh of nodes", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	var asJSON bool
+	status := &cobra.Command{
+		Use: "status", Short: "Which nodes are reached directly, which by relay, and why", Args: arguments(0),
+		Long: `Which nodes this machine talks to in the mesh: directly, or relayed by the server, and
+why. A tunnel begins when two nodes have something to say, so a node without one is not
+missed; "none" means only that. Ask as root: the mesh's folder is nobody else's.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir := agent.MeshDir(*dataDir)
+			state, network, err := mesh.Load(dir)
+			if err != nil {
+				return err
+			}
+			if state.Certificate == "" {
+				return fleet.WithHint(fleet.Errorf(fleet.NotFound, "this machine is in no mesh"), "set enabled = true under [mesh] in %s, and fernwerk node-type set TYPE --tunnel mesh at the server", agent.ConfFile(*dataDir))
+			}
+			now, err := (&nebula.Control{Dir: dir}).Status(c.Context())
+			if err != nil {
+				return fleet.Errorf(fleet.Unavailable, "%w", err)
+			}
+			device := "fwmesh"
+			if file, err := agent.LoadConf(*dataDir); err == nil {
+				if d, ok := file.Get("mesh", "device"); ok {
+					device = d.Value
+				}
+			}
+			lan := mesh.Networks(device)
+			all := []meshPeer{}
+			seen := map[netip.Addr]bool{state.Address.Addr(): true}
+			for _, p := range now.Peers {
+				one := meshPeer{Host: p.Name, Path: "direct", Via: p.Remote.String(), Why: p.Why(lan).Text()}
+				if len(p.Address) > 0 {
+					one.Address = p.Address[0]
+					seen[one.Address] = true
+				}
+				if !p.Direct() {
+					one.Path, one.Via = "relayed", ""
+					if len(p.Relays) > 0 {
+						one.Via = p.Relays[0].String()
+					}
+				}
+				all = append(all, one)
+			}
+			for _, n := range network.Nodes {
+				if !seen[n.Address] {
+					all = append(all, meshPeer{Host: n.HostID, Address: n.Address, Path: "none", Why: "nothing was said yet"})
+				}
+			}
+			if asJSON {
+				e := json.NewEncoder(c.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(map[string]any{"address": state.Address, "groups": state.Groups, "notAfter": state.NotAfter, "since": now.Since, "pid": now.PID, "peers": all})
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s in the mesh since %s, certificate until %s\n", state.Address, now.Since.UTC().Format(time.RFC3339), state.NotAfter.Format(time.RFC3339))
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "HOST\tADDRESS\tPATH\tVIA\tWHY")
+			for _, p := range all {
+				fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", p.Host, p.Address, p.Path, p.Via, p.Why)
+			}
+			return w.Flush()
+		},
+	}
+	status.Flags().BoolVar(&asJSON, "json", false, "for programs")
+	c.AddCommand(status)
+	return c
+}

@@ -1,0 +1,186 @@
+package mesh
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/lease"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
+	plans "github.com/fernwerk/fernwerk/internal/fleet/node"
+	"github.com/fernwerk/fernwerk/internal/kit/nebula"
+	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
+)
+
+const (
+	// look is how often the hub's process is looked at, and what it is to know.
+	look = 5 * time.Second
+	// misses is how often the hub may miss a node before that is down: its tunnels
+	// end by themselves some fifteen seconds after the last word.
+	misses = 2
+	sweep  = 6 * time.Hour
+)
+
+// Serve runs the hub until ctx ends. Of several servers on one database one does.
+func (m *Mesh) Serve(ctx context.Context) error {
+	err := m.Leases.Do(ctx, "mesh", m.ServerID, func(ctx context.Context, _ *lease.Held) error { return m.hub(ctx) })
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (m *Mesh) hub(ctx context.Context) error {
+	process := &nebula.Control{Dir: m.Dir, Program: m.Program, Log: m.Log}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := process.Stop(stop); err != nil {
+			m.Log.Warn("The mesh's hub runs on", "error", err)
+		}
+	}()
+	wake, end := m.Store.Watch(m.Ended)
+	defer end()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	h := &hub{Mesh: m, process: process}
+	last := ""
+	swept := time.Time{}
+	for {
+		err := h.run(ctx)
+		if text := errorText(err); text != last && ctx.Err() == nil {
+			if last = text; err != nil {
+				m.Log.Warn("The mesh has no hub", "error", err, "hint", fleet.HintOf(err))
+			}
+		}
+		if err == nil {
+			err = h.watch(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			m.Log.Debug("The mesh's hub was not looked at", "error", err)
+		}
+		if now := m.Now(); now.Sub(swept) > sweep && m.Sweep(ctx) == nil {
+			swept = now
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+			m.forget()
+		case <-m.came:
+		case <-tick.C:
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// hub is the hub's process with its certificate.
+type hub struct {
+	*Mesh
+	process  *nebula.Control
+	text     string // the certificate
+	networks []netip.Prefix
+	renew    time.Time
+}
+
+// run has the process run as it is to: in all networks, with who counts no more.
+func (h *hub) run(ctx context.Context) error {
+	now := h.Now()
+	config := nebula.Config{CA: h.Authority.Certificate, Hub: true, Bare: h.Bare, Port: h.Port, Device: h.Device, Inbound: []nebula.Rule{
+		{Proto: "icmp", Ports: "any", Group: "any"}, {Proto: "any", Ports: "53", Group: "any"}}}
+	for _, r := range h.Allow {
+		if r.To == mesh.ServerGroup {
+			config.Inbound = append(config.Inbound, nebula.Rule{Proto: r.Proto, Ports: r.Ports, Group: r.From})
+		}
+	}
+	var networks []netip.Prefix
+	err := h.Store.View(ctx, func(tx *store.Tx) error {
+		types, err := h.types(tx)
+		if err != nil {
+			return err
+		}
+		for _, t := range types {
+			plan, err := plans.PlanOf(t)
+			if err != nil {
+				return err
+			}
+			if at := netip.PrefixFrom(plan.Server(), plan.Prefix().Bits()); !slices.Contains(networks, at) {
+				networks = append(networks, at)
+			}
+		}
+		config.Blocked, err = h.blocked(tx, now)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(networks) == 0 {
+		return h.process.Stop(ctx)
+	}
+	other := !slices.Equal(networks, h.networks)
+	if other || now.After(h.renew) {
+		key, err := nebula.Key(h.Dir, false)
+		if err != nil {
+			return err
+		}
+		until := now.Add(30 * 24 * time.Hour)
+		if h.text, _, err = h.Authority.Sign(certs.Node{Name: h.ServerID, Networks: networks, Groups: []string{mesh.ServerGroup}, Key: key,
+			From: now.Add(-time.Hour), Until: until}); err != nil {
+			return err
+		}
+		h.renew = now.Add(15 * 24 * time.Hour)
+	}
+	config.Certificate = h.text
+	// One that runs with an address less, or is of a former server, starts anew.
+	if err := h.process.Apply(ctx, config, other); err != nil {
+		return fleet.WithHint(err, "install fernwerk-mesh beside fernwerkd, or name it with program under [mesh]; it wants a TUN device, or no_interface = true")
+	}
+	h.networks = networks
+	return nil
+}
+
+// watch learns from the process which nodes are there, and from where.
+func (h *hub) watch(ctx context.Context) error {
+	if len(h.networks) == 0 {
+		return nil
+	}
+	status, err := h.process.Status(ctx)
+	if err != nil {
+		return err
+	}
+	seen := map[netip.Addr]netip.AddrPort{}
+	for _, p := range status.Peers {
+		for _, a := range p.Address {
+			seen[a] = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
+		}
+	}
+	var gone []string
+	h.mu.Lock()
+	h.seen = seen
+	for host, s := range h.up {
+		switch _, there := seen[s.address]; {
+		case there:
+			s.hub, s.missed = true, 0
+		case s.hub:
+			if s.missed++; s.missed > misses {
+				gone = append(gone, host)
+			}
+		}
+	}
+	h.mu.Unlock()
+	for _, host := range gone {
+		if err := h.down(ctx, host); err != nil {
+			return err
+		}
+	}
+	return nil
+}

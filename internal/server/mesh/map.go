@@ -1,0 +1,155 @@
+package mesh
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
+	plans "github.com/fernwerk/fernwerk/internal/fleet/node"
+)
+
+// fresh is how long a map is given again without a look at the rows: many nodes
+// ask at once, and a map is as long as there are nodes.
+const fresh = time.Second
+
+// forget has maps made anew.
+func (m *Mesh) forget() {
+	m.mu.Lock()
+	clear(m.maps)
+	m.mu.Unlock()
+}
+
+// sign is the map of a network, and its tag.
+func (m *Mesh) sign(ctx context.Context, network netip.Prefix) (mesh.Signed, string, error) {
+	m.mu.Lock()
+	was, ok := m.maps[network]
+	m.mu.Unlock()
+	now := m.Now()
+	if ok && now.Sub(was.at) < fresh && !now.Before(was.at) {
+		return was.signed, was.tag, nil
+	}
+	var all mesh.Map
+	if err := m.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = m.draw(tx, network, now); return err }); err != nil {
+		return mesh.Signed{}, "", err
+	}
+	text, err := all.Encode()
+	if err != nil {
+		return mesh.Signed{}, "", err
+	}
+	if len(text) > mesh.MaxMap {
+		return mesh.Signed{}, "", fleet.Errorf(fleet.TooLarge, "cannot draw the map of the mesh %v: it has more than %d bytes", network, mesh.MaxMap)
+	}
+	is := made{at: now, tag: mesh.Tag(text), signed: was.signed}
+	if is.tag != was.tag {
+		is.signed = mesh.Signed{Map: text, Key: m.Authority.Public(), Signature: m.Authority.Say(mesh.Text(text))}
+	}
+	m.mu.Lock()
+	m.maps[network] = is
+	m.mu.Unlock()
+	return is.signed, is.tag, nil
+}
+
+// draw makes the map of a network. The same rows make the same map.
+func (m *Mesh) draw(tx *store.Tx, network netip.Prefix, now time.Time) (mesh.Map, error) {
+	hub := network.Addr().Next()
+	out := mesh.Map{Network: network, CA: m.Authority.Certificate, Hubs: []mesh.Hub{{Address: hub, At: m.At}}, Nodes: []mesh.Node{}}
+	all, err := store.All[node](tx, nodes, fleet.Filter{"network": network.String()})
+	if err != nil {
+		return out, err
+	}
+	current := map[string]node{}
+	for _, n := range all {
+		current[n.HostID] = n
+	}
+	if out.Blocked, err = m.blocked(tx, now); err != nil {
+		return out, err
+	}
+	for _, n := range all {
+		if slices.Contains(out.Blocked, n.Fingerprint) || n.NotAfter <= now.Unix() {
+			continue
+		}
+		one := mesh.Node{HostID: n.HostID, Address: netip.MustParseAddr(n.Address), At: []netip.AddrPort{}}
+		for _, text := range append(slices.Clone(n.Places), n.Seen) {
+			if at, err := netip.ParseAddrPort(text); err == nil && mesh.ValidUnderlay(at) && !slices.Contains(one.At, at) && len(one.At) < mesh.MaxPlaces {
+				one.At = append(one.At, at)
+			}
+		}
+		out.Nodes = append(out.Nodes, one)
+	}
+	slices.SortFunc(out.Nodes, func(a, b mesh.Node) int { return cmp.Compare(a.HostID, b.HostID) })
+	out.Allow, err = m.rules(tx, network)
+	return out, err
+}
+
+// blocked are the fingerprints of certificates that are not over and count no
+// more.
+func (m *Mesh) blocked(tx *store.Tx, now time.Time) ([]string, error) {
+	all, err := store.All[given](tx, givens, nil)
+	if err != nil {
+		return nil, err
+	}
+	list := []string{}
+	for _, g := range all {
+		if g.NotAfter <= now.Unix() {
+			continue
+		}
+		id, err := m.Identity(tx, g.HostID)
+		if err != nil {
+			return nil, err
+		}
+		row, err := get(tx, g.HostID)
+		if err != nil {
+			return nil, err
+		}
+		if !id.Counts || id.Joined != g.Joined || row.Address != g.Address {
+			list = append(list, g.Fingerprint)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// rules are who may connect to whom in a network.
+func (m *Mesh) rules(tx *store.Tx, network netip.Prefix) ([]mesh.Rule, error) {
+	rules := []mesh.Rule{
+		{To: "any", From: "any", Proto: "icmp", Ports: "any"},
+		{To: "any", From: mesh.ServerGroup, Proto: "any", Ports: "any"},
+	}
+	if len(m.Allow) > 0 {
+		return append(rules, m.Allow...), nil
+	}
+	types, err := m.types(tx)
+	for _, t := range types {
+		if plan, err := plans.PlanOf(t); err == nil && plan.Prefix() == network {
+			rules = append(rules, mesh.Rule{To: t.ID, From: t.ID, Proto: "any", Ports: "any"})
+		}
+	}
+	return rules, err
+}
+
+// types are the node types that use the mesh and have addresses, in order.
+func (m *Mesh) types(tx *store.Tx) ([]fleet.NodeType, error) {
+	all, err := store.All[fleet.NodeType](tx, fleet.NodeTypes, nil)
+	all = slices.DeleteFunc(all, func(t fleet.NodeType) bool { return !uses(t) || t.AddressRange == "" })
+	slices.SortFunc(all, func(a, b fleet.NodeType) int { return cmp.Compare(a.ID, b.ID) })
+	return all, err
+}
+
+// Sweep removes certificates that are over.
+func (m *Mesh) Sweep(ctx context.Context) error {
+	now := m.Now().Unix()
+	return m.Store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		all, err := store.All[given](tx, givens, nil)
+		for _, g := range all {
+			if g.NotAfter < now-int64(24*time.Hour/time.Second) && err == nil {
+				err = tx.Remove(givens, givens.Encode(g))
+			}
+		}
+		return err
+	})
+}
