@@ -3,7 +3,6 @@ package agent
 import (
 	"cmp"
 	"context"
-	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"runtime"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/trust"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 )
 
 // platformName is this machine's platform in the names of what is signed.

@@ -2,8 +2,9 @@ package control
 
 import (
 	"context"
-	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 )
 
 // Agent is what the control methods steer.

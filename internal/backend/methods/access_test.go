@@ -21,6 +21,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
@@ -330,22 +331,22 @@ var handArguments = map[string]func(host string) []any{
 // asked here, and the rest where it is done.
 type joins struct{}
 
-func (joins) CreateToken(*store.Tx, string, methods.JoinToken, time.Duration) (string, methods.JoinToken, error) {
-	return "fw1", methods.JoinToken{ID: "token"}, nil
+func (joins) CreateToken(*store.Tx, string, port.JoinToken, time.Duration) (string, port.JoinToken, error) {
+	return "fw1", port.JoinToken{ID: "token"}, nil
 }
-func (joins) Tokens(*store.Tx) ([]methods.JoinToken, error) {
-	return []methods.JoinToken{{ID: "token"}}, nil
+func (joins) Tokens(*store.Tx) ([]port.JoinToken, error) {
+	return []port.JoinToken{{ID: "token"}}, nil
 }
 func (joins) RevokeToken(*store.Tx, string) error { return nil }
-func (joins) Pending(*store.Tx) ([]methods.PendingHost, error) {
-	return []methods.PendingHost{{ID: "1"}}, nil
+func (joins) Pending(*store.Tx) ([]port.PendingHost, error) {
+	return []port.PendingHost{{ID: "1"}}, nil
 }
 func (joins) Approve(*store.Tx, string, string) (string, error) { return own, nil }
 func (joins) Deny(*store.Tx, string) error                      { return nil }
 func (joins) Revoke(*store.Tx, string, string) error            { return nil }
 func (joins) KeyLogins(*store.Tx, string, bool) error           { return nil }
-func (joins) Clones(*store.Tx) ([]methods.CloneHost, error) {
-	return []methods.CloneHost{{ID: own}}, nil
+func (joins) Clones(*store.Tx) ([]port.CloneHost, error) {
+	return []port.CloneHost{{ID: own}}, nil
 }
 func (joins) KeepIdentity(*store.Tx, string) error { return nil }
 
@@ -395,10 +396,10 @@ func (depot) WriteMD5(context.Context, string, string) error               { ret
 func (depot) Sign([]byte, []string) ([]byte, error)                        { return nil, nil }
 func (depot) DiskSpace(string) (uint64, uint64, error)                     { return 2, 1, nil }
 
-func (depot) Publish(context.Context, store.Origin, string, string, bool) (methods.FeedState, error) {
-	return methods.FeedState{}, nil
+func (depot) Publish(context.Context, store.Origin, string, string, bool) (port.FeedState, error) {
+	return port.FeedState{}, nil
 }
-func (depot) State(context.Context) (methods.FeedState, error) { return methods.FeedState{}, nil }
+func (depot) State(context.Context) (port.FeedState, error) { return port.FeedState{}, nil }
 
 // arguments call a method about an object of the host.
 func arguments(t *testing.T, m *methods.Method, host string) methods.Params {

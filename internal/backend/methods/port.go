@@ -3,6 +3,7 @@ package methods
 import (
 	"context"
 
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
@@ -22,17 +23,17 @@ type Ports struct {
 	// Certificates signs those of depot servers.
 	Certificates Certificates
 	// Feed is the update script for bare nodes.
-	Feed Feed
+	Feed port.Feed
 	// Trust holds what was signed about content.
-	Trust Trust
+	Trust port.Trust
 	// Updates are the run-once updates that this server publishes.
-	Updates Updates
+	Updates port.Updates
 	// Enrolment lets machines join.
-	Enrolment Enrolment
+	Enrolment port.Enrolment
 	// Authority are the certificates of the server's certificate authority, PEM.
 	Authority func() []byte
 	// Nodes is what is known of nodes.
-	Nodes Nodes
+	Nodes port.Nodes
 	// Mesh says how nodes reach each other.
 	Mesh func(tx *store.Tx) ([]mesh.Way, error)
 	// Resources asks the schedulers about nodes.

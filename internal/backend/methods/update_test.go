@@ -3,7 +3,7 @@ package methods_test
 import (
 	"strings"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
 )
@@ -11,18 +11,18 @@ import (
 // published has every update that is asked for.
 type published struct{}
 
-func (published) Publish(*store.Tx, store.Origin, int, int) (methods.Update, error) {
-	return methods.Update{}, nil
+func (published) Publish(*store.Tx, store.Origin, int, int) (port.Update, error) {
+	return port.Update{}, nil
 }
-func (published) Withdraw(*store.Tx, store.Origin, int) (methods.Update, error) {
-	return methods.Update{}, nil
+func (published) Withdraw(*store.Tx, store.Origin, int) (port.Update, error) {
+	return port.Update{}, nil
 }
 func (published) Decide(*store.Tx, store.Origin, string, int, string) error { return nil }
 func (published) Report(*store.Tx, string, update.Report) (bool, error)     { return true, nil }
-func (published) Status(*store.Tx, int, func(string) bool) ([]methods.Update, error) {
-	return []methods.Update{{Number: "017"}}, nil
+func (published) Status(*store.Tx, int, func(string) bool) ([]port.Update, error) {
+	return []port.Update{{Number: "017"}}, nil
 }
-func (published) Output(*store.Tx, string, int) ([]methods.UpdateHost, error) { return nil, nil }
+func (published) Output(*store.Tx, string, int) ([]port.UpdateHost, error) { return nil, nil }
 
 func init() {
 	report := map[string]any{"number": "017", "id": "motd", "digest": strings.Repeat("a", 64), "key": strings.Repeat("k", 26),

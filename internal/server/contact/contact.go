@@ -33,7 +33,7 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
@@ -240,19 +240,19 @@ func get(tx *store.Tx, hostID string) (Row, error) {
 }
 
 // Clones are the identities that two machines use.
-func (s *Contacts) Clones(tx *store.Tx) ([]methods.CloneHost, error) {
+func (s *Contacts) Clones(tx *store.Tx) ([]port.CloneHost, error) {
 	rows, err := store.All[Row](tx, Rows, nil)
 	if err != nil {
 		return nil, err
 	}
-	out := []methods.CloneHost{}
+	out := []port.CloneHost{}
 	for _, r := range rows {
 		if r.OtherCount == 0 {
 			continue
 		}
-		out = append(out, methods.CloneHost{ID: r.HostID, Since: stamp(r.OtherSince), Count: r.OtherCount, Kept: r.Keep != "",
-			Goes:    methods.CloneMachine{Seen: stamp(r.Seen), Address: r.Address, Hostname: r.Hostname, SystemUUID: r.UUID, HardwareAddress: r.Hardware},
-			Refused: methods.CloneMachine{Seen: stamp(r.OtherSeen), Address: r.OtherAddress, Hostname: r.OtherHostname, SystemUUID: r.OtherUUID, HardwareAddress: r.OtherHardware}})
+		out = append(out, port.CloneHost{ID: r.HostID, Since: stamp(r.OtherSince), Count: r.OtherCount, Kept: r.Keep != "",
+			Goes:    port.CloneMachine{Seen: stamp(r.Seen), Address: r.Address, Hostname: r.Hostname, SystemUUID: r.UUID, HardwareAddress: r.Hardware},
+			Refused: port.CloneMachine{Seen: stamp(r.OtherSeen), Address: r.OtherAddress, Hostname: r.OtherHostname, SystemUUID: r.OtherUUID, HardwareAddress: r.OtherHardware}})
 	}
 	return out, nil
 }

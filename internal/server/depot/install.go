@@ -11,6 +11,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/archive"
 	"github.com/fernwerk/fernwerk/internal/fleet/control"
@@ -47,7 +48,7 @@ type Report struct {
 	Output      string       `json:"output,omitempty"` // of preinst and postinst
 	// Trust says who signed the tree, and which hosts refuse it; nil where nobody
 	// knows.
-	Trust *methods.TrustJudgement `json:"trust,omitempty"`
+	Trust *port.TrustJudgement `json:"trust,omitempty"`
 }
 
 // Difference is one path that postinst made, changed or removed.

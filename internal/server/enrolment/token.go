@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
@@ -57,23 +57,23 @@ func (r TokenRow) state(now time.Time) string {
 	return "good"
 }
 
-func (r TokenRow) shown(now time.Time) methods.JoinToken {
-	return methods.JoinToken{ID: r.Name, State: r.state(now), Uses: r.Uses, Used: r.Used, Expires: stamp(r.Expires), Created: stamp(r.Created), By: r.By,
+func (r TokenRow) shown(now time.Time) port.JoinToken {
+	return port.JoinToken{ID: r.Name, State: r.state(now), Uses: r.Uses, Used: r.Used, Expires: stamp(r.Expires), Created: stamp(r.Created), By: r.By,
 		NodeType: r.NodeType, Groups: append([]string{}, r.Groups...), Depot: r.Depot, Policy: r.Policy, Approve: r.Approve}
 }
 
 func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.DateTime) }
 
 // CreateToken makes a token. Its text is told this once.
-func (e *Enrolment) CreateToken(tx *store.Tx, by string, want methods.JoinToken, life time.Duration) (text string, made methods.JoinToken, err error) {
-	bad := func(format string, args ...any) (string, methods.JoinToken, error) {
+func (e *Enrolment) CreateToken(tx *store.Tx, by string, want port.JoinToken, life time.Duration) (text string, made port.JoinToken, err error) {
+	bad := func(format string, args ...any) (string, port.JoinToken, error) {
 		return "", made, fleet.Errorf(fleet.Invalid, "cannot make the token: "+format, args...)
 	}
 	switch {
 	case want.Uses < 1 || want.Uses > mostUses:
 		return bad("it is for 1 to %d machines, not %d", mostUses, want.Uses)
 	case life < time.Minute || life > longestLife:
-		return bad("it lives a minute to %v, not %v", longestLife, life)
+		return bad("it lives a minute to %d days, not %v", longestLife/(24*time.Hour), life)
 	}
 	if want.NodeType != "" {
 		if err := enrol.ValidNodeType(want.NodeType); err != nil {
@@ -92,7 +92,7 @@ func (e *Enrolment) CreateToken(tx *store.Tx, by string, want methods.JoinToken,
 	}
 	if pin == nil && enrol.Policy(want.Policy) != enrol.PlainOpsi {
 		return "", made, fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot make the token: the server has no root of trust that it could pin"),
-			"make one first: fernwerk trust init; or have such machines believe the server alone, as opsi's do: --policy plain-opsi")
+			"make one first: fernwerk trust init DIR, then fernwerk trust publish DIR; or have such machines believe the server alone, as opsi's do: --policy plain-opsi")
 	}
 	for _, g := range want.Groups {
 		if _, err := tx.Get(fleet.Groups, fleet.Row{"type": fleet.HostGroup, "id": g}); err != nil {
@@ -148,7 +148,7 @@ func (e *Enrolment) tidyTokens(tx *store.Tx) error {
 }
 
 // Tokens are all tokens, the newest first, without their secrets.
-func (e *Enrolment) Tokens(tx *store.Tx) ([]methods.JoinToken, error) {
+func (e *Enrolment) Tokens(tx *store.Tx) ([]port.JoinToken, error) {
 	rows, err := store.All[TokenRow](tx, Tokens, nil)
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (e *Enrolment) Tokens(tx *store.Tx) ([]methods.JoinToken, error) {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	out := make([]methods.JoinToken, len(rows))
+	out := make([]port.JoinToken, len(rows))
 	for i, r := range rows {
 		out[i] = r.shown(tx.Now())
 	}
@@ -190,8 +190,8 @@ func tokenRow(tx *store.Tx, id string) (row TokenRow, err error) {
 	return row, err
 }
 
-// take uses a token once.
-func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
+// look finds a token that is good.
+func look(tx *store.Tx, t enrol.Token) (TokenRow, error) {
 	row, err := tokenRow(tx, t.ID)
 	if err != nil {
 		return row, err
@@ -201,6 +201,15 @@ func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
 	}
 	if state := row.state(tx.Now()); state != "good" {
 		return row, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot join: the token is %s", state), "make another: fernwerk token create")
+	}
+	return row, nil
+}
+
+// take uses a token once.
+func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
+	row, err := look(tx, t)
+	if err != nil {
+		return row, err
 	}
 	row.Used++
 	return row, tx.Put(Tokens, Tokens.Encode(row))

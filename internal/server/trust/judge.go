@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 	"slices"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
@@ -52,8 +52,8 @@ func judge(list *trust.Targets, tree depots.Tree) verdict {
 	return v
 }
 
-// Judge implements [methods.Trust].
-func (t *Trust) Judge(tx *store.Tx, depot, product string) (*methods.TrustJudgement, error) {
+// Judge implements [port.Trust].
+func (t *Trust) Judge(tx *store.Tx, depot, product string) (*port.TrustJudgement, error) {
 	rows, err := store.All[depots.Tree](tx, depots.Trees, fleet.Filter{"depotId": depot, "product": product})
 	if err == nil && len(rows) != 1 {
 		err = fleet.Errorf(fleet.NotFound, "cannot judge %.128q: depot %.255s does not have it", product, depot)
@@ -66,23 +66,23 @@ func (t *Trust) Judge(tx *store.Tx, depot, product string) (*methods.TrustJudgem
 		return nil, err
 	}
 	t.serve(s) // who is told that it is signed may ask at once
-	j := &methods.TrustJudgement{Signed: methods.SignedByNone, Known: s.root != nil, Platforms: []string{}, Refused: []string{}}
+	j := &port.TrustJudgement{Signed: port.SignedByNone, Known: s.root != nil, Platforms: []string{}, Refused: []string{}}
 	role := ""
 	if s.targets != nil {
 		v := judge(s.targets, rows[0])
 		_, delegated := s.targets.Delegation(trust.Depot)
 		switch {
 		case len(v.offline) > 0:
-			j.Signed, j.Platforms, role = methods.SignedOffline, v.offline, trust.RoleTargets
+			j.Signed, j.Platforms, role = port.SignedOffline, v.offline, trust.RoleTargets
 		case len(v.vouch) > 0 && delegated:
-			j.Signed, j.Platforms, role = methods.SignedByDepot, v.changed, trust.Depot
+			j.Signed, j.Platforms, role = port.SignedByDepot, v.changed, trust.Depot
 		}
 	}
 	return j, t.refused(tx, j, depot, role)
 }
 
 // refused finds the depot's hosts that would not run what a role signed.
-func (t *Trust) refused(tx *store.Tx, j *methods.TrustJudgement, depot, role string) error {
+func (t *Trust) refused(tx *store.Tx, j *port.TrustJudgement, depot, role string) error {
 	if t.Policies == nil || role == trust.RoleTargets {
 		return nil
 	}

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
@@ -25,9 +25,9 @@ func noRoot() error {
 		"make one, away from the server, with: fernwerk trust init DIR; then: fernwerk trust publish DIR")
 }
 
-// Documents implements [methods.Trust].
-func (t *Trust) Documents(ctx context.Context, rootsFrom int64) (*methods.TrustDocuments, error) {
-	out := &methods.TrustDocuments{Roots: []string{}}
+// Documents implements [port.Trust].
+func (t *Trust) Documents(ctx context.Context, rootsFrom int64) (*port.TrustDocuments, error) {
+	out := &port.TrustDocuments{Roots: []string{}}
 	err := t.Store.View(ctx, func(tx *store.Tx) error {
 		s, err := load(tx)
 		if err != nil {
@@ -67,8 +67,8 @@ func absent(doc any) bool {
 	return true
 }
 
-// Publish implements [methods.Trust].
-func (t *Trust) Publish(ctx context.Context, by store.Origin, p methods.TrustPublication) (*methods.TrustPublished, error) {
+// Publish implements [port.Trust].
+func (t *Trust) Publish(ctx context.Context, by store.Origin, p port.TrustPublication) (*port.TrustPublished, error) {
 	in := publication{}
 	for _, text := range p.Roots {
 		in.roots = append(in.roots, []byte(text))
@@ -76,7 +76,7 @@ func (t *Trust) Publish(ctx context.Context, by store.Origin, p methods.TrustPub
 	if p.Targets != "" {
 		in.targets = []byte(p.Targets)
 	}
-	var done *methods.TrustPublished
+	var done *port.TrustPublished
 	err := t.Store.Update(ctx, by, func(tx *store.Tx) error {
 		s, err := load(tx)
 		if err != nil {
@@ -102,8 +102,8 @@ func (t *Trust) Publish(ctx context.Context, by store.Origin, p methods.TrustPub
 	return done, t.refresh(ctx)
 }
 
-func (s *state) published() *methods.TrustPublished {
-	out := &methods.TrustPublished{}
+func (s *state) published() *port.TrustPublished {
+	out := &port.TrustPublished{}
 	if s.root != nil {
 		out.Root = s.root.Version
 	}

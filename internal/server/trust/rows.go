@@ -127,7 +127,7 @@ func putContent(tx *store.Tx, data []byte) error {
 	return tx.Put(contents, contents.Encode(content{hex.EncodeToString(sum[:]), base64.StdEncoding.EncodeToString(data)}))
 }
 
-// Content implements [methods.Trust].
+// Content implements [port.Trust].
 func (t *Trust) Content(tx *store.Tx, sum string) ([]byte, error) {
 	if !contentForm.MatchString(sum) {
 		return nil, fleet.Errorf(fleet.NotFound, "cannot find the content %.100q: it is no SHA-256", sum)

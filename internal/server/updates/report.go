@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
 )
 
-// Report implements [methods.Updates].
+// Report implements [port.Updates].
 func (u *Updates) Report(tx *store.Tx, host string, r update.Report) (known bool, err error) {
 	row, err := tx.ByKey(publications, publications.Key(fleet.Row{"number": r.Number}))
 	if err != nil || row == nil {
@@ -72,7 +72,7 @@ func of(tx *store.Tx, host, number string) ([]Run, error) {
 	return list, err
 }
 
-// Decide implements [methods.Updates].
+// Decide implements [port.Updates].
 func (u *Updates) Decide(tx *store.Tx, by store.Origin, host string, number int, word string) error {
 	name := update.Name(number)
 	list, err := of(tx, host, name)
@@ -97,8 +97,8 @@ func (u *Updates) Decide(tx *store.Tx, by store.Origin, host string, number int,
 // waiting is the state of a host that is offered an update and told nothing yet.
 const waiting = "waiting"
 
-// Status implements [methods.Updates].
-func (u *Updates) Status(tx *store.Tx, number int, sees func(string) bool) ([]methods.Update, error) {
+// Status implements [port.Updates].
+func (u *Updates) Status(tx *store.Tx, number int, sees func(string) bool) ([]port.Update, error) {
 	list, err := all(tx)
 	var filter fleet.Filter
 	if err == nil && number >= 0 {
@@ -135,13 +135,13 @@ func (u *Updates) Status(tx *store.Tx, number int, sees func(string) bool) ([]me
 	if err != nil {
 		return nil, err
 	}
-	out := []methods.Update{}
+	out := []port.Update{}
 	for _, p := range list {
 		h, err := p.read()
 		if err != nil {
 			return nil, err
 		}
-		up := methods.Update{Number: p.Number, ID: p.ID, Title: h.Title, Digest: p.Digest, Audience: h.Audience, Share: update.Share(int(p.Share)), Published: p.Published,
+		up := port.Update{Number: p.Number, ID: p.ID, Title: h.Title, Digest: p.Digest, Audience: h.Audience, Share: update.Share(int(p.Share)), Published: p.Published,
 			PublishedAt: p.PublishedAt, PublishedBy: p.PublishedBy, WithdrawnAt: p.WithdrawnAt, WithdrawnBy: p.WithdrawnBy, States: map[string]int{}}
 		u.count(&up, v, newest[p.Number], hosts, sees, number >= 0)
 		for _, host := range changed[p.Number] { // besides how their own content went
@@ -155,7 +155,7 @@ func (u *Updates) Status(tx *store.Tx, number int, sees func(string) bool) ([]me
 }
 
 // count fills in how an update stands on the hosts that are seen.
-func (u *Updates) count(up *methods.Update, v *view, told map[string]Run, hosts []fleet.Row, sees func(string) bool, each bool) {
+func (u *Updates) count(up *port.Update, v *view, told map[string]Run, hosts []fleet.Row, sees func(string) bool, each bool) {
 	i := slices.IndexFunc(v.updates, func(o offered) bool { return o.name == up.Number })
 	for _, row := range hosts {
 		id := row.Str("id")
@@ -167,7 +167,7 @@ func (u *Updates) count(up *methods.Update, v *view, told map[string]Run, hosts 
 		if offered {
 			up.Offered++
 		}
-		host := methods.UpdateHost{HostID: id, State: waiting}
+		host := port.UpdateHost{HostID: id, State: waiting}
 		if ran {
 			host = shown(r)
 		}
@@ -178,15 +178,15 @@ func (u *Updates) count(up *methods.Update, v *view, told map[string]Run, hosts 
 	}
 }
 
-func shown(r Run) methods.UpdateHost {
-	return methods.UpdateHost{HostID: r.HostID, State: r.State, Attempt: r.N, Exit: r.Exit, Reason: r.Reason, Policy: r.Policy, Decision: r.Decision,
+func shown(r Run) port.UpdateHost {
+	return port.UpdateHost{HostID: r.HostID, State: r.State, Attempt: r.N, Exit: r.Exit, Reason: r.Reason, Policy: r.Policy, Decision: r.Decision,
 		Digest: r.Digest, Started: r.Started, Ended: r.Ended}
 }
 
-// Output implements [methods.Updates].
-func (u *Updates) Output(tx *store.Tx, host string, number int) ([]methods.UpdateHost, error) {
+// Output implements [port.Updates].
+func (u *Updates) Output(tx *store.Tx, host string, number int) ([]port.UpdateHost, error) {
 	list, err := of(tx, host, update.Name(number))
-	out := []methods.UpdateHost{}
+	out := []port.UpdateHost{}
 	for _, r := range list {
 		h := shown(r)
 		row, err := tx.ByKey(outputs, outputs.Key(runs.Encode(r)))

@@ -23,7 +23,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
@@ -141,33 +141,33 @@ func find(tx *store.Tx, number int) (p Publication, err error) {
 	return p, err
 }
 
-// Publish implements [methods.Updates].
-func (u *Updates) Publish(tx *store.Tx, by store.Origin, number, share int) (methods.Update, error) {
+// Publish implements [port.Updates].
+func (u *Updates) Publish(tx *store.Tx, by store.Origin, number, share int) (port.Update, error) {
 	name := update.Name(number)
 	if u.cfg.Signed == nil {
-		return methods.Update{}, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot publish update %s: this server has no signed list of contents", name), "begin with: fernwerk trust init")
+		return port.Update{}, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot publish update %s: this server has no signed list of contents", name), "begin with: fernwerk trust init")
 	}
 	data, err := u.cfg.Signed(tx, update.Target(number))
 	if err != nil {
-		return methods.Update{}, fleet.WithHint(fleet.Errorf(fleet.CodeOf(err), "cannot publish update %s: %w", name, err), "sign it with: fernwerk update sign --trust DIR FILE")
+		return port.Update{}, fleet.WithHint(fleet.Errorf(fleet.CodeOf(err), "cannot publish update %s: %w", name, err), "sign it with: fernwerk update sign --trust DIR FILE")
 	}
 	f, err := update.Parse(data)
 	if err == nil && f.Number != number {
 		err = fleet.Errorf(fleet.Invalid, "its file says that it is %s", update.Name(f.Number))
 	}
 	if err != nil {
-		return methods.Update{}, fleet.Errorf(fleet.CodeOf(err), "cannot publish update %s: %w", name, err)
+		return port.Update{}, fleet.Errorf(fleet.CodeOf(err), "cannot publish update %s: %w", name, err)
 	}
 	sum := sha256.Sum256(data)
 	next := Publication{Number: name, ID: f.ID, Digest: hex.EncodeToString(sum[:]), Header: f.Text(), Share: int64(share), Published: true,
 		PublishedAt: tx.Stamp(), PublishedBy: by.Actor}
 	known, err := all(tx)
 	if err != nil {
-		return methods.Update{}, err
+		return port.Update{}, err
 	}
 	for _, p := range known {
 		if p.Number == name && p.Digest != next.Digest {
-			return methods.Update{}, fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot publish update %s: it was published with other content, and hosts that ran that never run this", name),
+			return port.Update{}, fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot publish update %s: it was published with other content, and hosts that ran that never run this", name),
 				"give the corrected update a new number")
 		}
 		if p.Number == name {
@@ -179,35 +179,35 @@ func (u *Updates) Publish(tx *store.Tx, by store.Origin, number, share int) (met
 		err = update.Check(append(others, f.Header))
 	}
 	if err != nil {
-		return methods.Update{}, fleet.Errorf(fleet.CodeOf(err), "cannot publish update %s: %w", name, err)
+		return port.Update{}, fleet.Errorf(fleet.CodeOf(err), "cannot publish update %s: %w", name, err)
 	}
 	if err := u.change(tx, next, "publish", fleet.Row{"id": next.ID, "digest": next.Digest, "ring": update.Share(share)}); err != nil {
-		return methods.Update{}, err
+		return port.Update{}, err
 	}
 	return u.one(tx, number)
 }
 
-// Withdraw implements [methods.Updates].
-func (u *Updates) Withdraw(tx *store.Tx, by store.Origin, number int) (methods.Update, error) {
+// Withdraw implements [port.Updates].
+func (u *Updates) Withdraw(tx *store.Tx, by store.Origin, number int) (port.Update, error) {
 	p, err := find(tx, number)
 	if err != nil {
-		return methods.Update{}, err
+		return port.Update{}, err
 	}
 	known, err := all(tx)
 	if err != nil {
-		return methods.Update{}, err
+		return port.Update{}, err
 	}
 	list, err := headers(known, "")
 	if err == nil {
 		err = update.Without(list, number)
 	}
 	if err != nil {
-		return methods.Update{}, fleet.Errorf(fleet.CodeOf(err), "cannot withdraw: %w", err)
+		return port.Update{}, fleet.Errorf(fleet.CodeOf(err), "cannot withdraw: %w", err)
 	}
 	if p.Published {
 		p.Published, p.WithdrawnAt, p.WithdrawnBy = false, tx.Stamp(), by.Actor
 		if err := u.change(tx, p, "withdraw", fleet.Row{"id": p.ID}); err != nil {
-			return methods.Update{}, err
+			return port.Update{}, err
 		}
 	}
 	return u.one(tx, number)
@@ -221,10 +221,10 @@ func (u *Updates) change(tx *store.Tx, p Publication, what string, details fleet
 	return tx.Note("update", p.Number, what, details)
 }
 
-func (u *Updates) one(tx *store.Tx, number int) (methods.Update, error) {
+func (u *Updates) one(tx *store.Tx, number int) (port.Update, error) {
 	list, err := u.Status(tx, number, func(string) bool { return true })
 	if err != nil {
-		return methods.Update{}, err
+		return port.Update{}, err
 	}
 	list[0].Hosts = nil
 	return list[0], nil

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -50,7 +51,7 @@ func Group() methods.Group {
 	}}
 }
 
-func port(c *methods.Call) (methods.Trust, error) {
+func portOf(c *methods.Call) (port.Trust, error) {
 	if t := c.Ports().Trust; t != nil {
 		return t, nil
 	}
@@ -58,7 +59,7 @@ func port(c *methods.Call) (methods.Trust, error) {
 }
 
 func documents(c *methods.Call) (any, error) {
-	t, err := port(c)
+	t, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func list(texts []string) []any {
 }
 
 func content(c *methods.Call) (any, error) {
-	t, err := port(c)
+	t, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +110,11 @@ func content(c *methods.Call) (any, error) {
 }
 
 func publish(c *methods.Call) (any, error) {
-	t, err := port(c)
+	t, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
-	var p methods.TrustPublication
+	var p port.TrustPublication
 	if p.Roots, err = c.Texts("roots"); err != nil {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ func publish(c *methods.Call) (any, error) {
 }
 
 func makeKeys(c *methods.Call) (any, error) {
-	t, err := port(c)
+	t, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +159,7 @@ func makeKeys(c *methods.Call) (any, error) {
 }
 
 func tree(c *methods.Call) (any, error) {
-	t, err := port(c)
+	t, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +171,7 @@ func tree(c *methods.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var j *methods.TrustJudgement
+	var j *port.TrustJudgement
 	err = c.View(func(tx *store.Tx) (err error) {
 		if j, err = t.Judge(tx, depot, product); err != nil || len(j.Refused) == 0 {
 			return err

@@ -3,18 +3,18 @@ package depots
 import (
 	"context"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 )
 
 // Judge asks the config server who signed the tree that the depot has of a
 // product.
-func (b Book) Judge(ctx context.Context, product string) (*methods.TrustJudgement, error) {
+func (b Book) Judge(ctx context.Context, product string) (*port.TrustJudgement, error) {
 	m, err := rpc.As[map[string]any](b.call(ctx, "trust_getTree", b.DepotID, product))
 	if err != nil {
 		return nil, err
 	}
-	j := &methods.TrustJudgement{Platforms: texts(m["platforms"]), Refused: texts(m["refused"]), Refusing: int(count(m["refusing"])), Silent: int(count(m["silent"]))}
+	j := &port.TrustJudgement{Platforms: texts(m["platforms"]), Refused: texts(m["refused"]), Refusing: int(count(m["refusing"])), Silent: int(count(m["silent"]))}
 	j.Signed, _ = m["signed"].(string)
 	j.Known, _ = m["known"].(bool)
 	return j, nil

@@ -5,6 +5,7 @@ package feeds
 
 import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -24,7 +25,7 @@ func Group() methods.Group {
 	}}
 }
 
-func portOf(c *methods.Call) (methods.Feed, error) {
+func portOf(c *methods.Call) (port.Feed, error) {
 	if f := c.Ports().Feed; f != nil {
 		return f, nil
 	}
@@ -55,7 +56,7 @@ func state(c *methods.Call) (any, error) {
 	return shown(f.State(c.Context))
 }
 
-func shown(s methods.FeedState, err error) (any, error) {
+func shown(s port.FeedState, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}

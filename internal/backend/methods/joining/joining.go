@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -49,7 +50,7 @@ func Group() methods.Group {
 	}}
 }
 
-func port(c *methods.Call) (methods.Enrolment, error) {
+func portOf(c *methods.Call) (port.Enrolment, error) {
 	if p := c.Ports().Enrolment; p != nil {
 		return p, nil
 	}
@@ -69,11 +70,11 @@ func number(c *methods.Call, name string, def int64) (int64, error) {
 const usualLife = 24 * 60 * 60 // seconds
 
 func create(c *methods.Call) (any, error) {
-	p, err := port(c)
+	p, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
-	var want methods.JoinToken
+	var want port.JoinToken
 	for name, to := range map[string]*string{"nodeType": &want.NodeType, "depotId": &want.Depot, "policy": &want.Policy} {
 		if *to, err = c.Text(name); err != nil {
 			return nil, err
@@ -95,50 +96,50 @@ func create(c *methods.Call) (any, error) {
 	}
 	want.Approve = c.Flag("approve", false)
 	var text string
-	var made methods.JoinToken
+	var made port.JoinToken
 	err = c.Update(func(tx *store.Tx) error {
 		text, made, err = p.CreateToken(tx, c.Actor.ID, want, time.Duration(seconds)*time.Second)
 		return err
 	})
 	return methods.Plain(struct {
-		methods.JoinToken
+		port.JoinToken
 		Token string `json:"token"`
 	}{made, text}, err)
 }
 
 func tokens(c *methods.Call) (any, error) {
-	p, err := port(c)
+	p, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
-	var all []methods.JoinToken
+	var all []port.JoinToken
 	err = c.View(func(tx *store.Tx) error { all, err = p.Tokens(tx); return err })
 	return methods.Plain(all, err)
 }
 
 func pending(c *methods.Call) (any, error) {
-	p, err := port(c)
+	p, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
-	var all []methods.PendingHost
+	var all []port.PendingHost
 	err = c.View(func(tx *store.Tx) error { all, err = p.Pending(tx); return err })
 	return methods.Plain(all, err)
 }
 
 func clones(c *methods.Call) (any, error) {
-	p, err := port(c)
+	p, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
-	var all []methods.CloneHost
+	var all []port.CloneHost
 	err = c.View(func(tx *store.Tx) error { all, err = p.Clones(tx); return err })
 	return methods.Plain(all, err)
 }
 
 // one is a change of what the argument name names.
-func one(c *methods.Call, name string, do func(p methods.Enrolment, tx *store.Tx, id string) error) error {
-	p, err := port(c)
+func one(c *methods.Call, name string, do func(p port.Enrolment, tx *store.Tx, id string) error) error {
+	p, err := portOf(c)
 	if err != nil {
 		return err
 	}
@@ -158,7 +159,7 @@ func one(c *methods.Call, name string, do func(p methods.Enrolment, tx *store.Tx
 }
 
 func revokeToken(c *methods.Call) (any, error) {
-	return nil, one(c, "id", func(p methods.Enrolment, tx *store.Tx, id string) error { return p.RevokeToken(tx, id) })
+	return nil, one(c, "id", func(p port.Enrolment, tx *store.Tx, id string) error { return p.RevokeToken(tx, id) })
 }
 
 func approve(c *methods.Call) (any, error) {
@@ -167,7 +168,7 @@ func approve(c *methods.Call) (any, error) {
 		return nil, err
 	}
 	var hostID string
-	err = one(c, "pendingId", func(p methods.Enrolment, tx *store.Tx, id string) error {
+	err = one(c, "pendingId", func(p port.Enrolment, tx *store.Tx, id string) error {
 		hostID, err = p.Approve(tx, id, strings.ToLower(as))
 		return err
 	})
@@ -175,7 +176,7 @@ func approve(c *methods.Call) (any, error) {
 }
 
 func deny(c *methods.Call) (any, error) {
-	return nil, one(c, "pendingId", func(p methods.Enrolment, tx *store.Tx, id string) error { return p.Deny(tx, id) })
+	return nil, one(c, "pendingId", func(p port.Enrolment, tx *store.Tx, id string) error { return p.Deny(tx, id) })
 }
 
 func revoke(c *methods.Call) (any, error) {
@@ -186,15 +187,15 @@ func revoke(c *methods.Call) (any, error) {
 	if len(reason) > 200 {
 		return nil, fleet.Errorf(fleet.TooLarge, "cannot call %s: the reason has more than 200 bytes", c.Method.Name)
 	}
-	return nil, one(c, "hostId", func(p methods.Enrolment, tx *store.Tx, id string) error { return p.Revoke(tx, id, reason) })
+	return nil, one(c, "hostId", func(p port.Enrolment, tx *store.Tx, id string) error { return p.Revoke(tx, id, reason) })
 }
 
 func keyLogins(c *methods.Call) (any, error) {
-	return nil, one(c, "hostId", func(p methods.Enrolment, tx *store.Tx, id string) error {
+	return nil, one(c, "hostId", func(p port.Enrolment, tx *store.Tx, id string) error {
 		return p.KeyLogins(tx, id, c.Flag("open", true))
 	})
 }
 
 func keep(c *methods.Call) (any, error) {
-	return nil, one(c, "hostId", func(p methods.Enrolment, tx *store.Tx, id string) error { return p.KeepIdentity(tx, id) })
+	return nil, one(c, "hostId", func(p port.Enrolment, tx *store.Tx, id string) error { return p.KeepIdentity(tx, id) })
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
@@ -31,7 +32,7 @@ func Group() methods.Group {
 	}}
 }
 
-func port(c *methods.Call) (methods.Nodes, error) {
+func portOf(c *methods.Call) (port.Nodes, error) {
 	if p := c.Ports().Nodes; p != nil {
 		return p, nil
 	}
@@ -48,7 +49,7 @@ func texts(c *methods.Call, to map[string]*string) (err error) {
 }
 
 func up(c *methods.Call) (any, error) {
-	p, err := port(c)
+	p, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func up(c *methods.Call) (any, error) {
 }
 
 func down(c *methods.Call) (any, error) {
-	p, err := port(c)
+	p, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func down(c *methods.Call) (any, error) {
 }
 
 func facts(c *methods.Call) (any, error) {
-	p, err := port(c)
+	p, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func facts(c *methods.Call) (any, error) {
 }
 
 func names(c *methods.Call) (any, error) {
-	p, err := port(c)
+	p, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}

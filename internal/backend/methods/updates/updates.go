@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/update"
@@ -38,7 +39,7 @@ func Group() methods.Group {
 	}}
 }
 
-func port(c *methods.Call) (methods.Updates, error) {
+func portOf(c *methods.Call) (port.Updates, error) {
 	if u := c.Ports().Updates; u != nil {
 		return u, nil
 	}
@@ -54,8 +55,8 @@ func number(c *methods.Call) (int, error) {
 }
 
 // named is the port and the number that a call names.
-func named(c *methods.Call) (methods.Updates, int, error) {
-	u, err := port(c)
+func named(c *methods.Call) (port.Updates, int, error) {
+	u, err := portOf(c)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -78,7 +79,7 @@ func publish(c *methods.Call) (any, error) {
 			return nil, err
 		}
 	}
-	var done methods.Update
+	var done port.Update
 	err = c.Update(func(tx *store.Tx) (err error) { done, err = u.Publish(tx, c.Origin(), n, share); return err })
 	return methods.Plain(done, err)
 }
@@ -88,7 +89,7 @@ func withdraw(c *methods.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var done methods.Update
+	var done port.Update
 	err = c.Update(func(tx *store.Tx) (err error) { done, err = u.Withdraw(tx, c.Origin(), n); return err })
 	return methods.Plain(done, err)
 }
@@ -118,7 +119,7 @@ func decide(c *methods.Call) (any, error) {
 }
 
 func status(c *methods.Call) (any, error) {
-	u, err := port(c)
+	u, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func status(c *methods.Call) (any, error) {
 	if id != "" && n < 0 {
 		return nil, fleet.Errorf(fleet.Invalid, "cannot call %s: a host goes with a number", c.Method.Name)
 	}
-	list := []methods.Update{}
+	list := []port.Update{}
 	err = c.View(func(tx *store.Tx) error {
 		sees, _, err := c.InScope(tx)
 		if err != nil {
@@ -157,7 +158,7 @@ func status(c *methods.Call) (any, error) {
 var errReport = errors.New("it is no report of an agent")
 
 func report(c *methods.Call) (any, error) {
-	u, err := port(c)
+	u, err := portOf(c)
 	if err != nil {
 		return nil, err
 	}

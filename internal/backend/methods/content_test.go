@@ -3,7 +3,7 @@ package methods_test
 import (
 	"context"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 )
 
@@ -19,12 +19,12 @@ func init() {
 // them.
 type signed struct{}
 
-func (signed) Documents(context.Context, int64) (*methods.TrustDocuments, error) {
-	return &methods.TrustDocuments{Targets: "list"}, nil
+func (signed) Documents(context.Context, int64) (*port.TrustDocuments, error) {
+	return &port.TrustDocuments{Targets: "list"}, nil
 }
 
-func (signed) Publish(context.Context, store.Origin, methods.TrustPublication) (*methods.TrustPublished, error) {
-	return &methods.TrustPublished{}, nil
+func (signed) Publish(context.Context, store.Origin, port.TrustPublication) (*port.TrustPublished, error) {
+	return &port.TrustPublished{}, nil
 }
 
 func (signed) MakeKeys(context.Context, store.Origin) (map[string]string, error) {
@@ -34,6 +34,6 @@ func (signed) MakeKeys(context.Context, store.Origin) (map[string]string, error)
 func (signed) Content(*store.Tx, string) ([]byte, error) { return []byte("content"), nil }
 func (signed) Follow(*store.Tx) error                    { return nil }
 
-func (signed) Judge(*store.Tx, string, string) (*methods.TrustJudgement, error) {
-	return &methods.TrustJudgement{Signed: methods.SignedByNone}, nil
+func (signed) Judge(*store.Tx, string, string) (*port.TrustJudgement, error) {
+	return &port.TrustJudgement{Signed: port.SignedByNone}, nil
 }
