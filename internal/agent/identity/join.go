@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -159,7 +160,7 @@ func (id Identity) ask(ctx context.Context, dataDir string, req TokenRequest, cf
 			if c := fleet.CodeOf(err); c == fleet.Denied || c == fleet.Unauthenticated || c == fleet.Invalid { // and not: nobody knows
 				os.Remove(joiningPath(dataDir))
 			}
-			return id, fmt.Errorf("cannot join %s: %w", id.Server, err)
+			return id, cannotJoin(id.Server, err)
 		}
 		if in.Pending == "" {
 			return id.keep(dataDir, j, in)
@@ -209,7 +210,11 @@ func begin(dataDir string, m enrol.Machine, asked string) (j joining, err error)
 
 // keep makes an answer the identity.
 func (id Identity) keep(dataDir string, j joining, in enrol.JoinAnswer) (Identity, error) {
-	if err := certified(j.Key, in.Chain, in.HostID); err != nil {
+	err := fleet.ValidHostID(in.HostID)
+	if err == nil {
+		err = certified(j.Key, in.Chain, in.HostID)
+	}
+	if err != nil {
 		return id, fleet.Errorf(fleet.Denied, "cannot join %s: %w", id.Server, err)
 	}
 	id.HostID, id.HostKey, id.Key, id.Chain = in.HostID, in.HostKey, j.Key, in.Chain
@@ -250,6 +255,23 @@ func postJoin(ctx context.Context, server string, cfg *tls.Config, in, out any) 
 		return errNoJoin
 	}
 	return err
+}
+
+// cannotJoin names the server in an error. One that the server explains says
+// already what could not be done; it is not said twice.
+func cannotJoin(server string, err error) error {
+	cause, said := strings.CutPrefix(err.Error(), "cannot join: ")
+	switch {
+	case said:
+		told := fleet.Errorf(fleet.CodeOf(err), "cannot join %s: %s", server, cause)
+		if hint := fleet.HintOf(err); hint != "" {
+			return fleet.WithHint(told, "%s", hint)
+		}
+		return told
+	case strings.HasPrefix(cause, "cannot join "):
+		return err // ... as a host, whose server the administrator knows
+	}
+	return fmt.Errorf("cannot join %s: %w", server, err)
 }
 
 // ErrNotOurs says that an answer is not in the form of a Fernwerk server.
