@@ -51,7 +51,7 @@ type Tunnels struct {
 	Roots   func() []byte
 	// Seal is the key of tls-crypt-v2 of a tunnel that is served here.
 	Seal func(name string) openvpn.Seal
-	Now     func() time.Time
+	Now  func() time.Time
 
 	mu    sync.Mutex
 	asked map[string][]time.Time // by tunnel and host: within the last hour
