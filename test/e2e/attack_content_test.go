@@ -229,6 +229,16 @@ func TestAttack23_KilledInAScript(t *testing.T) {
 	v.works(t)
 }
 
+// attempt is one that a host has reported.
+type attempt struct {
+	State    string  `json:"state"`
+	Policy   string  `json:"policy"`
+	Decision string  `json:"decision"`
+	Attempt  float64 `json:"attempt"`
+	Reason   string  `json:"reason"`
+	Output   string  `json:"output"`
+}
+
 // attemptsOf are what the server was told of 001.
 func (o *siege) attemptsOf(ctx context.Context, host string) ([]attempt, error) {
 	return (&office{Server: o.Server}).attempts(ctx, 1, host)

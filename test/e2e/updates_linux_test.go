@@ -109,16 +109,6 @@ func (o *office) joined(t testing.TB) (a *site.Agent, id string) {
 	return a, id
 }
 
-// attempt is one that a host has reported.
-type attempt struct {
-	State    string  `json:"state"`
-	Policy   string  `json:"policy"`
-	Decision string  `json:"decision"`
-	Attempt  float64 `json:"attempt"`
-	Reason   string  `json:"reason"`
-	Output   string  `json:"output"`
-}
-
 // attempts are those of an update on a host, the oldest first.
 func (o *office) attempts(ctx context.Context, number int, host string) ([]attempt, error) {
 	v, err := o.Call(ctx, "update_getStatus", update.Name(number), host)

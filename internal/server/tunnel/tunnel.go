@@ -49,9 +49,9 @@ type Tunnels struct {
 	// Certify signs for a host, as what it is.
 	Certify func(tx *store.Tx, csr []byte, hostID, name string) (enrol.Certificate, error)
 	Roots   func() []byte
-	Now     func() time.Time
 	// Seal is the key of tls-crypt-v2 of a tunnel that is served here.
 	Seal func(name string) openvpn.Seal
+	Now  func() time.Time
 
 	mu    sync.Mutex
 	asked map[string][]time.Time // by tunnel and host: within the last hour
