@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, schedulers, rsync, packers, wget, gpg. Only
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, schedulers, OpenVPN, rsync, packers, gpg. Only
 # as root and with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
@@ -12,7 +12,7 @@ for tool in rsync zstd cpio bzip2 smbclient; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
 # A bare node, and who reads its scripts.
-for tool in wget gpg openssl dash shellcheck; do
+for tool in wget gpg openssl dash shellcheck openvpn; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
 # An independent opsi client, test/opsi; also what opsi clients execute.

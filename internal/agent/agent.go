@@ -38,7 +38,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/agent/trust"
-	"github.com/fernwerk/fernwerk/internal/agent/tunnel"
 	"github.com/fernwerk/fernwerk/internal/backend/bus"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
@@ -252,8 +251,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
 	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
-	renewal := &tunnel.Service{DataDir: a.cfg.DataDir, Client: TunnelClient(a.cfg.DataDir, a.cfg.Version), Log: a.cfg.Log}
-	g.Add("tunnels", run.Supervise("tunnels", run.Func(renewal.Serve), a.cfg.Log))
+	g.Add("tunnels", run.Supervise("tunnels", a.entersTunnels(), a.cfg.Log))
 	if err := a.followFeed(g); err != nil {
 		return err
 	}

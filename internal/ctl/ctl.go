@@ -42,6 +42,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/tokens"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/ctl/trust"
+	"github.com/fernwerk/fernwerk/internal/ctl/tunnels"
 	"github.com/fernwerk/fernwerk/internal/ctl/updates"
 )
 
@@ -100,6 +101,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(tokens.Commands(t)...)
 	root.AddCommand(groups.Commands(t)...)
 	root.AddCommand(nodes.Commands(t)...)
+	root.AddCommand(tunnels.Commands(t)...)
 	root.AddCommand(accounts.Commands(t)...)
 	root.AddCommand(audit.Command(t))
 	root.AddCommand(params.Commands(t)...)

@@ -10,6 +10,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/contact"
@@ -28,6 +29,7 @@ type joining struct {
 	authority *ca.Authority
 	accounts  *access.Access
 	store     *store.Store
+	seal      func(tunnel string) openvpn.Seal
 }
 
 // KeepIdentity is [contact.Contacts.Keep].

@@ -44,6 +44,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
+	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/postgres"
@@ -68,6 +69,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 	"github.com/fernwerk/fernwerk/internal/server/trust"
+	"github.com/fernwerk/fernwerk/internal/server/tunnel"
 	"github.com/fernwerk/fernwerk/internal/server/updates"
 )
 
@@ -83,6 +85,8 @@ type Server struct {
 	reach string // HOST:PORT for clients
 	id    string
 	group run.Group
+	// tunnels are those that are served here.
+	tunnels *served
 	opened
 }
 
@@ -189,6 +193,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	ports.Feed = script
 	joins := s.letJoin(st, authority, accounts, signed)
+	joins.seal = func(name string) openvpn.Seal { return seal(m, name) }
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.Roots)
@@ -199,6 +204,11 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	ports.Nodes, ports.Resources = present, present.batch.Compare
+	tunnels, err := s.serveTunnels(st, m, authority, present.presence)
+	if err != nil {
+		return nil, err
+	}
+	ports.Tunnels, s.tunnels = tunnels, tunnels
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -208,6 +218,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages, signed)
 	present.count(counts)
+	tunnels.count(counts)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
@@ -248,6 +259,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("depot", products)
 	s.group.Add("trust", signed)
 	present.serve(&s.group)
+	tunnels.serve(&s.group)
 	s.group.Add("bus", messages)
 	if script.Listener != nil {
 		s.group.Add("feed", script)
@@ -412,7 +424,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), tunnel.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

@@ -13,7 +13,7 @@ import (
 
 // tunnels gives hosts the credentials of the tunnels that are configured.
 func (j *joining) tunnels(all []config.Tunnel) *tunnel.Tunnels {
-	t := &tunnel.Tunnels{Store: j.store, Roots: j.authority.Roots, Host: func(r *http.Request) (string, error) {
+	t := &tunnel.Tunnels{Store: j.store, Roots: j.authority.Roots, Seal: j.seal, Host: func(r *http.Request) (string, error) {
 		if r.TLS == nil {
 			return "", fleet.Errorf(fleet.Denied, "cannot give credentials of a tunnel to who shows no certificate")
 		}

@@ -1,14 +1,21 @@
 package command
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/agent"
 	"github.com/fernwerk/fernwerk/internal/agent/tunnel"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 )
 
 func tunnelCommand(dataDir *string, version string) *cobra.Command {
@@ -46,6 +53,109 @@ OpenVPN read the certificate anew then: it does at each start, and on SIGHUP.`,
 	}
 	credentials.Flags().StringVar(&dir, "dir", "/etc/openvpn", "the folder for the files")
 	credentials.Flags().BoolVar(&force, "force", false, "write also where OpenVPN is not installed")
-	c.AddCommand(credentials)
+	c.AddCommand(credentials, tunnelUp(dataDir, version), tunnelDown(dataDir), tunnelStatus(dataDir))
+	return c
+}
+
+func tunnelUp(dataDir *string, version string) *cobra.Command {
+	var wait bool
+	var within time.Duration
+	c := &cobra.Command{
+		Use: "up NAME", Short: "Enter a tunnel of the server, and stay in it",
+		Long: `Enter a tunnel of the server, and stay in it: the running agent gets its
+credentials, keeps openvpn running, also after a restart of the machine, and has the
+machine use the DNS servers that the tunnel brings. With --wait the command ends when
+the tunnel is up; without it, when that was noted.`,
+		Args: arguments(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			name := args[0]
+			if err := enrol.ValidTunnel(name); err != nil {
+				return err
+			}
+			place := tunnel.Place{Name: name, Dir: tunnel.Home(*dataDir, name), Up: true}
+			abs, err := filepath.Abs(place.Dir)
+			if err != nil {
+				return err
+			}
+			place.Dir = abs
+			// Asked here, so that a name that the server does not know is an answer.
+			if _, _, err := agent.TunnelClient(*dataDir, version).Fetch(c.Context(), place, false); err != nil {
+				return err
+			}
+			if err := tunnel.Remember(*dataDir, place); err != nil || !wait {
+				return err
+			}
+			ctx, stop := context.WithTimeout(c.Context(), within)
+			defer stop()
+			st, err := tunnel.Await(ctx, *dataDir, name)
+			if err != nil {
+				return fleet.WithHint(err, "is the agent running? Its log and fernwerk-agent tunnel status say more; it goes on trying")
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "tunnel %s is up at %s\n", name, st.Address)
+			return err
+		},
+	}
+	c.Flags().BoolVar(&wait, "wait", false, "wait until the tunnel is up")
+	c.Flags().DurationVar(&within, "timeout", 2*time.Minute, "how long to wait")
+	return c
+}
+
+func tunnelDown(dataDir *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "down NAME", Short: "Leave a tunnel", Args: arguments(1),
+		Long: `Leave a tunnel that was entered with "tunnel up". One that is active in the
+configuration comes up again: it is left with active = false there.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			was, err := tunnel.Leave(*dataDir, args[0])
+			if err == nil && !was {
+				err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "there is no tunnel %s that was entered here", args[0]), "fernwerk-agent tunnel status lists them")
+			}
+			return err
+		},
+	}
+}
+
+func tunnelStatus(dataDir *string) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "status", Short: "Show the tunnels that this machine is in, or tries to enter", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			all, err := tunnel.Statuses(*dataDir)
+			if err != nil {
+				return err
+			}
+			out := c.OutOrStdout()
+			if asJSON {
+				e := json.NewEncoder(out)
+				e.SetIndent("", "  ")
+				return e.Encode(all)
+			}
+			if len(all) == 0 {
+				_, err := fmt.Fprintln(out, "no tunnel")
+				return err
+			}
+			for _, name := range slices.Sorted(maps.Keys(all)) {
+				st := all[name]
+				line := name + ": " + st.State
+				if st.Address != "" {
+					line += ", " + st.Address + " at " + st.Device + ", through the server " + st.Server
+				}
+				if !st.Since.IsZero() {
+					line += ", since " + st.Since.Format(time.RFC3339)
+				}
+				if len(st.DNS) > 0 {
+					line += ", DNS " + strings.Join(st.DNS, " ")
+				}
+				if st.Problem != "" {
+					line += ": " + st.Problem
+				}
+				if _, err := fmt.Fprintln(out, line); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }

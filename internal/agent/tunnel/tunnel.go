@@ -1,10 +1,12 @@
-// Package tunnel fetches what OpenVPN needs to enter one of the server's tunnels,
-// and keeps it good: a folder with the names that the seed's update 000 wrote.
+// Package tunnel enters the server's tunnels. [Client] fetches what OpenVPN needs and
+// keeps it good: a folder with the names that the seed's update 000 wrote. [Service]
+// renews such folders, and keeps openvpn running in those that shall be up.
 //
 //	ca.crt      the authorities that this machine believes
 //	client.key  made here, mode 0600; it never leaves
 //	client.crt  the certificate with what is above it, good for a week
 //	NAME.conf   the client's configuration
+//	tls-crypt-v2.key  where Fernwerk runs the tunnel's server: opens its port, mode 0600
 //
 // Everything is checked before anything is put in place: the certificate is for
 // our key and from our authority, the configuration has no line that could run a
@@ -26,11 +28,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -60,6 +62,8 @@ type Client struct {
 type Place struct {
 	Name string `json:"name"`
 	Dir  string `json:"dir"` // absolute
+	// Up is whether the running agent shall be in the tunnel from here.
+	Up bool `json:"up,omitempty"`
 }
 
 // Fetch makes a place good. changed is false if it is good already. force writes
@@ -76,6 +80,18 @@ func (c Client) Fetch(ctx context.Context, p Place, force bool) (changed bool, u
 	}
 	if until, due := c.due(p); !due {
 		return false, until, nil
+	}
+	return c.fetch(ctx, p)
+}
+
+// again fetches also what looks good.
+func (c Client) again(ctx context.Context, p Place, _ bool) (changed bool, until time.Time, err error) {
+	return c.fetch(ctx, p)
+}
+
+func (c Client) fetch(ctx context.Context, p Place) (changed bool, until time.Time, err error) {
+	fail := func(err error) (bool, time.Time, error) {
+		return false, time.Time{}, fmt.Errorf("cannot get the credentials of tunnel %s: %w", p.Name, err)
 	}
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return fail(err)
@@ -99,6 +115,9 @@ func (c Client) Fetch(ctx context.Context, p Place, force bool) (changed bool, u
 	if err != nil {
 		return fail(fleet.Errorf(fleet.Denied, "the server's answer is refused: %w", err))
 	}
+	if err := c.seal(p, got); err != nil {
+		return fail(err)
+	}
 	for _, f := range []struct {
 		name string
 		data []byte
@@ -110,11 +129,33 @@ func (c Client) Fetch(ctx context.Context, p Place, force bool) (changed bool, u
 	return true, leaf.NotAfter, nil
 }
 
+// seal keeps the key of tls-crypt-v2, if the configuration names one.
+func (c Client) seal(p Place, got tunnel.Answer) error {
+	if !strings.Contains("\n"+got.Config, "\ntls-crypt-v2 ") {
+		return nil
+	}
+	block, rest := pem.Decode([]byte(got.Seal))
+	if block == nil || block.Type != sealType || len(rest) > 0 || len(block.Bytes) > maxSeal || string(pem.EncodeToMemory(block)) != got.Seal {
+		return fleet.Errorf(fleet.Denied, "the server's answer is refused: its key of tls-crypt-v2 is none")
+	}
+	return atomicfile.WriteFile(filepath.Join(p.Dir, tunnel.SealFile), []byte(got.Seal), 0o600)
+}
+
+const (
+	sealType = "OpenVPN tls-crypt-v2 client key"
+	maxSeal  = 256 + 1024 // bytes, by its format
+)
+
 // due tells whether a place wants a new certificate: a third of its life is left,
 // or something is missing or does not fit.
 func (c Client) due(p Place) (until time.Time, due bool) {
 	for _, name := range []string{"ca.crt", p.Name + ".conf"} {
 		if _, err := os.Stat(filepath.Join(p.Dir, name)); err != nil {
+			return until, true
+		}
+	}
+	if conf, err := os.ReadFile(filepath.Join(p.Dir, p.Name+".conf")); err != nil || strings.Contains("\n"+string(conf), "\ntls-crypt-v2 ") {
+		if _, err := os.Stat(filepath.Join(p.Dir, tunnel.SealFile)); err != nil {
 			return until, true
 		}
 	}
@@ -210,52 +251,53 @@ func Places(dataDir string) (all []Place, err error) {
 	return all, nil
 }
 
-// Remember has the running agent renew a place.
+// Remember has the running agent renew a place, and be in its tunnel if it shall be
+// up. Another place where the tunnel was up is not, any more.
 func Remember(dataDir string, p Place) error {
 	all, err := Places(dataDir)
-	if err != nil || slices.Contains(all, p) {
+	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(append(all, p), "", "  ")
+	next := slices.Clone(all)
+	at := slices.IndexFunc(next, func(o Place) bool { return o.Name == p.Name && o.Dir == p.Dir })
+	if at < 0 {
+		next = append(next, p)
+	} else {
+		next[at].Up = next[at].Up || p.Up
+	}
+	for i, o := range next {
+		if p.Up && o.Name == p.Name && o.Dir != p.Dir {
+			next[i].Up = false
+		}
+	}
+	return save(dataDir, all, next)
+}
+
+// Leave has the running agent leave a tunnel. It says whether it was to be in it.
+func Leave(dataDir, name string) (was bool, err error) {
+	all, err := Places(dataDir)
+	if err != nil {
+		return false, err
+	}
+	next := slices.Clone(all)
+	for i, p := range next {
+		if p.Name == name && p.Up {
+			next[i].Up, was = false, true
+		}
+	}
+	return was, save(dataDir, all, next)
+}
+
+func save(dataDir string, was, next []Place) error {
+	if slices.Equal(was, next) {
+		return nil
+	}
+	text, err := json.MarshalIndent(next, "", "  ")
 	if err != nil {
 		return err
 	}
 	return atomicfile.WriteFile(List(dataDir), append(text, '\n'), 0o600)
 }
 
-// Service renews the places of an agent.
-type Service struct {
-	DataDir string
-	Client  Client
-	Log     *slog.Logger
-}
-
-// Serve renews what is due until ctx ends.
-func (s *Service) Serve(ctx context.Context) error {
-	tick := time.NewTicker(Look)
-	defer tick.Stop()
-	for {
-		if err := s.Renew(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Warn("Tunnel credentials not renewed", "error", err, "hint", fleet.HintOf(err))
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-// Renew looks at each place once.
-func (s *Service) Renew(ctx context.Context) error {
-	all, err := Places(s.DataDir)
-	errs := []error{err}
-	for _, p := range all {
-		changed, until, err := s.Client.Fetch(ctx, p, true)
-		if changed {
-			s.Log.Info("Tunnel credentials renewed", "tunnel", p.Name, "folder", p.Dir, "until", until)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
+// Home is the folder of a tunnel that the agent runs by itself.
+func Home(dataDir, name string) string { return filepath.Join(dataDir, "tunnel", name) }

@@ -29,6 +29,18 @@ var nodeCases = map[string]func(*bench){
 	}),
 	"resource_getList": resourceCase("resource_getList"),
 	"resource_getDiff": resourceCase("resource_getDiff"),
+	"tunnel_getObjects": nodeCase(func(b *bench) {
+		b.call("presence_up", client(2), "openvpn", "2-1", int64(1_790_000_000), nil, nil, "vnode")
+		b.same("of another", 0, len(b.call("tunnel_getObjects", []any{client(1)}).([]any)))
+		got := b.call("tunnel_getObjects").([]any)[0].(map[string]any)
+		b.same("a tunnel of somebody else's", []any{client(2), "openvpn", true, false, int64(0)}, []any{got["hostId"], got["tunnel"], got["up"], got["here"], got["received"]})
+	}),
+	"tunnel_disconnect": nodeCase(func(b *bench) {
+		b.refused(fleet.NotFound, "tunnel_disconnect", "nobody.example.org", "openvpn")
+		b.refused(fleet.Invalid, "tunnel_disconnect", client(1), "../x")
+		b.call("tunnel_disconnect", client(1), "openvpn")
+		b.call("tunnel_disconnect", client(1), "openvpn")
+	}),
 	"dns_getRecords": nodeCase(func(b *bench) {
 		if _, err := b.try("dns_getRecords", methods.Params{}); err != nil && fleet.CodeOf(err) != fleet.NotHere {
 			b.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/resources"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/tunnels"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/updates"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/workingcopy"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -44,6 +45,7 @@ func groups() []methods.Group {
 		journal.Group(),
 		licence.Group(),
 		nodes.Group(),
+		tunnels.Group(),
 		params.Group(),
 		products.Group(),
 		resources.Group(),

@@ -35,6 +35,8 @@ type Ports struct {
 	Nodes port.Nodes
 	// Resources asks the schedulers about nodes.
 	Resources func(ctx context.Context) ([]node.Resource, error)
+	// Tunnels are those that this server runs.
+	Tunnels port.Tunnels
 	// Info is what backend_info says.
 	Info map[string]any
 }

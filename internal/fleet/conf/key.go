@@ -79,6 +79,9 @@ var keys = []Key{
 	{Section: "updates", Name: "interval", Kind: Int, Default: "3600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time between two questions for run-once updates; 0: only at the agent's start"},
 	{Section: "updates", Name: "spread", Kind: Int, Default: "600", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "up to so much later, drawn each time, so that not all hosts ask at once; at the start at most a minute"},
 
+	{Section: "tunnel_*", Name: "active", Kind: Bool, Default: "false", Class: Trust, Doc: "enter the server's tunnel of that name with openvpn, and stay in it"},
+	{Section: "tunnel_*", Name: "dns", Kind: String, Default: "auto", Class: Trust, Values: []string{"auto", "resolvectl", "resolvconf", "file", "none"}, Doc: "who is told of the DNS servers that the tunnel brings: systemd-resolved, resolvconf, /etc/resolv.conf itself, nobody; auto takes the first that the machine has"},
+
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},
 

@@ -109,6 +109,16 @@ func LoadSigned(file *File, signed []Signed, params map[fleet.ConfigID][]any) (*
 func (s *Settings) set(n name, o origin) { s.values[n] = append(s.values[n], o) }
 
 // check finds all mistakes in the values and in what they make together.
+// Tunnels are the names that sections tunnel_NAME have.
+func (s *Settings) Tunnels() (names []string) {
+	for _, section := range s.sections(tunnelPrefix) {
+		names = append(names, strings.TrimPrefix(section, tunnelPrefix))
+	}
+	return names
+}
+
+const tunnelPrefix = "tunnel_"
+
 func (s *Settings) check() []*Problem {
 	var problems []*Problem
 	for _, n := range s.names() {

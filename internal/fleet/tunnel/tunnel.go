@@ -29,18 +29,32 @@ type Settings struct {
 	Port   int      // 0 is the seed's 4242
 	Proto  string   // tcp or udp; "" is tcp
 	Extra  []string // further lines, of those that [words] has
+	// Served says that Fernwerk runs the tunnel's server: clients know it by its name,
+	// and have a key for it.
+	Served bool
 }
+
+// ServerName is the name in the certificate of a tunnel's server, where Fernwerk
+// runs it. No other certificate of the authority has it, so that no depot server can
+// take its place.
+func ServerName(tunnel string) string { return tunnel + ".tunnel.fernwerk" }
+
+// SealFile is where a client keeps its key of tls-crypt-v2.
+const SealFile = "tls-crypt-v2.key"
 
 // Request is what a host sends for a tunnel's credentials, Answer what it gets.
 type Request struct {
 	CSR string `json:"csr"`
 }
 
-// Answer holds nothing secret: the key never left the machine.
+// Answer is what a host gets. Its certificate's key never left the machine.
 type Answer struct {
 	Chain  string `json:"chain"`  // PEM
 	CA     string `json:"ca"`     // PEM
 	Config string `json:"config"` // for OpenVPN; see [Check]
+	// Seal is the client's key of tls-crypt-v2, where Fernwerk runs the tunnel: it lets
+	// nobody in, but without it the server does not even answer.
+	Seal string `json:"tlsCryptV2,omitempty"`
 }
 
 const (
@@ -65,6 +79,7 @@ var words = map[string]*regexp.Regexp{
 	"ca":                      exactly(`ca\.crt`),
 	"cert":                    exactly(`client\.crt`),
 	"key":                     exactly(`client\.key`),
+	"tls-crypt-v2":            exactly(`tls-crypt-v2\.key`),
 	"remote-cert-tls":         exactly(`server`),
 	"tls-version-min":         exactly(`1\.[23]`),
 	"data-ciphers":            exactly(`(AES-256-GCM|AES-128-GCM|CHACHA20-POLY1305)(:(AES-256-GCM|AES-128-GCM|CHACHA20-POLY1305))*`),
@@ -123,12 +138,25 @@ func (s Settings) Render() (string, error) {
 	}
 	lines := append([]string{"client", "dev tun", "proto " + proto, "remote " + s.Remote + " " + strconv.Itoa(port), "nobind",
 		"ca ca.crt", "cert client.crt", "key client.key", "remote-cert-tls server", "tls-version-min 1.2",
-		"data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305", "keepalive 10 60", "persist-key", "persist-tun"}, s.Extra...)
+		"data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305", "keepalive 10 60", "persist-key", "persist-tun"}, s.own()...)
+	lines = append(lines, s.Extra...)
 	text := strings.Join(lines, "\n") + "\n"
 	if err := Check(text); err != nil {
 		return fail(err)
 	}
 	return text, nil
+}
+
+// own are the lines of a tunnel that Fernwerk runs.
+func (s Settings) own() (lines []string) {
+	if !s.Served {
+		return nil
+	}
+	lines = []string{"tls-crypt-v2 " + SealFile, "verify-x509-name " + ServerName(s.Name) + " name"}
+	if s.Proto == "udp" {
+		lines = append(lines, "explicit-exit-notify 1")
+	}
+	return lines
 }
 
 // Check judges a configuration that came from a server.

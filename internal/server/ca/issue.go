@@ -209,6 +209,22 @@ func (a *Authority) Good(tx *store.Tx, serial string) error {
 	return nil
 }
 
+// Granted says what the certificate with a serial was issued for. One that was
+// revoked, is over or is not on record is Denied.
+func (a *Authority) Granted(tx *store.Tx, serial string) (g enrol.Grant, err error) {
+	if err := a.Good(tx, serial); err != nil {
+		return g, err
+	}
+	c, _, err := get[issued](tx, issuedClass, fleet.Row{"serial": serial})
+	if err != nil {
+		return g, err
+	}
+	if end := time.Unix(c.NotAfter, 0); tx.Now().After(end) {
+		return g, fleet.Errorf(fleet.Denied, "cannot take the certificate %s of %s: it ended on %s", serial, c.HostID, end.UTC().Format(time.DateTime))
+	}
+	return enrol.Grant{Purpose: enrol.Purpose(c.Purpose), HostID: c.HostID, NodeType: c.NodeType, Tunnel: c.Tunnel}, nil
+}
+
 // Adopt records a certificate of ours that is not on record: it was issued after
 // the backup that this server was restored from. The caller has seen the host
 // prove its key, and knows that host. What a list of revocations names stays

@@ -46,7 +46,7 @@ type ServerCertificate struct {
 // DNS names and IP addresses under which clients reach the server.
 func (a *Authority) ServerCertificate(names []string, log *slog.Logger) (*ServerCertificate, error) {
 	s := &ServerCertificate{names: names, log: log, now: a.now, make: func() (*tls.Certificate, error) { return a.makeServer(names) },
-		old:  a.outdated,
+		old:  a.Outdated,
 		hint: "run: fernwerkd ca rotate --root-key FILE, with the root's key, or restore " + a.dir + " from a backup"}
 	cert, err := a.readServer()
 	if err == nil {
@@ -116,10 +116,10 @@ func (s *ServerCertificate) due(cert *x509.Certificate) bool {
 	return slices.ContainsFunc(s.names, func(n string) bool { return cert.VerifyHostname(n) != nil })
 }
 
-// outdated tells whether a certificate was signed by another key than the one that
+// Outdated tells whether a certificate was signed by another key than the one that
 // signs now: one of before a rotation, or by the root, as it was once. A client
 // that knows the newest root only must find its way, so a new one is made at once.
-func (a *Authority) outdated(cert *x509.Certificate) bool {
+func (a *Authority) Outdated(cert *x509.Certificate) bool {
 	_, by, err := a.issuing()
 	return err == nil && cert.CheckSignatureFrom(by.Cert) != nil
 }

@@ -1,12 +1,26 @@
-// Package tunnel gives hosts what they need to enter a tunnel: a short-lived
-// certificate that is good for that tunnel only, and the client's configuration.
-// The tunnel itself is somebody else's.
+// Package tunnel lets hosts into tunnels. [Tunnels] gives them what they need: a
+// short-lived certificate that is good for one tunnel only, and the client's
+// configuration. The tunnel itself is somebody else's openvpn, or one that [Server]
+// runs here.
 //
-//	POST /v1/tunnel/NAME {csr} -> {chain, ca, config}
+//	POST /v1/tunnel/NAME {csr} -> {chain, ca, config, tlsCryptV2}
 //
 // Who asks shows the certificate by which it is a host; neither its host key nor a
 // tunnel's certificate is enough. Revoking the host ends these certificates too:
 // they are on the same list.
+//
+// A Server writes openvpn's configuration into a folder of its own (mode 0700),
+// starts it, and is asked over its socket who may come in. openvpn is a process by
+// itself: it goes on when fernwerkd ends, and the next fernwerkd takes it over. Each
+// decision is made by the database at that moment: the certificate on record, for this
+// tunnel, of a host that was not revoked; one address for one host. What was decided is
+// looked at again whenever an identity ends, so that who is revoked is out at once.
+// Presence hears who is there, and hears the whole of it after each connection to
+// openvpn: what was missed meanwhile is no loss.
+//
+//	DIR/server.conf  DIR/ca.crt  DIR/server.crt  DIR/server.key  DIR/crl.pem
+//	DIR/tls-crypt-v2.key  DIR/management.sock  DIR/openvpn.log
+//	DIR/running      what the openvpn that runs was started with
 package tunnel
 
 import (
@@ -19,6 +33,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/fleet/tunnel"
+	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
 )
 
 // Tunnels gives credentials for the tunnels that are configured.
@@ -31,6 +46,8 @@ type Tunnels struct {
 	// Certify signs for a host, as what it is.
 	Certify func(tx *store.Tx, csr []byte, hostID, name string) (enrol.Certificate, error)
 	Roots   func() []byte
+	// Seal is the key of tls-crypt-v2 of a tunnel that is served here.
+	Seal func(name string) openvpn.Seal
 }
 
 // Credentials answers POST /v1/tunnel/{name}.
@@ -77,5 +94,13 @@ func (t *Tunnels) Credentials(w http.ResponseWriter, r *http.Request) (any, int,
 	if err != nil {
 		return nil, 0, err
 	}
-	return tunnel.Answer{Chain: string(made.Chain), CA: string(t.Roots()), Config: config}, http.StatusOK, nil
+	answer := tunnel.Answer{Chain: string(made.Chain), CA: string(t.Roots()), Config: config}
+	if s.Served {
+		key, err := t.Seal(name).Client(host)
+		if err != nil {
+			return nil, 0, err
+		}
+		answer.Seal = string(key)
+	}
+	return answer, http.StatusOK, nil
 }

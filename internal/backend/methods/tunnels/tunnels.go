@@ -1,0 +1,91 @@
+// Package tunnels holds the methods about who is in a tunnel. Who is there is a fact
+// of presence, whoever runs the tunnel; what it carried is known by the server that
+// runs it, and by no other.
+package tunnels
+
+import (
+	"strings"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/port"
+	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// Group is the package's part of the method table.
+func Group() methods.Group {
+	operators, watchers := []methods.Role{methods.Operator}, []methods.Role{methods.Operator, methods.Reader}
+	return methods.Group{Methods: []*methods.Method{
+		{Name: "tunnel_getObjects", Roles: watchers, Do: list, Params: []methods.Param{{Name: "hostIds", Optional: true}},
+			Doc: "Who is or was last in which tunnel, with the bytes that this server's own tunnels carried; they are a minute old at most."},
+		{Name: "tunnel_disconnect", Roles: operators, Do: disconnect, Writes: true, Params: []methods.Param{{Name: "hostId"}, {Name: "tunnel"}},
+			Doc: "Ends what a host has in a tunnel now. It may come back at once: who shall stay out is revoked."},
+	}}
+}
+
+func list(c *methods.Call) (any, error) {
+	nodes := c.Ports().Nodes
+	if nodes == nil {
+		return nil, fleet.Errorf(fleet.NotHere, "cannot call %s: there are no tunnels here", c.Method.Name)
+	}
+	ids, err := c.Texts("hostIds")
+	if err != nil {
+		return nil, err
+	}
+	carried := map[string]port.TunnelTraffic{}
+	if p := c.Ports().Tunnels; p != nil {
+		for _, t := range p.Traffic() {
+			carried[t.HostID+" "+t.Tunnel+" "+t.Epoch] = t
+		}
+	}
+	out := []any{}
+	err = c.View(func(tx *store.Tx) error {
+		filter := fleet.Filter{}
+		if len(ids) > 0 {
+			filter["id"] = ids
+		}
+		hosts, err := c.SelectVisible(tx, fleet.Hosts, filter)
+		if err != nil {
+			return err
+		}
+		visible := map[string]bool{}
+		for _, h := range hosts {
+			visible[h.Str("id")] = true
+		}
+		all, err := nodes.Facts(tx)
+		for _, f := range all {
+			if !visible[f.HostID] {
+				continue
+			}
+			t, here := carried[f.HostID+" "+f.Tunnel+" "+f.Epoch]
+			out = append(out, map[string]any{"hostId": f.HostID, "name": f.Name, "nodeType": f.NodeType, "tunnel": f.Tunnel, "up": f.Up, "address": f.Address,
+				"clientAddress": f.ClientAddress, "clientName": f.ClientName, "since": f.Since.UTC().Format(time.RFC3339), "epoch": f.Epoch,
+				"here": here, "received": int64(t.Received), "sent": int64(t.Sent)})
+		}
+		return err
+	})
+	return out, err
+}
+
+func disconnect(c *methods.Call) (any, error) {
+	p := c.Ports().Tunnels
+	if p == nil {
+		return nil, fleet.Errorf(fleet.NotHere, "cannot call %s: there are no tunnels here", c.Method.Name)
+	}
+	host, err := c.Text("hostId")
+	if err != nil {
+		return nil, err
+	}
+	tunnel, err := c.Text("tunnel")
+	if err != nil {
+		return nil, err
+	}
+	host = strings.ToLower(host)
+	return nil, c.Update(func(tx *store.Tx) error {
+		if err := c.AboutIn(tx, host); err != nil {
+			return err
+		}
+		return p.Disconnect(tx, host, tunnel)
+	})
+}

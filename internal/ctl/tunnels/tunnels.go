@@ -1,0 +1,132 @@
+// Package tunnels shows who is in the tunnels, and puts somebody out.
+package tunnels
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fernwerk/fernwerk/internal/ctl/tool"
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
+
+// command is a command of this package, with what all commands share.
+type command struct{ *tool.Tool }
+
+// Commands is tunnel.
+func Commands(t *tool.Tool) []*cobra.Command {
+	f := command{t}
+	c := &cobra.Command{Use: "tunnel", Short: "Tunnels: who is there, and since when"}
+	c.AddCommand(f.listCommand(), f.showCommand(), f.disconnectCommand())
+	return []*cobra.Command{c}
+}
+
+func (t command) listCommand() *cobra.Command {
+	var down bool
+	c := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Args: tool.Args,
+		Short: "List who is in which tunnel",
+		Long: `List who is in which tunnel, with the node's name and address there, where it comes
+from, and the bytes received from it and sent to it. Bytes are known of tunnels that
+the asked server runs itself.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			rows, err := t.Rows(c.Context(), "tunnel_getObjects")
+			if err != nil {
+				return err
+			}
+			shown := []fleet.Row{}
+			for _, r := range rows {
+				if down || r["up"] == true {
+					shown = append(shown, r)
+				}
+			}
+			return t.show(shown, "nobody is in a tunnel")
+		},
+	}
+	c.Flags().BoolVar(&down, "all", false, "also who was in one and is no longer")
+	return c
+}
+
+func (t command) show(rows []fleet.Row, none string) error {
+	if t.JSON {
+		return t.WriteJSON(rows)
+	}
+	for _, r := range rows {
+		r["state"] = "down"
+		if r["up"] == true {
+			r["state"] = "up"
+		}
+		r["from"] = r["clientAddress"]
+		if r["here"] != true {
+			r["received"], r["sent"] = "", ""
+		}
+		r["host"] = r["hostId"]
+	}
+	return t.List(rows, none, "host", "tunnel", "state", "name", "address", "from", "since", "received", "sent")
+}
+
+func (t command) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show HOST", Args: tool.Args,
+		Short: "Show the tunnels of a host",
+		RunE: func(c *cobra.Command, given []string) error {
+			host := strings.ToLower(given[0])
+			rows, err := t.Rows(c.Context(), "tunnel_getObjects", []any{host})
+			if err != nil {
+				return err
+			}
+			return t.show(rows, host+" was in no tunnel")
+		},
+	}
+}
+
+func (t command) disconnectCommand() *cobra.Command {
+	var w tool.Writing
+	var name string
+	c := &cobra.Command{
+		Use: "disconnect HOST", Args: tool.Args,
+		Short: "End what a host has in a tunnel",
+		Long: `End what a host has in a tunnel now. It may come back at once, by its own agent; who
+shall stay out is revoked: fernwerk host revoke HOST.`,
+		Example: "  fernwerk tunnel disconnect client317.example.org",
+		RunE: func(c *cobra.Command, given []string) error {
+			return t.disconnect(c.Context(), strings.ToLower(given[0]), name, w)
+		},
+	}
+	c.Flags().StringVar(&name, "tunnel", "", "this tunnel only (default: all that it is in)")
+	w.Add(c)
+	return c
+}
+
+func (t command) disconnect(ctx context.Context, host, name string, w tool.Writing) error {
+	names := []string{name}
+	if name == "" {
+		names = nil
+		rows, err := t.Rows(ctx, "tunnel_getObjects", []any{host})
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if r["up"] == true {
+				names = append(names, r.Str("tunnel"))
+			}
+		}
+		if len(names) == 0 {
+			return fleet.Errorf(fleet.NotFound, "cannot disconnect %s: it is in no tunnel", host)
+		}
+	}
+	text := strings.Join(names, ", ")
+	if w.DryRun {
+		return t.Say(map[string]any{"host": host, "tunnels": names, "dryRun": true}, "would disconnect %s from %s", host, text)
+	}
+	if err := t.Confirm(w.Yes, "disconnect "+host+" from "+text); err != nil {
+		return err
+	}
+	for _, n := range names {
+		if _, err := t.Call(ctx, "tunnel_disconnect", host, n); err != nil {
+			return err
+		}
+	}
+	return t.Say(map[string]any{"host": host, "tunnels": names}, "disconnected %s from %s", host, text)
+}

@@ -1,0 +1,255 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fernwerk/fernwerk/test/e2e/site"
+	"github.com/fernwerk/fernwerk/test/require"
+)
+
+// tunnelNet is a hub on a wide network, and nodes behind routers of their own that
+// translate addresses. Both LANs are 192.168.1.0/24, as at two sites that know nothing
+// of each other. All of it is in network namespaces.
+type tunnelNet struct {
+	t    *testing.T
+	p    site.Programs
+	dir  string // short, for sockets
+	id   string
+	conf string
+	hub  *exec.Cmd // fernwerkd
+}
+
+const hubAddress = "203.0.113.1"
+
+// newTunnelNet makes the networks and a server with the tunnel vpns.
+func newTunnelNet(t *testing.T, nodes ...string) *tunnelNet {
+	t.Helper()
+	require.Root(t)
+	for _, tool := range []string{"openvpn", "ip", "nft", "nsenter", "unshare", "ping"} {
+		require.Tool(t, tool)
+	}
+	dir, err := os.MkdirTemp("/tmp", "fwt")
+	must(t, err)
+	n := &tunnelNet{t: t, p: programs(t), dir: dir, id: filepath.Base(dir)}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	n.space("hub")
+	n.in("hub", "ip", "link", "add", "wan", "type", "bridge")
+	n.in("hub", "ip", "addr", "add", hubAddress+"/24", "dev", "wan")
+	n.in("hub", "ip", "link", "set", "wan", "up")
+	for i, name := range nodes {
+		n.site(name, i)
+	}
+	n.conf = filepath.Join(dir, "fernwerkd.toml")
+	n.configure("")
+	return n
+}
+
+func (n *tunnelNet) configure(more string) {
+	must(n.t, os.WriteFile(n.conf, []byte(`[[tunnel]]
+name = "vpns"
+remote = "`+hubAddress+`"
+serve = true
+device = "tun0"
+keepalive = [1, 4]
+`+more), 0o600))
+}
+
+// space makes a namespace; what runs in it at the end of the test is killed.
+func (n *tunnelNet) space(name string) {
+	n.t.Helper()
+	full := n.id + name
+	n.run("ip", "netns", "add", full)
+	n.t.Cleanup(func() {
+		out, _ := exec.Command("ip", "netns", "pids", full).Output()
+		for _, pid := range strings.Fields(string(out)) {
+			exec.Command("kill", "-9", pid).Run()
+		}
+		exec.Command("ip", "netns", "del", full).Run()
+	})
+	n.in(name, "ip", "link", "set", "lo", "up")
+}
+
+// site makes a node behind a router.
+func (n *tunnelNet) site(node string, i int) {
+	n.t.Helper()
+	router := "r" + node
+	n.space(router)
+	n.space(node)
+	n.run("ip", "link", "add", "wan", "netns", n.id+router, "type", "veth", "peer", "name", "to"+node, "netns", n.id+"hub")
+	n.run("ip", "link", "add", "lan", "netns", n.id+router, "type", "veth", "peer", "name", "eth0", "netns", n.id+node)
+	n.in("hub", "ip", "link", "set", "to"+node, "master", "wan", "up")
+	n.in(router, "ip", "addr", "add", fmt.Sprintf("203.0.113.%d/24", 10+i), "dev", "wan")
+	n.in(router, "ip", "link", "set", "wan", "up")
+	n.in(router, "ip", "addr", "add", "192.168.1.1/24", "dev", "lan")
+	n.in(router, "ip", "link", "set", "lan", "up")
+	n.in(router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+	n.in(router, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post oifname \"wan\" masquerade")
+	n.in(node, "ip", "addr", "add", "192.168.1.2/24", "dev", "eth0")
+	n.in(node, "ip", "link", "set", "eth0", "up")
+	n.in(node, "ip", "route", "add", "default", "via", "192.168.1.1")
+}
+
+func (n *tunnelNet) run(argv ...string) string {
+	n.t.Helper()
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("%v: %v %s", argv, err, out)
+	}
+	return string(out)
+}
+
+// enter is a command in a namespace, which hides no cgroups as ip netns exec does.
+func (n *tunnelNet) enter(ctx context.Context, space string, argv ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=/run/netns/" + n.id + space}, argv...)...)
+}
+
+func (n *tunnelNet) in(space string, argv ...string) string {
+	n.t.Helper()
+	out, err := n.enter(n.t.Context(), space, argv...).CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("%s: %v: %v %s", space, argv, err, out)
+	}
+	return string(out)
+}
+
+// background starts a program that is killed at the end of the test; what it writes
+// goes to a file.
+func (n *tunnelNet) background(cmd *exec.Cmd, log string) {
+	n.t.Helper()
+	f, err := os.OpenFile(filepath.Join(n.dir, log), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	must(n.t, err)
+	defer f.Close()
+	cmd.Stdout, cmd.Stderr = f, f
+	must(n.t, cmd.Start())
+	n.t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if text, _ := os.ReadFile(filepath.Join(n.dir, log)); n.t.Failed() {
+			n.t.Logf("%s:\n%s", log, text)
+		}
+	})
+}
+
+// serve starts fernwerkd, and waits until it answers.
+func (n *tunnelNet) serve() {
+	n.t.Helper()
+	n.hub = n.enter(n.t.Context(), "hub", n.p.Path("fernwerkd"), "serve", "--data", filepath.Join(n.dir, "d"), "--listen", hubAddress+":4447", "--config", n.conf)
+	n.hub.Env = append(os.Environ(), "FERNWERK_ADMIN_PASSWORD="+site.Password)
+	n.background(n.hub, "fernwerkd.log")
+	n.until(30*time.Second, "the server answers", func() bool { return n.fernwerk("status") == nil })
+}
+
+func (n *tunnelNet) stop() {
+	n.t.Helper()
+	must(n.t, n.hub.Process.Signal(syscall.SIGTERM))
+	n.hub.Wait()
+}
+
+// fernwerk runs the administrator's command line in the hub.
+func (n *tunnelNet) fernwerk(args ...string) error {
+	_, err := n.tool(args...)
+	return err
+}
+
+func (n *tunnelNet) tool(args ...string) (string, error) {
+	cmd := n.enter(n.t.Context(), "hub", append([]string{n.p.Path("fernwerk")}, args...)...)
+	cmd.Env = append(os.Environ(), "FERNWERK_SERVER=https://"+hubAddress+":4447", "FERNWERK_USER=admin", "FERNWERK_PASSWORD="+site.Password, "FERNWERK_CA="+filepath.Join(n.dir, "d", "ca", "ca.pem"))
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("fernwerk %v: %w: %s", args, err, errOut.String())
+	}
+	return out.String(), nil
+}
+
+func (n *tunnelNet) mustTool(args ...string) string {
+	n.t.Helper()
+	out, err := n.tool(args...)
+	must(n.t, err)
+	return out
+}
+
+// nodeType makes the seed's vnode.
+func (n *tunnelNet) nodeType() {
+	n.t.Helper()
+	n.mustTool("rpc", "nodeType_createObjects", `{"type":"NodeType","id":"vnode","addressRange":"10.134.0.0/16","domain":"grid.test","tunnel":"openvpn","routes":["129.88.70.0/26"],"dnsServers":["10.134.0.1"],"searchDomain":"grid.test"}`)
+}
+
+// agent is a fernwerk-agent in a node's namespace, with a resolv.conf of its own.
+func (n *tunnelNet) agent(ctx context.Context, node string, args ...string) *exec.Cmd {
+	resolv := filepath.Join(n.dir, node+".resolv")
+	if _, err := os.Stat(resolv); err != nil {
+		must(n.t, os.WriteFile(resolv, []byte("nameserver 192.168.1.1\n"), 0o644))
+	}
+	args = append(args, "--data", n.data(node))
+	return n.enter(ctx, node, append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`, "sh", resolv, n.p.Path("fernwerk-agent")}, args...)...)
+}
+
+func (n *tunnelNet) data(node string) string { return filepath.Join(n.dir, node) }
+
+func (n *tunnelNet) resolv(node string) string {
+	text, _ := os.ReadFile(filepath.Join(n.dir, node+".resolv"))
+	return string(text)
+}
+
+func (n *tunnelNet) agentDo(node string, args ...string) string {
+	n.t.Helper()
+	out, err := n.agent(n.t.Context(), node, args...).CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("%s: fernwerk-agent %v: %v %s", node, args, err, out)
+	}
+	return string(out)
+}
+
+// join makes a node a host of the server by a new token, and returns its id.
+func (n *tunnelNet) join(node string, args ...string) string {
+	n.t.Helper()
+	token := strings.Fields(n.mustTool("token", "create", "--node-type", "vnode", "--uses", "1", "--ttl", "1h", "--policy", "plain-opsi"))
+	out := n.agentDo(node, append(append([]string{"join"}, args...), token[len(token)-1])...)
+	_, id, _ := strings.Cut(out, " as ")
+	return strings.Fields(id)[0]
+}
+
+// start runs a node's agent.
+func (n *tunnelNet) start(node string) *exec.Cmd {
+	n.t.Helper()
+	cmd := n.agent(n.t.Context(), node, "run", "--control", "127.0.0.1:0")
+	n.background(cmd, node+".log")
+	return cmd
+}
+
+type tunnelStatus struct{ State, Address, Problem string }
+
+func (n *tunnelNet) status(node string) tunnelStatus {
+	n.t.Helper()
+	all := map[string]tunnelStatus{}
+	must(n.t, json.Unmarshal([]byte(n.agentDo(node, "tunnel", "status", "--json")), &all))
+	return all["vpns"]
+}
+
+func (n *tunnelNet) pings(from, to string) bool {
+	return n.enter(n.t.Context(), from, "ping", "-c", "1", "-W", "1", to).Run() == nil
+}
+
+// until waits for a condition, and says how long that took.
+func (n *tunnelNet) until(within time.Duration, what string, ok func() bool) time.Duration {
+	n.t.Helper()
+	began := time.Now()
+	for !ok() {
+		if time.Since(began) > within {
+			n.t.Fatalf("not within %v: %s", within, what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return time.Since(began).Round(time.Millisecond)
+}
