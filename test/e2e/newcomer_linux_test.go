@@ -34,9 +34,10 @@ func newNewcomers(t *testing.T, nodes ...string) *newcomers {
 	t.Helper()
 	require.Tool(t, "dig")
 	require.Tool(t, "hostname")
+	began := time.Now()
 	real := require.OAR(t)
 	_, pid, _ := strings.Cut(real.Prefix[1], "=")
-	n := &newcomers{newTunnelNetAt(t, pid, nodes...), real, time.Now()}
+	n := &newcomers{newTunnelNetAt(t, pid, nodes...), real, began}
 	t.Setenv("FERNWERK_TRUST_PASSPHRASE", phrase)
 	t.Setenv("FERNWERK_TRUST", filepath.Join(n.dir, "trust"))
 	n.hosts = n.file("hosts", "127.0.0.1 localhost\n")
@@ -173,8 +174,8 @@ func (n *newcomers) states(name string) (all []string, own int) {
 	conn, err := pgx.Connect(n.t.Context(), u.String())
 	must(n.t, err)
 	defer conn.Close(n.t.Context())
-	rows, err := conn.Query(n.t.Context(), `select value, finaud_decision from resource_logs join resources using (resource_id)
-		where attribute = 'state' and network_address = $1 order by resource_log_id`, name)
+	rows, err := conn.Query(n.t.Context(), `select l.value, l.finaud_decision from resource_logs l join resources r using (resource_id)
+		where l.attribute = 'state' and r.network_address = $1 order by l.resource_log_id`, name)
 	must(n.t, err)
 	for rows.Next() {
 		var state, decision string
@@ -292,8 +293,11 @@ func TestNewcomer(t *testing.T) {
 		t.Errorf("it had %s and has %s", addresses["a"], got)
 	}
 	ran("a")
-	if state, _ := n.properties(names["b"]); state != "Alive" {
-		t.Errorf("b is %s", state)
+	n.until(10*time.Second, "nothing differs", func() bool {
+		return strings.TrimSpace(n.mustTool("resource", "diff", "--json")) == "[]"
+	})
+	if list := n.mustTool("tunnel", "list"); !strings.Contains(list, names["a"]) || !strings.Contains(list, names["b"]) {
+		t.Errorf("who is in the tunnel: %s", list)
 	}
 	for node, want := range map[string]string{"a": "Alive Absent Alive", "b": "Alive"} {
 		got, own := n.states(names[node])
