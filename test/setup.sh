@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, schedulers, OpenVPN, rsync, packers, gpg. Only
-# as root and with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
+# Installs what the tests need and this machine lacks: PostgreSQL, Samba, bind, OpenVPN, schedulers, rsync, packers, wget,
+# gpg. Only as root and with apt-get; elsewhere it says what is missing, and the tests that need it are left out.
 set -eu
 
 missing=
@@ -12,9 +12,13 @@ for tool in rsync zstd cpio bzip2 smbclient; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
 # A bare node, and who reads its scripts.
-for tool in wget gpg openssl dash shellcheck openvpn; do
+for tool in wget gpg openssl dash shellcheck; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
+# Tunnels, in networks of the tests' own.
+command -v nft >/dev/null || missing="$missing nftables"
+command -v ping >/dev/null || missing="$missing iputils-ping"
+command -v openvpn >/dev/null || missing="$missing openvpn"
 # An independent opsi client, test/opsi; also what opsi clients execute.
 /usr/bin/python3 -c 'import requests, msgpack, lz4' 2>/dev/null || missing="$missing python3-requests python3-msgpack python3-lz4"
 # Real schedulers, test/require/oar and slurm.

@@ -20,6 +20,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
+	"github.com/fernwerk/fernwerk/internal/server/access"
+	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/presence"
@@ -29,7 +31,9 @@ import (
 // site is a server with a tunnel and hosts that have its certificates.
 type tunnelSite struct {
 	t          *testing.T
-	gate       *gate
+	store      *store.Store
+	authority  *ca.Authority
+	nodes      *presence.Presence
 	served     *tunnel.Server
 	identities *identity.Identities
 	serials    map[string]string // by host id, of the tunnel's certificate
@@ -42,16 +46,35 @@ func newTunnelSite(t *testing.T) *tunnelSite {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s, err := New(t.Context(), Config{Data: dir, Listen: "127.0.0.1:0", AdminPassword: "secret", Tunnels: []config.Tunnel{{Name: "vpns", Remote: "hub.example.org", Serve: true}}})
-	if err != nil {
-		t.Fatal(err)
+	s := &Server{cfg: Config{Data: dir, Listen: "127.0.0.1:0", AdminPassword: "secret", Tunnels: []config.Tunnel{{Name: "vpns", Remote: "hub.example.org", Serve: true}}}}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	g := s.tunnels.gates[0]
+	must(s.defaults())
+	must(s.takeFolder())
+	l, err := s.listen()
+	must(err)
+	l.Close()
+	st, err := s.openStore(t.Context())
+	must(err)
+	m, err := s.join(t.Context(), st)
+	must(err)
+	authority, err := s.first(t.Context(), st, m, access.New(st, s.cfg.Log, s.cfg.Now))
+	must(err)
+	_, err = s.keepAuthority(t.Context(), st, m, authority)
+	must(err)
+	n, err := s.nodes(st, m)
+	must(err)
+	all, err := s.serveTunnels(st, m, authority, n.presence)
+	must(err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- g.store.Serve(ctx) }()
+	go func() { ended <- st.Serve(ctx) }()
 	t.Cleanup(func() { stop(); <-ended; s.Close() })
-	site := &tunnelSite{t: t, gate: g, served: s.tunnels.all[0], identities: identity.New(g.store, g.authority, time.Now), serials: map[string]string{}}
+	site := &tunnelSite{t: t, store: st, authority: authority, nodes: n.presence, served: all.Servers[0], identities: identity.New(st, authority, time.Now), serials: map[string]string{}}
 	site.update(func(tx *store.Tx) error {
 		for _, ty := range []fleet.NodeType{{ID: "vnode", AddressRange: "10.134.0.0/16", Domain: "grid.test", Tunnel: "openvpn", Routes: []string{"129.88.70.0/26"}, DNSServers: []string{"129.88.70.61"}, SearchDomain: "grid.test"},
 			{ID: "meshnode", AddressRange: "10.135.0.0/16", Domain: "mesh.test", Tunnel: "mesh"}, {ID: "far", AddressRange: "10.136.0.0/16", Domain: "far.test", Tunnel: "both"}, {ID: "plain", Tunnel: "both"}} {
@@ -66,7 +89,7 @@ func newTunnelSite(t *testing.T) *tunnelSite {
 
 func (s *tunnelSite) update(fn func(*store.Tx) error) {
 	s.t.Helper()
-	if err := s.gate.store.Update(context.Background(), store.Origin{Actor: "test"}, fn); err != nil {
+	if err := s.store.Update(context.Background(), store.Origin{Actor: "test"}, fn); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -94,14 +117,14 @@ func (s *tunnelSite) join(id, nodeType string) {
 		if _, err := s.identities.Begin(tx, key, identity.Row{HostID: id, NodeType: nodeType, KeyID: keyID}); err != nil {
 			return err
 		}
-		c, err := s.gate.authority.Issue(tx, newTestKey().Public(), enrol.Grant{Purpose: enrol.Tunnel, HostID: id, NodeType: nodeType, Tunnel: "vpns"})
+		c, err := s.authority.Issue(tx, newTestKey().Public(), enrol.Grant{Purpose: enrol.Tunnel, HostID: id, NodeType: nodeType, Tunnel: "vpns"})
 		s.serials[id] = c.Serial
 		return err
 	})
 }
 
 func (s *tunnelSite) judge(id, serial string) (tunnel.Admission, error) {
-	return s.gate.judge(s.t.Context(), tunnel.Claim{HostID: id, Serial: serial})
+	return s.served.Judge(s.t.Context(), tunnel.Claim{HostID: id, Serial: serial})
 }
 
 // Only a certificate of ours, for this tunnel, that is neither over nor revoked, of a
@@ -128,7 +151,7 @@ func TestTunnel_Judges(t *testing.T) {
 	}
 	issue := func(g enrol.Grant) (serial string) {
 		s.update(func(tx *store.Tx) error {
-			c, err := s.gate.authority.Issue(tx, newTestKey().Public(), g)
+			c, err := s.authority.Issue(tx, newTestKey().Public(), g)
 			serial = c.Serial
 			return err
 		})
@@ -179,8 +202,8 @@ type simulated struct {
 
 func (s *tunnelSite) simulate(ctx context.Context) *simulated {
 	s.t.Helper()
-	path := filepath.Join(s.gate.dir, openvpn.SocketFile)
-	if err := os.MkdirAll(s.gate.dir, 0o700); err != nil {
+	path := filepath.Join(s.served.Dir, openvpn.SocketFile)
+	if err := os.MkdirAll(s.served.Dir, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
 	l, err := net.Listen("unix", path)
@@ -284,7 +307,7 @@ func (s *simulated) wait(n int, within time.Duration) {
 
 // present are how many nodes are up, as presence says.
 func (s *tunnelSite) present() (n int) {
-	err := s.gate.store.View(context.Background(), func(tx *store.Tx) error {
+	err := s.store.View(context.Background(), func(tx *store.Tx) error {
 		n = 0
 		for nd, err := range presence.Desired(tx) {
 			if err != nil {
@@ -322,8 +345,7 @@ func TestTunnel_ThreeHundredAtOnce(t *testing.T) {
 		}
 		sim.wait(nodes, 10*time.Second)
 		took := time.Since(began)
-		_, _, _, _, slowest := s.served.Counted()
-		t.Logf("wave %d: %d decisions in %v, the slowest %v", wave, nodes, took.Round(time.Millisecond), slowest.Round(time.Millisecond))
+		t.Logf("wave %d: %d decisions in %v, the slowest %v", wave, nodes, took.Round(time.Millisecond), s.served.Slowest().Round(time.Millisecond))
 		of := map[netip.Addr]string{}
 		for i := range nodes {
 			cid := uint64(wave*nodes + i)
@@ -382,7 +404,7 @@ func TestTunnel_NoAddressTwice(t *testing.T) {
 	s.update(func(tx *store.Tx) error {
 		return tx.Remove(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": "one.x.test"})
 	})
-	if err := s.gate.presence.Up(t.Context(), presence.Session{HostID: "two.x.test", Tunnel: "other", Epoch: "1", Address: address, Since: time.Now()}); err != nil {
+	if err := s.nodes.Up(t.Context(), presence.Session{HostID: "two.x.test", Tunnel: "other", Epoch: "1", Address: address, Since: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	sim.come(2, "two.x.test")

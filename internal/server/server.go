@@ -85,8 +85,6 @@ type Server struct {
 	reach string // HOST:PORT for clients
 	id    string
 	group run.Group
-	// tunnels are those that are served here.
-	tunnels *served
 	opened
 }
 
@@ -208,7 +206,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ports.Tunnels, s.tunnels = tunnels, tunnels
+	ports.Tunnels = tunnels
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -218,7 +216,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages, signed)
 	present.count(counts)
-	tunnels.count(counts)
+	countTunnels(tunnels, counts)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
@@ -259,7 +257,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("depot", products)
 	s.group.Add("trust", signed)
 	present.serve(&s.group)
-	tunnels.serve(&s.group)
+	s.group.Add("tunnels", tunnels)
 	s.group.Add("bus", messages)
 	if script.Listener != nil {
 		s.group.Add("feed", script)

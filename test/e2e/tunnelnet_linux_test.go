@@ -3,7 +3,10 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -180,7 +183,8 @@ func (n *tunnelNet) fernwerk(args ...string) error {
 
 func (n *tunnelNet) tool(args ...string) (string, error) {
 	cmd := n.enter(n.t.Context(), "hub", append([]string{n.p.Path("fernwerk")}, args...)...)
-	cmd.Env = append(os.Environ(), "FERNWERK_SERVER=https://"+hubAddress+":4447", "FERNWERK_USER=admin", "FERNWERK_PASSWORD="+site.Password, "FERNWERK_CA="+filepath.Join(n.dir, "d", "ca", "ca.pem"))
+	cmd.Env = append(os.Environ(), "FERNWERK_SERVER=https://"+hubAddress+":4447", "FERNWERK_USER=admin", "FERNWERK_PASSWORD="+site.Password, "FERNWERK_CA="+filepath.Join(n.dir, "d", "ca", "ca.pem"),
+		"FERNWERK_TRUST_PASSPHRASE=words that nobody puts together", "FERNWERK_TRUST="+filepath.Join(n.dir, "trust"))
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
@@ -234,11 +238,15 @@ func (n *tunnelNet) agentDo(node string, args ...string) string {
 	return string(out)
 }
 
-// join makes a node a host of the server by a new token, and returns its id.
+// plain has a node install what the server says, in networks without a root of trust.
+var plain = []string{"--policy", "plain-opsi"}
+
+// join makes a node a host of the server by a new token, made with further arguments,
+// and returns its id.
 func (n *tunnelNet) join(node string, args ...string) string {
 	n.t.Helper()
-	token := strings.Fields(n.mustTool("token", "create", "--node-type", "vnode", "--uses", "1", "--ttl", "1h", "--policy", "plain-opsi"))
-	out := n.agentDo(node, append(append([]string{"join"}, args...), token[len(token)-1])...)
+	token := strings.Fields(n.mustTool(append([]string{"token", "create", "--node-type", "vnode", "--uses", "1", "--ttl", "1h"}, args...)...))
+	out := n.agentDo(node, "join", token[len(token)-1])
 	_, id, _ := strings.Cut(out, " as ")
 	return strings.Fields(id)[0]
 }
@@ -272,7 +280,17 @@ func (n *tunnelNet) until(within time.Duration, what string, ok func() bool) tim
 		if time.Since(began) > within {
 			n.t.Fatalf("not within %v: %s", within, what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 	return time.Since(began).Round(time.Millisecond)
+}
+
+// fingerprint is the SHA-256 of the server's authority.
+func (n *tunnelNet) fingerprint() string {
+	n.t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.dir, "d", "ca", "ca.pem"))
+	must(n.t, err)
+	block, _ := pem.Decode(text)
+	sum := sha256.Sum256(block.Bytes)
+	return hex.EncodeToString(sum[:])
 }

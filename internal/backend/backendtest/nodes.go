@@ -27,8 +27,6 @@ var nodeCases = map[string]func(*bench){
 		b.same("sessions of another", 0, len(b.call("presence_getObjects", []any{client(1)}).([]any)))
 		b.same("its own", 1, len(b.call("presence_getObjects", []any{client(2)}).([]any)))
 	}),
-	"resource_getList": resourceCase("resource_getList"),
-	"resource_getDiff": resourceCase("resource_getDiff"),
 	"tunnel_getObjects": nodeCase(func(b *bench) {
 		b.call("presence_up", client(2), "openvpn", "2-1", int64(1_790_000_000), nil, nil, "vnode")
 		b.same("of another", 0, len(b.call("tunnel_getObjects", []any{client(1)}).([]any)))
@@ -41,6 +39,8 @@ var nodeCases = map[string]func(*bench){
 		b.call("tunnel_disconnect", client(1), "openvpn")
 		b.call("tunnel_disconnect", client(1), "openvpn")
 	}),
+	"resource_getList": resourceCase("resource_getList"),
+	"resource_getDiff": resourceCase("resource_getDiff"),
 	"dns_getRecords": nodeCase(func(b *bench) {
 		if _, err := b.try("dns_getRecords", methods.Params{}); err != nil && fleet.CodeOf(err) != fleet.NotHere {
 			b.Fatal(err)

@@ -126,8 +126,9 @@ func newBench(t *testing.T) *bench {
 		Enrolment: joins{}, Updates: published{},
 		Depot: depot{}, Certificates: depot{}, Trust: signed{}, Feed: depot{},
 		Authority: func() []byte { return []byte("PEM") },
-		Nodes:     present{}, Tunnels: present{}, Resources: batch,
-		Info: map[string]any{"version": "test"},
+		Nodes:     present{}, Tunnels: present{},
+		Resources: batch,
+		Info:      map[string]any{"version": "test"},
 	}
 	b := &bench{t, s, catalog.New(s, ports)}
 	b.fill()

@@ -48,7 +48,7 @@ func (a *Authority) Sign(request []byte, names []string) ([]byte, error) {
 	if key, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
 		return nil, invalid(errors.New("its key is not ECDSA P-256"))
 	}
-	if !slices.Contains(csr.Subject.OrganizationalUnit, TakesChain) {
+	if !slices.Contains(csr.Subject.OrganizationalUnit, takesChain) {
 		return a.signByRoot(csr.PublicKey, names)
 	}
 	chain, err := a.signServer(csr.PublicKey, names)
@@ -58,9 +58,9 @@ func (a *Authority) Sign(request []byte, names []string) ([]byte, error) {
 	return keyring.CertificatePEM(chain...), nil
 }
 
-// TakesChain is the organisational unit in the request of a depot server that
+// takesChain is the organisational unit in the request of a depot server that
 // keeps a whole chain.
-const TakesChain = "chain"
+const takesChain = "chain"
 
 // signByRoot is for a depot server of before: it knows a certificate by the root
 // only, and would replace its good one by one that it cannot use.
@@ -117,7 +117,7 @@ func request(ctx context.Context, path string, roots []*x509.Certificate, name s
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{TakesChain}}}, key)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{takesChain}}}, key)
 	if err != nil {
 		return nil, err
 	}

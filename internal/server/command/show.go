@@ -80,6 +80,12 @@ func show(w io.Writer, cfg config.Config) error {
 		if len(t.Extra) > 0 {
 			fmt.Fprintf(w, "extra = [\"%s\"]\n", strings.Join(t.Extra, `", "`))
 		}
+		if s, err := t.Server(); t.Serve && err == nil {
+			fmt.Fprintf(w, "serve = true\ndevice = %q\nnetwork = %q\nkeepalive = [%d, %d]\nmax_clients = %d\napart = %v\n", s.Device, s.Network, s.Ping, s.Dead, s.MaxClients, !s.Between)
+			if t.Listen != "" {
+				fmt.Fprintf(w, "listen = %q\n", t.Listen)
+			}
+		}
 	}
 	return nil
 }

@@ -44,6 +44,14 @@ func (d *driver) look(ctx context.Context) error {
 // sync asks openvpn who is in and tells presence. first takes them over; later it
 // finds what events did not say.
 func (d *driver) sync(ctx context.Context, first bool) error {
+	// What happens between the question and the look at the answer counts.
+	d.Server.mu.Lock()
+	before := map[uint64]bool{}
+	for cid, s := range d.in {
+		before[cid] = s.ready
+	}
+	d.ended = map[uint64]bool{}
+	d.Server.mu.Unlock()
 	clients, err := d.conn.Status(ctx)
 	if err != nil {
 		return err
@@ -55,7 +63,7 @@ func (d *driver) sync(ctx context.Context, first bool) error {
 	d.Server.mu.Lock()
 	for _, c := range clients {
 		s := d.in[c.CID]
-		if s == nil && c.Address.IsValid() && (first || c.Name != "UNDEF") {
+		if s == nil && !d.ended[c.CID] && c.Address.IsValid() && (first || c.Name != "UNDEF") {
 			s = &Session{HostID: c.Name, Address: c.Address, From: c.From, Since: c.Since, Epoch: d.epoch(c.CID, c.Since), ready: true}
 			d.in[c.CID] = s
 		}
@@ -65,7 +73,7 @@ func (d *driver) sync(ctx context.Context, first bool) error {
 	}
 	var all []Session
 	for cid, s := range d.in {
-		if _, still := there[cid]; !still && s.ready { // its end was not told
+		if _, still := there[cid]; !still && before[cid] { // its end was not told
 			delete(d.in, cid)
 			continue
 		}

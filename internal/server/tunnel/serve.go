@@ -64,7 +64,7 @@ func (s *Server) Attend(ctx context.Context, c *openvpn.Conn, pid int) error {
 	defer all.Wait()
 	defer stop()
 
-	d := &driver{Server: s, conn: c, pid: pid, slots: make(chan struct{}, atOnce), wake: make(chan struct{}, 1), told: make(chan struct{}, 1)}
+	d := &driver{Server: s, conn: c, pid: pid, slots: make(chan struct{}, atOnce), ended: map[uint64]bool{}, wake: make(chan struct{}, 1), told: make(chan struct{}, 1)}
 	s.mu.Lock()
 	s.in = map[uint64]*Session{}
 	s.mu.Unlock()
@@ -116,11 +116,14 @@ type driver struct {
 	conn  *openvpn.Conn
 	pid   int
 	slots chan struct{} // of decisions
+	// ended are the clients that went since openvpn was last asked for all; the
+	// Server's mutex guards it.
+	ended map[uint64]bool
 
 	mu     sync.Mutex
 	events []openvpn.Event
 	wake   chan struct{}
-	news   []func(context.Context) error // for presence, in order
+	news   []func(context.Context) error // for presence
 	told   chan struct{}
 }
 
@@ -191,7 +194,8 @@ func (d *driver) work(ctx context.Context) {
 	}
 }
 
-// tell takes news to presence, one after the other: no decision waits for it.
+// tell takes news to presence; no decision waits for it. They go side by side, to
+// share transactions: presence finds by itself which of two counts.
 func (d *driver) tell(ctx context.Context) {
 	for {
 		select {
@@ -203,11 +207,18 @@ func (d *driver) tell(ctx context.Context) {
 		news := d.news
 		d.news = nil
 		d.mu.Unlock()
+		var all sync.WaitGroup
+		slots := make(chan struct{}, atOnce)
 		for _, one := range news {
-			if err := one(ctx); err != nil && ctx.Err() == nil {
-				d.Log.Warn("Presence did not hear of a tunnel; it will with the next look", "tunnel", d.Name, "error", err)
-			}
+			slots <- struct{}{}
+			all.Go(func() {
+				defer func() { <-slots }()
+				if err := one(ctx); err != nil && ctx.Err() == nil {
+					d.Log.Warn("Presence did not hear of a tunnel; it will with the next look", "tunnel", d.Name, "error", err)
+				}
+			})
 		}
+		all.Wait()
 	}
 }
 
@@ -338,6 +349,7 @@ func (d *driver) happened(ctx context.Context, e openvpn.Event) {
 		d.Server.mu.Lock()
 		s := d.in[e.CID]
 		delete(d.in, e.CID)
+		d.ended[e.CID] = true
 		d.Server.mu.Unlock()
 		if s == nil || !s.ready {
 			return

@@ -98,8 +98,5 @@ func (s *Server) Sessions() (all []Session, ok bool) {
 	return all, s.attached
 }
 
-// Counted are sums since the start: decisions, those that refused, sessions that
-// were ended from here, and starts of openvpn; and how long the slowest decision took.
-func (s *Server) Counted() (decided, denied, killed, started int64, slowest time.Duration) {
-	return s.decided.Load(), s.denied.Load(), s.killed.Load(), s.started.Load(), time.Duration(s.slowest.Load())
-}
+// Slowest is how long the slowest decision took.
+func (s *Server) Slowest() time.Duration { return time.Duration(s.slowest.Load()) }
