@@ -122,6 +122,9 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	if a.lock, err = filelock.Acquire(filepath.Join(cfg.DataDir, "agent.lock")); err != nil {
 		return a, fleet.WithHint(fleet.Errorf(fleet.Locked, "cannot start the agent: %w", err), "only one agent can use %s", cfg.DataDir)
 	}
+	if err = identity.Settle(cfg.DataDir, a.id.HostID); err != nil {
+		return a, err
+	}
 	if a.bootID = cfg.BootID; a.bootID == "" {
 		if a.bootID, err = platform.BootID(); err != nil {
 			return a, err

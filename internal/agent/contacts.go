@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
@@ -38,6 +39,9 @@ func (a *Agent) known(ctx context.Context) error {
 	err := a.contacts.Recent(ctx, recently)
 	switch fleet.CodeOf(err) {
 	case fleet.Conflict, fleet.Denied:
+		if next := fleet.HintOf(err); next != "" {
+			return fmt.Errorf("%w; %s", err, next) // a task's text is all that is seen of it later
+		}
 		return err
 	}
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/backup"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/contact"
+	"github.com/fernwerk/fernwerk/internal/server/enrolment"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 )
 
@@ -174,7 +175,7 @@ func (s *Server) unpack(ctx context.Context, file, staging string, made time.Tim
 		if err := st.Load(ctx, rows); err != nil {
 			return err
 		}
-		if err := errors.Join(contact.Forget(ctx, st), identity.Restored(ctx, st, made)); err != nil {
+		if err := errors.Join(contact.Forget(ctx, st), identity.Restored(ctx, st, made), enrolment.Restored(ctx, st)); err != nil {
 			return err
 		}
 		return lease.Forget(ctx, st)

@@ -6,7 +6,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/server/barenode"
-	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 )
 
@@ -21,12 +20,8 @@ func (j *joining) bareNodes() http.Handler {
 		if err != nil {
 			return "", true, err
 		}
-		var row identity.Row
 		origin.Actor = "host " + holder.HostID
-		err = j.store.Update(r.Context(), origin, func(tx *store.Tx) (err error) {
-			row, err = j.Identities.Renew(tx, key, keyID, holder.HostID, holder.KeyID)
-			return err
-		})
+		row, err := j.RenewBy(r.Context(), key, keyID, holder, origin, nil)
 		return row.Chain, true, err
 	}}
 }

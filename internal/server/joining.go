@@ -50,15 +50,20 @@ func (s *Server) letJoin(st *store.Store, authority *ca.Authority, accounts *acc
 			Names: e.Names(), Domain: e.DomainOf(s.id), Approve: e.Approve, FirstBoot: e.FirstBoot, Log: s.cfg.Log,
 		}),
 		Contacts: contact.New(contact.Config{
-			Store: st, Roots: authority.Roots, CRL: authority.CRL, Known: authority.Signed, Take: func(tx *store.Tx, der []byte) error {
-				if err := authority.TakeCRL(tx, der); err != nil {
-					return err
-				}
-				return identities.RevokeListed(tx)
-			}, Due: identities.Due, Log: s.cfg.Log,
+			Store: st, Roots: authority.Roots, CRL: authority.CRL, Known: authority.Signed, Take: func(tx *store.Tx, der []byte) error { return takeList(tx, authority, identities, der) }, Due: identities.Due, Log: s.cfg.Log,
 			Lacks: signed.Lacks, TakeDocument: signed.StepOver,
 		}),
 	}
+}
+
+// takeList takes a list of revocations of a host, and ends the identities that it
+// names.
+func takeList(tx *store.Tx, authority *ca.Authority, identities *identity.Identities, der []byte) error {
+	fresh, err := authority.TakeList(tx, der)
+	if err != nil || fresh == 0 {
+		return err // mostly: it is one of ours, and looking at the whole fleet is much
+	}
+	return identities.RevokeListed(tx)
 }
 
 // mostAddresses is what a token has room for.

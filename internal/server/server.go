@@ -284,7 +284,14 @@ func (s *Server) packageFolders(products *depot.Depot) (*repository.Repository, 
 // Accounts has fn work on the accounts of a server that does not run: failed
 // logins are in a running one's memory. A folder that no server has
 // used is NotFound, one that a server uses is Locked.
-func Accounts(ctx context.Context, cfg Config, fn func(*access.Access) error) (err error) {
+func Accounts(ctx context.Context, cfg Config, fn func(*access.Access) error) error {
+	return stopped(ctx, cfg, func(s *Server, st *store.Store) error {
+		return fn(access.New(st, s.cfg.Log, s.cfg.Now))
+	})
+}
+
+// stopped has fn work on the data of a server that does not run.
+func stopped(ctx context.Context, cfg Config, fn func(*Server, *store.Store) error) (err error) {
 	s := &Server{cfg: cfg}
 	if err := s.defaults(); err != nil {
 		return err
@@ -300,7 +307,7 @@ func Accounts(ctx context.Context, cfg Config, fn func(*access.Access) error) (e
 	if err != nil {
 		return err
 	}
-	return fn(access.New(st, s.cfg.Log, s.cfg.Now))
+	return fn(s, st)
 }
 
 // ID is the host id of the config server.

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/server/contact"
 	"github.com/fernwerk/fernwerk/internal/server/trust"
@@ -13,6 +14,20 @@ import (
 // contentTrust opens the documents that say what hosts may run.
 func (s *Server) contentTrust(ctx context.Context, st *store.Store, m *member) (*trust.Trust, error) {
 	return trust.New(ctx, trust.Config{Store: st, Secrets: m, Log: s.cfg.Log, Now: s.cfg.Now, Policies: policies})
+}
+
+// ForgetTrust has a server that does not run forget its root of trust and all that
+// was signed under it.
+func ForgetTrust(ctx context.Context, cfg Config) error {
+	return stopped(ctx, cfg, func(_ *Server, st *store.Store) error {
+		return st.Update(ctx, store.Origin{Actor: "fernwerkd trust forget"}, func(tx *store.Tx) error {
+			roots, err := trust.Forget(tx)
+			if err == nil && roots == 0 {
+				err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot forget the root of trust: there is none"), "publish one with: fernwerk trust publish DIR")
+			}
+			return err
+		})
+	})
 }
 
 // policies are what hosts said of their policy when they last checked in. A host

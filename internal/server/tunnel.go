@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -13,7 +14,7 @@ import (
 
 // tunnels gives hosts the credentials of the tunnels that are configured.
 func (j *joining) tunnels(all []config.Tunnel) *tunnel.Tunnels {
-	t := &tunnel.Tunnels{Store: j.store, Roots: j.authority.Roots, Seal: j.seal, Host: func(r *http.Request) (string, error) {
+	t := &tunnel.Tunnels{Store: j.store, Now: time.Now, Roots: j.authority.Roots, Seal: j.seal, Host: func(r *http.Request) (string, error) {
 		if r.TLS == nil {
 			return "", fleet.Errorf(fleet.Denied, "cannot give credentials of a tunnel to who shows no certificate")
 		}
@@ -34,6 +35,9 @@ func (j *joining) tunnels(all []config.Tunnel) *tunnel.Tunnels {
 		row, err := identity.Get(tx, hostID)
 		if err != nil {
 			return enrol.Certificate{}, err
+		}
+		if row.HostID == "" || row.Revoked != "" { // since the certificate was looked at
+			return enrol.Certificate{}, fleet.Errorf(fleet.Denied, "cannot certify a key for tunnel %s: %s is no host any more", name, hostID)
 		}
 		if keyID == row.KeyID || keyID == row.FormerID {
 			return enrol.Certificate{}, fleet.Errorf(fleet.Invalid, "cannot certify the key for tunnel %s: it is the machine's own", name)

@@ -611,7 +611,7 @@ func TestBareNode_GenCertif(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(n.root, "etc/openvpn/client.key")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
 	}
-	for _, line := range []string{"client", "dev tun", "proto tcp", "remote 192.0.2.1 4242", "ca ca.crt", "cert client.crt", "key client.key", "keepalive 10 60"} {
+	for _, line := range []string{"client", "dev tun", "proto tcp", "remote 192.0.2.1 4242", "data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305", "ca ca.crt", "cert client.crt", "key client.key", "keepalive 10 60"} {
 		if !strings.Contains("\n"+n.read("/etc/openvpn/vpns.conf"), "\n"+line+"\n") {
 			t.Errorf("vpns.conf has no line %q", line)
 		}

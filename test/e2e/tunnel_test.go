@@ -41,7 +41,7 @@ func TestTunnelCredentials(t *testing.T) {
 	credentials(0, "is good", "vpns", "--force")
 	text, err := os.ReadFile(filepath.Join(to, "vpns.conf"))
 	must(t, err)
-	for _, line := range []string{"client", "dev tun", "proto tcp", "remote vpn.example.org 4242", "ca ca.crt", "cert client.crt", "key client.key", "keepalive 10 60", "verb 3"} {
+	for _, line := range []string{"client", "dev tun", "proto tcp", "remote vpn.example.org 4242", "data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305", "ca ca.crt", "cert client.crt", "key client.key", "keepalive 10 60", "verb 3"} {
 		if !strings.Contains("\n"+string(text), "\n"+line+"\n") {
 			t.Errorf("vpns.conf has no line %q", line)
 		}

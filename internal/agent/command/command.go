@@ -42,11 +42,14 @@ func New(version string) *cobra.Command {
 	return root
 }
 
-// arguments is cobra.ExactArgs with the usage exit status.
+// arguments is cobra.ExactArgs in our words, with the usage exit status.
 func arguments(n int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(c, args); err != nil {
-			return usageError{fmt.Errorf("%w\nusage: %s", err, c.UseLine())}
+		switch {
+		case c.HasSubCommands() && len(args) > 0:
+			return usageError{fmt.Errorf("unknown command %q for %q\nsee: %s --help", args[0], c.CommandPath(), c.CommandPath())}
+		case len(args) != n:
+			return usageError{fmt.Errorf("cannot run %q: its number of arguments is %d, not %d\nusage: %s", c.CommandPath(), n, len(args), c.UseLine())}
 		}
 		return nil
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -74,6 +75,10 @@ agree first, the command waits; ended and run again it goes on waiting.`,
 	f.StringVar(&j.Fingerprint, "ca-fingerprint", "", "SHA-256 of the server's certificate authority")
 	f.StringVar(&j.trustRoot, "trust-root", "", "root of the trust in content, VERSION:SHA256, with a one-time password")
 	f.StringVar(&j.policy, "policy", "", "what this machine demands of content, with a one-time password: offline, delegated or plain-opsi")
+	policies := cobra.FixedCompletions([]string{string(enrol.Offline), string(enrol.Delegated), string(enrol.PlainOpsi)}, cobra.ShellCompDirectiveNoFileComp)
+	if err := c.RegisterFlagCompletionFunc("policy", policies); err != nil {
+		panic(err) // the flag was added above
+	}
 	return c
 }
 
@@ -85,7 +90,6 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 	if err := agent.Private(dataDir); err != nil {
 		return err
 	}
-	former := ""
 	if j.again {
 		lock, err := filelock.Acquire(filepath.Join(dataDir, "agent.lock"))
 		if err != nil {
@@ -93,7 +97,10 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 		}
 		defer lock.Release()
 		if old, err := identity.Load(dataDir); err == nil {
-			former = old.HostID
+			// An earlier try may have got halfway.
+			if err := errors.Join(identity.Settle(dataDir, old.HostID), identity.Leave(dataDir, old.HostID)); err != nil {
+				return err
+			}
 		}
 	}
 	machine := platform.Machine()
@@ -115,8 +122,8 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 	if err != nil {
 		return err
 	}
-	if former != "" && former != id.HostID {
-		if err := setAside(dataDir, former); err != nil {
+	if j.again {
+		if err := identity.Settle(dataDir, id.HostID); err != nil {
 			return err
 		}
 	}
@@ -142,7 +149,7 @@ func (j *joining) token(in io.Reader, args []string) (string, error) {
 	case j.tokenFile != "":
 		f, err := os.Open(j.tokenFile)
 		if err != nil {
-			return "", fmt.Errorf("cannot read the token: %w", err)
+			return "", fleet.WithHint(fmt.Errorf("cannot read the token: %w", err), "make one with: fernwerk token create --print token")
 		}
 		defer f.Close()
 		return read(f)
@@ -173,7 +180,7 @@ func read(r io.Reader) (string, error) {
 		return "", fmt.Errorf("cannot read the token: %w", err)
 	}
 	if len(strings.TrimSpace(string(data))) == 0 {
-		return "", fleet.Errorf(fleet.Invalid, "cannot read the token: there is none")
+		return "", fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot read the token: there is none"), "make one with: fernwerk token create --print token")
 	}
 	return string(data), nil
 }
@@ -213,16 +220,4 @@ func (j *joining) byPassword(c *cobra.Command, dataDir string, machine enrol.Mac
 		req.Policy = enrol.Offline
 	}
 	return identity.Join(c.Context(), dataDir, req)
-}
-
-// setAside keeps the database of the host that this machine was: it is that one's.
-func setAside(dataDir, former string) error {
-	for _, ext := range []string{"", "-wal", "-shm"} {
-		from := filepath.Join(dataDir, "agent.db"+ext)
-		err := os.Rename(from, filepath.Join(dataDir, "agent.db-of-"+former+ext))
-		if err != nil && !os.IsNotExist(err) {
-			return fmt.Errorf("cannot set the former host's data aside: %w", err)
-		}
-	}
-	return nil
 }

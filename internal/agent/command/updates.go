@@ -28,7 +28,7 @@ func updatesCommand(dataDir *string) *cobra.Command {
 		return printUpdates(c.OutOrStdout(), list)
 	}
 	list := &cobra.Command{
-		Use: "list", Short: "Shows what is offered, how it stands, and what waits for what", Args: arguments(0),
+		Use: "list", Aliases: []string{"ls"}, Short: "Shows what is offered, how it stands, and what waits for what", Args: arguments(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dial(*dataDir)
 			if err != nil {

@@ -1,10 +1,14 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 )
 
 // SetPolicy changes what the machine demands of content. Only somebody on the
@@ -36,15 +40,39 @@ func SetRoot(dataDir string, root enrol.Root) error {
 }
 
 func change(dataDir string, fn func(*Identity) error) error {
-	id, err := Load(dataDir)
-	if err == nil {
-		err = fn(&id)
-	}
-	if err == nil {
-		err = id.check()
-	}
+	err := alone(dataDir, func() error {
+		id, err := Load(dataDir)
+		if err == nil {
+			err = fn(&id)
+		}
+		if err == nil {
+			err = id.check()
+		}
+		if err == nil {
+			err = id.save(dataDir)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("cannot change the machine's identity: %w", err)
 	}
-	return id.save(dataDir)
+	return nil
+}
+
+// patience is for another one who changes the identity: a file is read and written.
+const patience = 10 * time.Second
+
+// alone runs what reads the identity and writes it while nobody else does: the
+// agent renews a certificate, and somebody on the machine sets the policy.
+func alone(dataDir string, fn func() error) error {
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		lock, err := filelock.Acquire(filepath.Join(dataDir, "identity.lock"))
+		if errors.Is(err, filelock.ErrHeld) && time.Since(begun) < patience {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(fn(), lock.Release())
+	}
 }

@@ -73,7 +73,7 @@ func Path(dataDir string) string { return filepath.Join(dataDir, fileName) }
 func Load(dataDir string) (Identity, error) {
 	id, err := read(dataDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return id, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot start the agent: %w", ErrNotJoined),
+		return id, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot go on: %w", ErrNotJoined),
 			"run: fernwerk-agent join TOKEN; or: fernwerk-agent join --server URL --host-id ID --one-time-password PASSWORD --ca-fingerprint SHA256")
 	}
 	if _, ours := errors.AsType[*fs.PathError](err); ours {

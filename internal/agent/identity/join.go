@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -159,7 +160,7 @@ func (id Identity) ask(ctx context.Context, dataDir string, req TokenRequest, cf
 			if c := fleet.CodeOf(err); c == fleet.Denied || c == fleet.Unauthenticated || c == fleet.Invalid { // and not: nobody knows
 				os.Remove(joiningPath(dataDir))
 			}
-			return id, fmt.Errorf("cannot join %s: %w", id.Server, err)
+			return id, cannotJoin(id.Server, err)
 		}
 		if in.Pending == "" {
 			return id.keep(dataDir, j, in)
@@ -250,6 +251,23 @@ func postJoin(ctx context.Context, server string, cfg *tls.Config, in, out any) 
 		return errNoJoin
 	}
 	return err
+}
+
+// cannotJoin names the server in an error. One that the server explains says
+// already what could not be done; it is not said twice.
+func cannotJoin(server string, err error) error {
+	cause, said := strings.CutPrefix(err.Error(), "cannot join: ")
+	switch {
+	case said:
+		told := fleet.Errorf(fleet.CodeOf(err), "cannot join %s: %s", server, cause)
+		if hint := fleet.HintOf(err); hint != "" {
+			return fleet.WithHint(told, "%s", hint)
+		}
+		return told
+	case strings.HasPrefix(cause, "cannot join "):
+		return err // ... as a host, whose server the administrator knows
+	}
+	return fmt.Errorf("cannot join %s: %w", server, err)
 }
 
 // ErrNotOurs says that an answer is not in the form of a Fernwerk server.

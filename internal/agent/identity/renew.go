@@ -34,12 +34,25 @@ func (id Identity) Renew(ctx context.Context, client *http.Client, prepare func(
 	if err := certified(key, out.Chain, id.HostID); err != nil {
 		return id, fleet.Errorf(fleet.Denied, "cannot renew the machine's certificate: %w", err)
 	}
-	now := id.now() // somebody may have changed the policy meanwhile
-	now.Key, now.Chain = key, out.Chain
-	if err := now.check(); err != nil {
-		return id, fleet.Errorf(fleet.Denied, "cannot renew the machine's certificate: %w", err)
+	now, err := id.update(func(now *Identity) { now.Key, now.Chain = key, out.Chain })
+	if err != nil {
+		return id, fmt.Errorf("cannot renew the machine's certificate: %w", err)
 	}
-	return now, now.save(id.dir)
+	return now, nil
+}
+
+// update changes the identity as it is on the disk: somebody may have changed the
+// policy meanwhile.
+func (id Identity) update(fn func(*Identity)) (now Identity, err error) {
+	err = alone(id.dir, func() error {
+		now = id.now()
+		fn(&now)
+		if err := now.check(); err != nil {
+			return fleet.Errorf(fleet.Denied, "what the server answers is no identity: %w", err)
+		}
+		return now.save(id.dir)
+	})
+	return now, err
 }
 
 // Over tells whether the certificate has ended. That it is due in time is the
@@ -65,12 +78,11 @@ func (id Identity) Believe(offered []byte, at time.Time) (Identity, error) {
 	if err != nil {
 		return id, err
 	}
-	now := id.now()
-	now.CA = string(good)
-	if err := now.check(); err != nil {
+	now, err := id.update(func(now *Identity) { now.CA = string(good) })
+	if err != nil {
 		return id, err
 	}
-	return now, now.save(id.dir)
+	return now, nil
 }
 
 func pemOf(c *x509.Certificate) []byte {

@@ -34,6 +34,7 @@ type command struct{ *tool.Tool }
 // The files of the folder.
 const (
 	keyFile      = "feed.key"
+	updatesDir   = "updates"
 	publicFile   = "key.asc"
 	settingsFile = "feed.json"
 	renderedFile = "feed.sh"
@@ -107,7 +108,7 @@ func (t command) init(dir string, s settings, passphraseFile string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, updatesDir), 0o700); err != nil {
 		return fmt.Errorf("cannot make the feed's folder: %w", err)
 	}
 	for _, f := range []struct {

@@ -79,7 +79,7 @@ func TestFeed_RenderAndSign(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(f.dir, "feed.key")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
 	}
-	f.refuses("cannot read the updates", "render", f.dir)
+	f.refuses("cannot read the updates", "render", f.dir, "--updates", filepath.Join(f.dir, "none"))
 	f.update("000", "both", "", "echo first")
 	f.update("001", "hosts", "", "echo 'for agents'")
 	f.update("002", "both", "# after: 000\n", "cat <<'EOF'\n-x\nEOF")

@@ -67,7 +67,7 @@ func (t command) render(dir string, r rendering) error {
 	if serial <= last.Serial {
 		return fleet.Errorf(fleet.Conflict, "cannot render the feed: serial %d was signed already, the last one is %d", serial, last.Serial)
 	}
-	updates, err := readUpdates(cmp.Or(r.updates, filepath.Join(dir, "updates")))
+	updates, err := readUpdates(cmp.Or(r.updates, filepath.Join(dir, updatesDir)))
 	if err != nil {
 		return err
 	}

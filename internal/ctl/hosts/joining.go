@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/ctl/selection"
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -61,25 +62,78 @@ func (t command) denyCommand() *cobra.Command {
 
 func (t command) revokeCommand() *cobra.Command {
 	var w tool.Writing
+	var chosen selection.Hosts
 	var reason string
 	c := &cobra.Command{
-		Use: "revoke HOST", Args: tool.Args,
+		Use: "revoke [HOST...]", Args: tool.Args,
 		Short: "End everything by which a host is known, at once",
 		Long: `End everything by which a host is known, at once and on all servers: its
 certificates, its host key, its one-time password, its sessions and its connection
-to the message bus. What is known of the host stays. The list of revocations
+to the message bus. In HOST * stands for any text; with --where hosts are chosen
+that meet a condition. What is known of the host stays. The list of revocations
 reaches all other hosts with their next contact.
 
 A machine that shall come back joins anew: with a token, as another host, or with a
 new one-time password as the same.`,
-		Example: "  fernwerk host revoke pc1.example.org --reason 'stolen on the train'",
+		Example: "  fernwerk host revoke pc1.example.org --reason 'stolen on the train'\n  fernwerk host revoke --where 'group = lab' --dry-run",
 		RunE: func(c *cobra.Command, given []string) error {
-			return t.change(c.Context(), given[0], w, "revoke", "revoked", "host_revoke", reason)
+			chosen.Names = given
+			if chosen.All() {
+				return tool.Misused(c, "cannot run %q: no HOST is named, and no --where given", c.CommandPath())
+			}
+			if err := chosen.CheckSome(c); err != nil {
+				return err
+			}
+			return t.revoke(c.Context(), &chosen, reason, w)
 		},
 	}
+	chosen.AddWhere(c)
 	c.Flags().StringVar(&reason, "reason", "", "why; it stands in the history")
 	w.Add(c)
 	return c
+}
+
+// revoke goes on after a host that cannot be revoked: the others must not stay in.
+func (t command) revoke(ctx context.Context, chosen *selection.Hosts, reason string, w tool.Writing) error {
+	var ids []string
+	var err error
+	if chosen.Open() {
+		ids, err = chosen.Clients(ctx, t.Tool)
+	} else { // by name also a depot server
+		for _, name := range chosen.Names {
+			if _, err = t.host(ctx, strings.ToLower(name)); err != nil {
+				break
+			}
+			ids = append(ids, strings.ToLower(name))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if w.DryRun {
+		return t.Say(map[string]any{"revoked": ids, "dryRun": true}, "would revoke %s", selection.Say(ids))
+	}
+	if err := t.Confirm(w.Yes, "revoke "+selection.Say(ids)); err != nil {
+		return err
+	}
+	done := []string{}
+	for _, id := range ids {
+		if _, err = t.Call(ctx, "host_revoke", id, reason); err != nil {
+			t.Remark("%s is not revoked: %v", id, err)
+			continue
+		}
+		done = append(done, id)
+	}
+	if len(done) == 0 {
+		return err
+	}
+	if err := t.Say(map[string]any{"revoked": done}, "revoked %s", selection.Say(done)); err != nil {
+		return err
+	}
+	if failed := len(ids) - len(done); failed > 0 {
+		return &tool.Partly{Failed: failed, All: len(ids)}
+	}
+	return nil
 }
 
 func (t command) clonesCommand() *cobra.Command {
@@ -158,16 +212,17 @@ func (t command) simple(use, short, long, verb, done, method string) *cobra.Comm
 	return c
 }
 
-func (t command) change(ctx context.Context, what string, w tool.Writing, verb, done, method string, more ...any) error {
+func (t command) change(ctx context.Context, what string, w tool.Writing, verb, done, method string) error {
 	what = strings.ToLower(what)
+	key, _, _ := strings.Cut(done, " ") // in JSON: denied, kept
 	if w.DryRun {
-		return t.Say(map[string]any{"of": what, "dryRun": true}, "would %s %s", verb, what)
+		return t.Say(map[string]any{key: what, "dryRun": true}, "would %s %s", verb, what)
 	}
 	if err := t.Confirm(w.Yes, fmt.Sprintf("%s %s", verb, what)); err != nil {
 		return err
 	}
-	if _, err := t.Call(ctx, method, append([]any{what}, more...)...); err != nil {
+	if _, err := t.Call(ctx, method, what); err != nil {
 		return err
 	}
-	return t.Say(map[string]any{"of": what}, "%s %s", done, what)
+	return t.Say(map[string]any{key: what}, "%s %s", done, what)
 }

@@ -75,7 +75,8 @@ func (r *Ring) open(path string, want trust.Key) (ed25519.PrivateKey, error) {
 		}
 		return key, err
 	}
-	return nil, fleet.Errorf(fleet.Unauthenticated, "cannot open the key %s: %w", filepath.Base(path), agefile.ErrPassphrase)
+	return nil, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot open the key %s: %w", filepath.Base(path), agefile.ErrPassphrase),
+		"it is the one that was set when the key was made, by trust init or trust rotate; nothing was signed, so try again")
 }
 
 func unseal(text []byte, passphrase string, want trust.Key) (ed25519.PrivateKey, error) {
@@ -128,7 +129,8 @@ func (d *Dir) find(role string, key trust.Key) (string, bool) {
 	return "", false
 }
 
-// signers opens as many keys of a role as it needs.
+// signers opens as many keys of a role as it needs. With the error that they are
+// not here come those that are.
 func (d *Dir) signers(ring *Ring, root *trust.Root, role string) ([]ed25519.PrivateKey, error) {
 	need := root.Roles[role]
 	var out []ed25519.PrivateKey
@@ -147,7 +149,7 @@ func (d *Dir) signers(ring *Ring, root *trust.Root, role string) ([]ed25519.Priv
 		out = append(out, key)
 	}
 	if int64(len(out)) < need.Threshold {
-		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot sign for the role %s: %d of the %d keys that it needs are here", role, len(out), need.Threshold),
+		return out, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot sign for the role %s: %d of the %d keys that it needs are here", role, len(out), need.Threshold),
 			"bring the folder with the others and name it with --keys; their files are named %s", fileNames(root, role))
 	}
 	return out, nil

@@ -71,6 +71,8 @@ type Dir struct {
 	// void is why the list does not count: its key was replaced, and a pull broke
 	// off before it had the new one.
 	void error
+	// former says that it counted under the root before: what it names is ours.
+	former bool
 }
 
 // Open opens a folder and locks it. Close it.
@@ -132,6 +134,10 @@ func (d *Dir) read() error {
 	}
 	if d.list, d.void = d.verified(data); d.list == nil {
 		return d.void
+	}
+	if n := len(d.roots); d.void != nil && n > 1 {
+		before := d.roots[n-2]
+		d.former = trust.VerifyBy(trust.RoleTargets, data, before.Keys, before.Roles[trust.RoleTargets]) == nil
 	}
 	d.draft = maps.Clone(d.list.Targets)
 	return nil

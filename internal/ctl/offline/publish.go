@@ -78,6 +78,22 @@ func MakeKeys(ctx context.Context, s Server) (Online, error) {
 // Published says which versions a server has afterwards, by role.
 type Published map[string]int64
 
+// Lacks says what a server would be handed: how many roots, and whether the list.
+func (d *Dir) Lacks(ctx context.Context, s Server) (roots int, list bool, err error) {
+	there, err := Ask(ctx, s)
+	if err != nil {
+		return 0, false, err
+	}
+	missing, err := d.missing(there)
+	if err == nil && d.void != nil {
+		err = d.voided()
+	}
+	if err == nil {
+		err = d.above(there)
+	}
+	return len(missing), there.Targets != string(d.list.Raw()), err
+}
+
 // Publish hands to a server what it lacks. What it has already it keeps; being
 // broken off and called again is no harm.
 func (d *Dir) Publish(ctx context.Context, s Server) (Published, error) {
@@ -156,7 +172,7 @@ func (d *Dir) missing(there *Remote) ([]any, error) {
 		if i < len(d.roots) && string(d.roots[i].Raw()) != text {
 			if i == 0 {
 				return nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "the server has another trust root: its hosts would not follow this one"),
-					"use the folder that was made for this server")
+					"use the folder that was made for this server; if its keys are lost: fernwerkd trust forget")
 			}
 			return nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "the server has another root with the number %d", i+1),
 				"two rotated from one root: go on with the folder whose root the server has, and rotate there again")

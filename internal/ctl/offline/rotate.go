@@ -21,9 +21,10 @@ type Rotation struct {
 
 // Rotate makes the next root. With neither a role nor online keys it is the same
 // again, to count longer. The list is signed anew where it names keys or is signed
-// by a replaced one.
+// by a replaced one. A key of the list may be lost: then the next root's word for
+// the new one is enough.
 func (d *Dir) Rotate(r Rotation, ring *Ring, now time.Time) (version int64, err error) {
-	if d.void != nil {
+	if d.void != nil && !d.former {
 		return 0, d.voided()
 	}
 	before := d.Root()
@@ -34,8 +35,11 @@ func (d *Dir) Rotate(r Rotation, ring *Ring, now time.Time) (version int64, err 
 	next := copyRoot(before, now)
 	list := d.next(now)
 	var listKeys []ed25519.PrivateKey
+	lost := false
 	if r.Role == trust.RoleTargets || r.Online != nil {
-		if listKeys, err = d.signers(ring, before, trust.RoleTargets); err != nil {
+		listKeys, err = d.signers(ring, before, trust.RoleTargets)
+		lost = r.Role == trust.RoleTargets && fleet.CodeOf(err) == fleet.NotFound
+		if err != nil && !lost {
 			return 0, err
 		}
 	}
@@ -61,6 +65,9 @@ func (d *Dir) Rotate(r Rotation, ring *Ring, now time.Time) (version int64, err 
 		list.Keys, list.Delegations = delegate(online[trust.Depot])
 	}
 	prune(next)
+	if lost {
+		return next.Version, d.putBoth(next, list, by, listKeys)
+	}
 	// The list first: signed by old and new keys it counts under both roots.
 	if listKeys != nil {
 		if err := d.putList(list, listKeys...); err != nil {
@@ -74,6 +81,23 @@ func (d *Dir) Rotate(r Rotation, ring *Ring, now time.Time) (version int64, err 
 		err = d.retire(r.Role, old)
 	}
 	return next.Version, err
+}
+
+// putBoth keeps a root, and the list that counts under it alone. Broken off between
+// the two it leaves a list of the root before, which the next signature makes good.
+func (d *Dir) putBoth(root *trust.Root, list *trust.Targets, by, listKeys []ed25519.PrivateKey) error {
+	data, err := trust.Sign(list, listKeys...)
+	if err != nil {
+		return err
+	}
+	if err := trust.VerifyBy(trust.RoleTargets, data, root.Keys, root.Roles[trust.RoleTargets]); err != nil {
+		return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot sign the list for root %d: %w", root.Version, err),
+			"name the lost key with --key; if more are lost than one, bring others with --keys")
+	}
+	if err := d.putRoot(root, by...); err != nil {
+		return err
+	}
+	return d.keepList(data)
 }
 
 func copyRoot(r *trust.Root, now time.Time) *trust.Root {

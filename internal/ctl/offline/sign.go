@@ -182,7 +182,7 @@ func (d *Dir) next(now time.Time) *trust.Targets {
 // Sign makes the next version of the list, of what was added and removed; the
 // same things signed again count longer.
 func (d *Dir) Sign(ring *Ring, now time.Time) (version int64, err error) {
-	if d.void != nil {
+	if d.void != nil && !d.former {
 		return 0, d.voided()
 	}
 	keys, err := d.signers(ring, d.Root(), trust.RoleTargets)

@@ -137,7 +137,7 @@ func (t command) packageBuild(ctx context.Context, dir string, o buildOptions) e
 	if o.sign {
 		version, err := o.signer.sign([]signable{{built.Control, built.Manifest}})
 		if err != nil {
-			return fmt.Errorf("%s was built and not signed: %w", out, err)
+			return fleet.WithHint(fmt.Errorf("%s was built and not signed: %w", out, err), "sign it with: fernwerk package sign %s", out)
 		}
 		t.Remark("signed: list %d; publish it with: fernwerk package install %s --trust %s", version, out, o.signer.dir.Path())
 	}

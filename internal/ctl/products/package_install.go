@@ -46,7 +46,7 @@ hosts whose policy is "offline" refuse it.`,
 			case defaults:
 				query = "?properties=package"
 			}
-			if trust.Dir != "" {
+			if trust.Named(t.Tool) {
 				if err := t.publish(c.Context(), &trust); err != nil {
 					return err
 				}

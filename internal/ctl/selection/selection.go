@@ -33,6 +33,11 @@ type Hosts struct {
 // Add adds the flags to a command.
 func (h *Hosts) Add(c *cobra.Command) {
 	c.Flags().StringSliceVar(&h.Names, "host", nil, "the host, or several; in it * stands for any text")
+	h.AddWhere(c)
+}
+
+// AddWhere adds --where alone, to a command whose arguments name hosts.
+func (h *Hosts) AddWhere(c *cobra.Command) {
 	c.Flags().StringVar(&h.Where, "where", "", "hosts that meet a `CONDITION`, such as 'group = branch and last-seen < 30d'")
 	if err := c.RegisterFlagCompletionFunc("where", completeFact); err != nil {
 		panic(err) // the flag was added two lines above

@@ -40,6 +40,11 @@ func (f *Flags) Add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.keys, "keys", nil, "look for key files in this folder too: a stick, say (repeatable)")
 }
 
+// Named tells whether a folder is named, by the flag or the environment.
+func (f *Flags) Named(t *tool.Tool) bool {
+	return cmp.Or(f.Dir, t.Source.Getenv(dirVariable)) != ""
+}
+
 // Open opens the folder. dir is what an argument says, "" for the flag and the
 // environment.
 func (f *Flags) Open(t *tool.Tool, dir string) (*offline.Dir, error) {

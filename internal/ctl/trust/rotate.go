@@ -27,7 +27,8 @@ hosts follow by themselves.
   online   the server's keys: it was taken over, or set up anew
 
 The key that is there longest is replaced, or the one whose id begins with
---key. Then publish. The old key's file is put aside as FILE.old.`,
+--key. Then publish. The old key's file is put aside as FILE.old. A key of the
+list may be lost: the keys of the root are enough to name another.`,
 		Example: `  fernwerk trust rotate root /media/stick/trust && fernwerk trust publish /media/stick/trust
   fernwerk trust rotate online ./trust --online new-keys.json`,
 		ValidArgs: []string{trust.RoleRoot, trust.RoleTargets, "online"},
@@ -135,6 +136,7 @@ func (t command) listCommand() *cobra.Command {
 
 func (t command) removeCommand() *cobra.Command {
 	var f signing.Flags
+	var dryRun bool
 	c := &cobra.Command{
 		Use: "remove NAME...", Aliases: []string{"rm"}, Args: tool.Args,
 		Short: "Take names from the signed list, and sign it",
@@ -152,9 +154,13 @@ begins with them any more; what runs or is installed stays.`,
 					return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot remove %q: it is not on the list", name), "the names are in: fernwerk trust list")
 				}
 			}
+			if dryRun {
+				return t.Say(map[string]any{"dryRun": true, "removed": given}, "would remove %s", join(given))
+			}
 			return t.sign(d, &f, given, "removed")
 		},
 	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.AddDir(c)
 	f.Add(c)
 	return c

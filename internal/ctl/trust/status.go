@@ -66,7 +66,7 @@ func (t command) status(ctx context.Context, dir string, alone bool, f *signing.
 	for _, role := range order {
 		list = append(list, rows[role])
 	}
-	if err := t.List(list, "", "role", "here", "server", "expires", "needed", "keys"); err != nil {
+	if err := t.show(list); err != nil {
 		return err
 	}
 	t.say(d, rows)
@@ -74,6 +74,27 @@ func (t command) status(ctx context.Context, dir string, alone bool, f *signing.
 		return fmt.Errorf("hosts would refuse what the server shows: %w", refused)
 	}
 	return nil
+}
+
+// show writes the rows. JSON has null where a table has nothing, and keys one by one.
+func (t command) show(list []fleet.Row) error {
+	if t.JSON {
+		for _, r := range list {
+			for name, v := range r {
+				if v == "" {
+					r[name] = nil
+				}
+			}
+			keys := []fleet.Row{}
+			for _, id := range strings.Fields(fmt.Sprint(r["keys"])) {
+				id, here := strings.CutSuffix(id, "*")
+				keys = append(keys, fleet.Row{"id": id, "here": here})
+			}
+			r["keys"] = keys
+		}
+		return t.WriteJSON(list)
+	}
+	return t.List(list, "", "role", "here", "server", "expires", "needed", "keys")
 }
 
 // server fills in what the server has, and verifies it as a host does.
@@ -148,7 +169,7 @@ func expires(role, text string) (time.Time, bool) {
 // say says what is to be done.
 func (t command) say(d *offline.Dir, rows map[string]fleet.Row) {
 	for _, role := range []string{trust.RoleRoot, trust.RoleTargets} {
-		if here, there := rows[role]["here"], rows[role]["server"]; there != "" && here != there {
+		if here, there := rows[role]["here"], rows[role]["server"]; there != "" && there != nil && here != there {
 			t.Remark("%s %v is here, and %v at the server: fernwerk trust publish, or pull", role, here, there)
 		}
 	}

@@ -127,26 +127,38 @@ func (t command) onlineKeysCommand() *cobra.Command {
 
 func (t command) publishCommand() *cobra.Command {
 	var f signing.Flags
+	var dryRun bool
 	c := &cobra.Command{
 		Use: "publish [DIR]", Args: tool.Args,
 		Short: "Hand a server what was signed and it lacks",
 		Long: `Hand a server the roots, the list and the contents that it lacks. All of it
 counts or nothing. A server that has something else under a number that was
 used here is left alone: take its list with "trust pull", and sign again.`,
-		RunE: func(c *cobra.Command, given []string) error { return t.publish(c.Context(), first(given), &f) },
+		RunE: func(c *cobra.Command, given []string) error { return t.publish(c.Context(), first(given), dryRun, &f) },
 	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.AddDir(c)
 	return c
 }
 
 func first(given []string) string { return strings.Join(given, "") }
 
-func (t command) publish(ctx context.Context, dir string, f *signing.Flags) error {
+func (t command) publish(ctx context.Context, dir string, dryRun bool, f *signing.Flags) error {
 	d, err := f.Open(t.Tool, dir)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	if dryRun {
+		roots, list, err := d.Lacks(ctx, t.Tool)
+		switch {
+		case err != nil:
+			return err
+		case roots == 0 && !list:
+			return t.Say(map[string]any{"dryRun": true, "lacks": false, "root": d.Root().Version, "targets": d.List().Version}, "would publish nothing: the server has root %d and list %d", d.Root().Version, d.List().Version)
+		}
+		return t.Say(map[string]any{"dryRun": true, "lacks": true, "root": d.Root().Version, "targets": d.List().Version}, "would publish: root %d, list %d", d.Root().Version, d.List().Version)
+	}
 	p, err := d.Publish(ctx, t.Tool)
 	if err != nil {
 		return err

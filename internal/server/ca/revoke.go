@@ -204,52 +204,57 @@ func outlived(c issued, now time.Time) bool {
 // issuing key of ours signed is Denied. What it lacks stays revoked: an older one
 // does no harm.
 func (a *Authority) TakeCRL(tx *store.Tx, der []byte) error {
-	if err := a.takeList(tx, der); err != nil {
-		return fmt.Errorf("cannot take the list of revocations: %w", err)
-	}
-	return nil
+	_, err := a.TakeList(tx, der)
+	return err
 }
 
-func (a *Authority) takeList(tx *store.Tx, der []byte) error {
+// TakeList is TakeCRL, and says how many revocations were new.
+func (a *Authority) TakeList(tx *store.Tx, der []byte) (fresh int, err error) {
+	if fresh, err = a.takeList(tx, der); err != nil {
+		return 0, fmt.Errorf("cannot take the list of revocations: %w", err)
+	}
+	return fresh, nil
+}
+
+func (a *Authority) takeList(tx *store.Tx, der []byte) (fresh int, err error) {
 	if len(der) > maxList {
-		return fleet.Errorf(fleet.TooLarge, "it has more than %d bytes", maxList)
+		return 0, fleet.Errorf(fleet.TooLarge, "it has more than %d bytes", maxList)
 	}
 	theirs, err := x509.ParseRevocationList(der)
 	if err == nil && len(theirs.Raw) != len(der) {
 		err = errors.New("there is something behind it")
 	}
 	if err != nil {
-		return fleet.Errorf(fleet.Invalid, "%w", err)
+		return 0, fleet.Errorf(fleet.Invalid, "%w", err)
 	}
 	if err := a.ours(theirs); err != nil {
-		return fleet.Errorf(fleet.Denied, "%w", err)
+		return 0, fleet.Errorf(fleet.Denied, "%w", err)
 	}
 	if theirs.Number == nil || !theirs.Number.IsInt64() || theirs.Number.Int64() > 1<<62 {
-		return fleet.Errorf(fleet.Invalid, "its number is none of ours")
+		return 0, fleet.Errorf(fleet.Invalid, "its number is none of ours")
 	}
 	n := theirs.Number.Int64()
 	if known, err := a.Signed(tx, n); err != nil || known {
-		return err
+		return 0, err
 	}
 	if err := tx.Put(numberClass, numberClass.Encode(number{Number: n, Signed: theirs.ThisUpdate.Unix()})); err != nil {
-		return err
+		return 0, err
 	}
-	fresh, err := takeEntries(tx, theirs)
-	if err != nil {
-		return err
+	if fresh, err = takeEntries(tx, theirs); err != nil {
+		return 0, err
 	}
 	l, err := readList(tx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if n <= l.Number && fresh == 0 {
-		return nil
+		return 0, nil
 	}
 	l.Number = max(l.Number, n)
 	if err := tx.Put(listClass, listClass.Encode(l)); err != nil {
-		return err
+		return 0, err
 	}
-	return a.signList(tx)
+	return fresh, a.signList(tx)
 }
 
 func (a *Authority) ours(l *x509.RevocationList) error {

@@ -120,7 +120,7 @@ key. Of several servers on one database it is taken from all. Backups that were
 made before hold the key still. The passphrase is asked for, or is the first line
 of standard input. An interrupted command is run again with the same FILE.`,
 		Example: `  fernwerkd ca take-offline /media/stick/fernwerk-root.age`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArgument,
 		RunE: func(c *cobra.Command, args []string) error {
 			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b keyring.Bundle) error {
 				if err := a.Outside(args[0]); err != nil {
@@ -295,7 +295,7 @@ the rotation, and no depot server's ca_fingerprint names it. Or forget an earlie
 issuing key: certificates that it signed open nothing any more; hosts renew theirs
 within 60 days, depot servers within 8 months. Of a key that others may have, do
 not wait.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 		RunE: func(c *cobra.Command, args []string) error {
 			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b keyring.Bundle) error {
 				next, err := b.Forget(args[0])

@@ -32,7 +32,7 @@ func Run(ctx context.Context, version string) error {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), &cobra.Command{
+	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), contentTrust(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})
@@ -66,6 +66,18 @@ func noCommand(c *cobra.Command, args []string) error {
 		return fmt.Errorf("unknown command %q (did you mean %q?)", args[0], near)
 	}
 	return fmt.Errorf("unknown command %q", args[0])
+}
+
+// oneArgument is for commands whose Use names it.
+func oneArgument(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		_, name, _ := strings.Cut(c.Use, " ")
+		return fmt.Errorf("cannot run %q: %s is missing", c.CommandPath(), name)
+	case len(args) > 1:
+		return fmt.Errorf("cannot run %q: %q is one argument too many", c.CommandPath(), args[1])
+	}
+	return nil
 }
 
 // flagError names the nearest option for an unknown one.

@@ -35,7 +35,7 @@ takes no one-time code any more.`,
   fernwerkd passwd --role operator berta
   fernwerkd passwd --remove berta
   fernwerkd passwd --no-codes berta`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 		RunE: func(c *cobra.Command, args []string) error {
 			if (remove || noCodes) && role != "" || remove && noCodes {
 				return &usage{errors.New("--remove, --no-codes and --role do not go together")}

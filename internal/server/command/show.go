@@ -75,8 +75,15 @@ func show(w io.Writer, cfg config.Config) error {
 	if cfg.Feed.Listen != "" {
 		fmt.Fprintf(w, "\n[feed]\nlisten = %q\n", cfg.Feed.Listen)
 	}
+	showEnrolment(w, cfg.Enrolment)
 	for _, t := range cfg.Tunnels {
-		fmt.Fprintf(w, "\n[[tunnel]]\nname = %q\nremote = %q\nport = %d\nproto = %q\n", t.Name, t.Remote, t.Port, t.Proto)
+		fmt.Fprintf(w, "\n[[tunnel]]\nname = %q\nremote = %q\n", t.Name, t.Remote)
+		if t.Port != 0 {
+			fmt.Fprintf(w, "port = %d\n", t.Port)
+		}
+		if t.Proto != "" {
+			fmt.Fprintf(w, "proto = %q\n", t.Proto)
+		}
 		if len(t.Extra) > 0 {
 			fmt.Fprintf(w, "extra = [\"%s\"]\n", strings.Join(t.Extra, `", "`))
 		}
@@ -88,6 +95,21 @@ func show(w io.Writer, cfg config.Config) error {
 		}
 	}
 	return nil
+}
+
+func showEnrolment(w io.Writer, e config.Enrolment) {
+	if e == (config.Enrolment{}) {
+		return
+	}
+	fmt.Fprintln(w, "\n[enrolment]")
+	for _, kv := range [][2]string{{"name", string(e.Name)}, {"domain", e.Domain}, {"first_boot", e.FirstBoot}} {
+		if kv[1] != "" {
+			fmt.Fprintf(w, "%s = %q\n", kv[0], kv[1])
+		}
+	}
+	if e.Approve {
+		fmt.Fprintln(w, "approve = true")
+	}
 }
 
 func showACME(w io.Writer, a config.ACME) {

@@ -142,18 +142,27 @@ func (e *Enrolment) Join(ctx context.Context, req enrol.JoinRequest, origin stor
 	if err != nil {
 		return out, err
 	}
-	// Who asks again mostly finds what there is: that writes nothing.
+	// Who asks again mostly finds what there is, and who has nothing to show is
+	// refused: neither writes anything.
 	known := false
 	err = e.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		out, known, err = e.again(tx, a)
-		return err
+		if out, known, err = e.again(tx, a); err != nil || known {
+			return err
+		}
+		return e.refuses(tx, a)
 	})
+	if err == nil && out.Pending != "" {
+		err = e.stillWaits(ctx, out.Pending)
+	}
 	if err != nil || known {
 		return out, err
 	}
 	guess := a.OneTimePassword != "" && e.cfg.Charge != nil
 	if guess {
 		if err := e.cfg.Charge(a.HostID); err != nil {
+			return out, err
+		}
+		if err := e.cfg.Store.View(ctx, func(tx *store.Tx) error { _, err := a.host(tx, true); return err }); err != nil {
 			return out, err
 		}
 	}
@@ -205,6 +214,27 @@ func (e *Enrolment) again(tx *store.Tx, a asking) (out enrol.JoinAnswer, known b
 	return e.waits(tx, a)
 }
 
+// refuses is why a machine that was not here before is sent away without a write.
+// A one-time password is judged later: each try is counted first, where there is
+// something to guess.
+func (e *Enrolment) refuses(tx *store.Tx, a asking) error {
+	switch {
+	case a.token != nil:
+		_, err := look(tx, *a.token)
+		return err
+	case a.HostID != "":
+		_, err := a.host(tx, false)
+		return err
+	case e.cfg.FirstBoot == Open:
+		return nil
+	case e.cfg.FirstBoot == Approve:
+		_, err := room(tx, a)
+		return err
+	}
+	return fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot join without a token or a one-time password"),
+		"make a token: fernwerk token create; that machines ask without one, the administrator allows with [enrolment] first_boot")
+}
+
 // admit decides about a machine that was not here before.
 func (e *Enrolment) admit(tx *store.Tx, a asking) (enrol.JoinAnswer, error) {
 	switch {
@@ -232,8 +262,7 @@ func (e *Enrolment) admit(tx *store.Tx, a asking) (enrol.JoinAnswer, error) {
 	case Approve:
 		return e.wait(tx, a)
 	}
-	return enrol.JoinAnswer{}, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot join without a token or a one-time password"),
-		"make a token: fernwerk token create; that machines ask without one, the administrator allows with [enrolment] first_boot")
+	return enrol.JoinAnswer{}, e.refuses(tx, a)
 }
 
 // newHost makes a host of a machine. as is its id, "" for the next by the rule.
@@ -308,14 +337,9 @@ func (e *Enrolment) answer(tx *store.Tx, row identity.Row) (out enrol.JoinAnswer
 
 // byPassword is opsi's way: the host is there, and has a one-time password.
 func (e *Enrolment) byPassword(tx *store.Tx, a asking) (enrol.JoinAnswer, error) {
-	wrong := fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot join as %s: wrong name or password", a.HostID), "a one-time password works once: make a new one with fernwerk host create or host_updateObject")
-	host, err := tx.ByKey(fleet.Hosts, a.HostID)
+	host, err := a.host(tx, true)
 	if err != nil {
 		return enrol.JoinAnswer{}, err
-	}
-	stored := host.Str("oneTimePassword")
-	if host == nil || host.Str("type") != fleet.OpsiClient || stored == "" || subtle.ConstantTimeCompare([]byte(stored), []byte(a.OneTimePassword)) != 1 {
-		return enrol.JoinAnswer{}, wrong
 	}
 	change := fleet.Row{"type": fleet.OpsiClient, "id": a.HostID, "oneTimePassword": nil}
 	if host.Str("opsiHostKey") == "" { // it was revoked
@@ -325,4 +349,18 @@ func (e *Enrolment) byPassword(tx *store.Tx, a asking) (enrol.JoinAnswer, error)
 		return enrol.JoinAnswer{}, err
 	}
 	return e.begin(tx, a, TokenRow{Policy: string(enrol.PlainOpsi)}, a.HostID)
+}
+
+// host is the host that a machine says it is, if it has a one-time password, which
+// is compared as well or not yet.
+func (a asking) host(tx *store.Tx, compare bool) (fleet.Row, error) {
+	host, err := tx.ByKey(fleet.Hosts, a.HostID)
+	if err != nil {
+		return nil, err
+	}
+	stored := host.Str("oneTimePassword")
+	if host == nil || host.Str("type") != fleet.OpsiClient || stored == "" || compare && subtle.ConstantTimeCompare([]byte(stored), []byte(a.OneTimePassword)) != 1 {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot join as %s: wrong name or password", a.HostID), "a one-time password works once: make a new one with fernwerk host create or host_updateObject")
+	}
+	return host, nil
 }

@@ -58,18 +58,15 @@ func (h HTTP) Renew(w http.ResponseWriter, r *http.Request) (any, int, error) {
 		}
 		holder.HostID = actor.ID
 	}
-	var row identity.Row
 	origin := store.Origin{Actor: "host " + holder.HostID, Address: address(r), Request: w.Header().Get("X-Request-Id")}
-	err = h.cfg.Store.Update(r.Context(), origin, func(tx *store.Tx) error {
-		if !shown { // may have joined meanwhile
-			if row, err = identity.Get(tx, holder.HostID); err != nil {
-				return err
-			}
-			if row.Serial != "" {
-				return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot certify %s by its host key: it has a certificate", holder.HostID), "join again with a new token: fernwerk-agent join --again TOKEN")
-			}
+	row, err := h.cfg.Identities.RenewBy(r.Context(), key, keyID, holder, origin, func(tx *store.Tx) error {
+		if shown {
+			return nil
 		}
-		row, err = h.cfg.Identities.Renew(tx, key, keyID, holder.HostID, holder.KeyID)
+		row, err := identity.Get(tx, holder.HostID) // may have joined meanwhile
+		if err == nil && row.Serial != "" {
+			err = fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot certify %s by its host key: it has a certificate", holder.HostID), "join again with a new token: fernwerk-agent join --again TOKEN")
+		}
 		return err
 	})
 	if err != nil {

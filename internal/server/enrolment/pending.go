@@ -1,7 +1,9 @@
 package enrolment
 
 import (
+	"context"
 	"crypto/subtle"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +16,12 @@ import (
 
 // Limits of what waits: strangers may ask.
 const (
-	mostWaiting  = 2_000
-	waitsFor     = 7 * 24 * time.Hour
-	numberLength = 16
+	mostWaiting   = 2_000
+	mostUnknown   = 1_000 // of them without a token
+	mostOfAddress = 200   // of these from one address, or one IPv6 network
+	waitsFor      = 7 * 24 * time.Hour
+	asksAgain     = 12 * time.Hour
+	numberLength  = 16
 )
 
 // WaitingRow is a machine that waits for an administrator.
@@ -31,7 +36,7 @@ type WaitingRow struct {
 	UUID     string `col:"uuid"`
 	Hardware string `col:"hardware"`
 	Address  string `col:"address"`
-	Asked    int64  `col:"asked"`
+	Asked    int64  `col:"asked"` // Unix seconds; of a machine that goes on asking half a day ago at most
 	Denied   bool   `col:"denied"`
 }
 
@@ -61,24 +66,40 @@ func (e *Enrolment) waits(tx *store.Tx, a asking) (out enrol.JoinAnswer, known b
 	return enrol.JoinAnswer{Pending: row.Name}, true, nil
 }
 
+// stillWaits notes, once in a while, that a machine goes on asking: it stays on the
+// list for as long as it does.
+func (e *Enrolment) stillWaits(ctx context.Context, name string) error {
+	var row WaitingRow
+	due := func(tx *store.Tx) (bool, error) {
+		var err error
+		row, err = waiting(tx, name)
+		return err == nil && row.Name != "" && tx.Now().Unix()-row.Asked > int64(asksAgain/time.Second), err
+	}
+	is := false
+	err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { is, err = due(tx); return err })
+	if err != nil || !is {
+		return err
+	}
+	return e.cfg.Store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+		is, err := due(tx)
+		if err != nil || !is {
+			return err
+		}
+		row.Asked = tx.Now().Unix()
+		return tx.Put(Waiting, Waiting.Encode(row))
+	})
+}
+
 // wait puts a machine among those that wait.
 func (e *Enrolment) wait(tx *store.Tx, a asking) (enrol.JoinAnswer, error) {
-	rows, err := store.All[WaitingRow](tx, Waiting, nil)
+	old, err := room(tx, a)
 	if err != nil {
 		return enrol.JoinAnswer{}, err
 	}
-	left := 0
-	for _, r := range rows {
-		if tx.Now().Unix()-r.Asked > int64(waitsFor/time.Second) {
-			if err := tx.Remove(Waiting, Waiting.Encode(r)); err != nil {
-				return enrol.JoinAnswer{}, err
-			}
-			continue
+	for _, r := range old {
+		if err := tx.Remove(Waiting, Waiting.Encode(r)); err != nil {
+			return enrol.JoinAnswer{}, err
 		}
-		left++
-	}
-	if left >= mostWaiting {
-		return enrol.JoinAnswer{}, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot take the request: %d machines wait already", left), "an administrator decides: fernwerk host pending")
 	}
 	row := WaitingRow{Name: number(a.keyID), KeyID: a.keyID, Proof: a.proof, CSR: a.CSR, NodeType: a.NodeType, Hostname: a.Machine.Hostname,
 		UUID: a.Machine.SystemUUID, Hardware: a.Machine.HardwareAddress, Address: a.address, Asked: tx.Now().Unix()}
@@ -89,6 +110,47 @@ func (e *Enrolment) wait(tx *store.Tx, a asking) (enrol.JoinAnswer, error) {
 		return enrol.JoinAnswer{}, err
 	}
 	return enrol.JoinAnswer{Pending: row.Name}, tx.Note(Waiting.Name, row.Name, "ask", nil)
+}
+
+// room refuses a machine where too many wait. old are those that waited too long.
+func room(tx *store.Tx, a asking) (old []WaitingRow, err error) {
+	rows, err := store.All[WaitingRow](tx, Waiting, nil)
+	if err != nil {
+		return nil, err
+	}
+	left, unknown, near := 0, 0, 0
+	for _, r := range rows {
+		if tx.Now().Unix()-r.Asked > int64(waitsFor/time.Second) {
+			old = append(old, r)
+			continue
+		}
+		left++
+		if r.Token == "" {
+			unknown++
+			if network(r.Address) == network(a.address) {
+				near++
+			}
+		}
+	}
+	if left >= mostWaiting || a.token == nil && (unknown >= mostUnknown || near >= mostOfAddress) {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot take the request: %d machines wait already", left), "an administrator decides: fernwerk host pending")
+	}
+	return old, nil
+}
+
+// network is what one stranger has of addresses: an IPv4 address, or an IPv6
+// network of 64 bits.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return ip.String()
 }
 
 // Pending are the machines that wait, the oldest first.

@@ -1,6 +1,8 @@
 package enrolment
 
 import (
+	"context"
+
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -14,6 +16,33 @@ type series struct {
 
 // allSeries is the class of series.
 var allSeries = fleet.LocalClass[series]("joinSeries")
+
+// After a restore nobody knows which names were given since the backup: numbers go
+// on this much further, and series that are new begin there.
+const (
+	lostNames  = 1_000
+	lostSeries = "restored" // no name of a series: it has no domain
+)
+
+// Restored steps over the names that were given since the backup of the rows.
+func Restored(ctx context.Context, st *store.Store) error {
+	return st.Update(ctx, store.Origin{Actor: "restore"}, func(tx *store.Tx) error {
+		rows, err := store.All[series](tx, allSeries, nil)
+		if err != nil {
+			return err
+		}
+		all := map[string]int64{lostSeries: 0}
+		for _, s := range rows {
+			all[s.Name] = s.Last
+		}
+		for name, last := range all {
+			if err := tx.Put(allSeries, allSeries.Encode(series{Name: name, Last: last + lostNames})); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
 // triesForName bounds how many hosts that somebody named by hand are stepped over.
 const triesForName = 10_000
@@ -33,8 +62,15 @@ func (e *Enrolment) nextName(tx *store.Tx, nodeType, hostname string) (string, e
 	if err != nil {
 		return "", err
 	}
+	if r == nil { // the first of its series, also on a server that was lost?
+		if r, err = tx.ByKey(allSeries, lostSeries); err != nil {
+			return "", err
+		}
+	}
 	if r != nil {
+		name := s.Name
 		allSeries.Decode(r, &s)
+		s.Name = name
 	}
 	for range triesForName {
 		s.Last++

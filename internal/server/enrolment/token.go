@@ -73,7 +73,7 @@ func (e *Enrolment) CreateToken(tx *store.Tx, by string, want port.JoinToken, li
 	case want.Uses < 1 || want.Uses > mostUses:
 		return bad("it is for 1 to %d machines, not %d", mostUses, want.Uses)
 	case life < time.Minute || life > longestLife:
-		return bad("it lives a minute to %v, not %v", longestLife, life)
+		return bad("it lives a minute to %d days, not %v", longestLife/(24*time.Hour), life)
 	}
 	if want.NodeType != "" {
 		if err := enrol.ValidNodeType(want.NodeType); err != nil {
@@ -92,7 +92,7 @@ func (e *Enrolment) CreateToken(tx *store.Tx, by string, want port.JoinToken, li
 	}
 	if pin == nil && enrol.Policy(want.Policy) != enrol.PlainOpsi {
 		return "", made, fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot make the token: the server has no root of trust that it could pin"),
-			"make one first: fernwerk trust init; or have such machines believe the server alone, as opsi's do: --policy plain-opsi")
+			"make one first: fernwerk trust init DIR, then fernwerk trust publish DIR; or have such machines believe the server alone, as opsi's do: --policy plain-opsi")
 	}
 	for _, g := range want.Groups {
 		if _, err := tx.Get(fleet.Groups, fleet.Row{"type": fleet.HostGroup, "id": g}); err != nil {
@@ -190,8 +190,8 @@ func tokenRow(tx *store.Tx, id string) (row TokenRow, err error) {
 	return row, err
 }
 
-// take uses a token once.
-func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
+// look finds a token that is good.
+func look(tx *store.Tx, t enrol.Token) (TokenRow, error) {
 	row, err := tokenRow(tx, t.ID)
 	if err != nil {
 		return row, err
@@ -201,6 +201,15 @@ func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
 	}
 	if state := row.state(tx.Now()); state != "good" {
 		return row, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot join: the token is %s", state), "make another: fernwerk token create")
+	}
+	return row, nil
+}
+
+// take uses a token once.
+func take(tx *store.Tx, t enrol.Token) (TokenRow, error) {
+	row, err := look(tx, t)
+	if err != nil {
+		return row, err
 	}
 	row.Used++
 	return row, tx.Put(Tokens, Tokens.Encode(row))

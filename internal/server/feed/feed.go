@@ -26,6 +26,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/port"
@@ -53,6 +55,48 @@ type Feed struct {
 	Log   *slog.Logger
 	// Listener is where the feed is served without TLS; nil for nowhere.
 	Listener net.Listener
+
+	loading sync.Mutex
+	last    atomic.Pointer[copied]
+}
+
+// copied is what strangers are shown: one copy for all of them, for a second.
+type copied struct {
+	Publication
+	serial string
+	until  time.Time
+}
+
+// copyLife is how old it may be: another server may have published meanwhile.
+const copyLife = time.Second
+
+// copy is what is published, as it is now or was a moment ago.
+func (f *Feed) copy(ctx context.Context) (*copied, error) {
+	if c := f.last.Load(); c != nil && time.Now().Before(c.until) {
+		return c, nil
+	}
+	f.loading.Lock()
+	defer f.loading.Unlock()
+	was := f.last.Load()
+	if was != nil && time.Now().Before(was.until) {
+		return was, nil
+	}
+	p, err := f.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := &copied{Publication: p, until: time.Now().Add(copyLife)}
+	if was != nil && was.Publication == p { // it is verified, and others read it
+		now.Publication, now.serial = was.Publication, was.serial
+	} else {
+		signed, err := signedOf(p)
+		if err != nil {
+			return nil, err
+		}
+		now.serial = fmt.Sprintln(signed.Serial)
+	}
+	f.last.Store(now)
+	return now, nil
 }
 
 func held(tx *store.Tx) (p Publication, err error) {
@@ -107,6 +151,9 @@ func (f *Feed) Publish(ctx context.Context, by store.Origin, key, script string,
 		}
 		return tx.Note("feed", theOne, "publish", fleet.Row{"serial": signed.Serial, "fingerprint": state.Fingerprint, "sha256": state.SHA256})
 	})
+	f.loading.Lock() // whoever loads now may have the one before
+	f.last.Store(nil)
+	f.loading.Unlock()
 	if err == nil {
 		f.Log.Info("Feed published", "serial", state.Serial, "fingerprint", state.Fingerprint, "actor", by.Actor)
 	}
@@ -168,7 +215,7 @@ func (f *Feed) load(ctx context.Context) (p Publication, err error) {
 		return err
 	})
 	if err == nil && p.Script == "" {
-		err = fleet.Errorf(fleet.NotFound, "no feed is published")
+		err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot show the feed: none is published"), "make one with: fernwerk feed init DIR")
 	}
 	return p, err
 }
@@ -176,25 +223,18 @@ func (f *Feed) load(ctx context.Context) (p Publication, err error) {
 // Handler serves the paths, and nothing else.
 func (f *Feed) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for path, of := range map[string]func(Publication) (string, error){
-		"/feed/script.asc": func(p Publication) (string, error) { return p.Script, nil },
-		"/feed/key.asc":    func(p Publication) (string, error) { return p.PublicKey, nil },
-		"/feed/serial": func(p Publication) (string, error) {
-			s, err := signedOf(p)
-			return fmt.Sprintln(s.Serial), err
-		},
+	for path, of := range map[string]func(*copied) string{
+		"/feed/script.asc": func(c *copied) string { return c.Script },
+		"/feed/key.asc":    func(c *copied) string { return c.PublicKey },
+		"/feed/serial":     func(c *copied) string { return c.serial },
 	} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, of) })
 	}
 	return mux
 }
 
-func (f *Feed) serve(w http.ResponseWriter, r *http.Request, of func(Publication) (string, error)) {
-	p, err := f.load(r.Context())
-	var text string
-	if err == nil {
-		text, err = of(p)
-	}
+func (f *Feed) serve(w http.ResponseWriter, r *http.Request, of func(*copied) string) {
+	p, err := f.copy(r.Context())
 	switch {
 	case fleet.CodeOf(err) == fleet.NotFound:
 		http.Error(w, err.Error(), http.StatusNotFound)
@@ -208,7 +248,7 @@ func (f *Feed) serve(w http.ResponseWriter, r *http.Request, of func(Publication
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-cache")
-	http.ServeContent(w, r, "", time.Unix(p.Changed, 0), strings.NewReader(text))
+	http.ServeContent(w, r, "", time.Unix(p.Changed, 0), strings.NewReader(of(p)))
 }
 
 // What the listener without TLS allows a stranger: the texts are short.

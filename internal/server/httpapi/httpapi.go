@@ -12,7 +12,7 @@
 // logged in, so there is no limit on the time of a request. What is limited is
 // standstill: headers take 20 seconds, an idle connection lives 3 minutes, and
 // whoever takes less than 64 KiB in 2 minutes is gone. Nobody's body is read
-// before he is known.
+// before he is known; where strangers may send one, it has a minute.
 package httpapi
 
 import (
@@ -104,7 +104,8 @@ type Server struct {
 	Replica  string        // which of several servers this is
 	Drain    time.Duration // between saying that it stops, and stopping
 
-	turns turns
+	turns   turns
+	reading time.Duration // for what strangers send; 0 is strangersReading
 }
 
 // Serve answers until ctx ends, then finishes what is under way.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -16,6 +17,10 @@ import (
 
 // refusedReading is how long we still listen to what a refused caller sends.
 const refusedReading = 10 * time.Second
+
+// strangersReading is how long somebody whom we do not know may take to send the
+// little that he may send.
+const strangersReading = time.Minute
 
 type contextKey struct{}
 
@@ -114,6 +119,9 @@ func (s *Server) guard(route route) http.Handler {
 					return
 				}
 			}
+		}
+		if route.access == public && route.body != none {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(cmp.Or(s.reading, strangersReading)))
 		}
 		if route.body != unlimited {
 			r.Body = http.MaxBytesReader(w, r.Body, route.body)

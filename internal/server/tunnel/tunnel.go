@@ -28,6 +28,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -48,6 +51,36 @@ type Tunnels struct {
 	Roots   func() []byte
 	// Seal is the key of tls-crypt-v2 of a tunnel that is served here.
 	Seal func(name string) openvpn.Seal
+	Now  func() time.Time
+
+	mu    sync.Mutex
+	asked map[string][]time.Time // by tunnel and host: within the last hour
+}
+
+// burst is how often a host gets a certificate of one tunnel in an hour; it needs
+// one in several days.
+const burst = 10
+
+// takes counts a request; one too many is Unavailable, before anything is written.
+func (t *Tunnels) takes(host, name string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now, key := t.Now(), name+" "+host
+	old := func(at time.Time) bool { return now.Sub(at) >= time.Hour || at.After(now) }
+	if t.asked == nil {
+		t.asked = map[string][]time.Time{}
+	}
+	for k, all := range t.asked { // who asks is few: a fleet renews over days
+		if old(all[len(all)-1]) {
+			delete(t.asked, k)
+		}
+	}
+	all := slices.DeleteFunc(t.asked[key], old)
+	if len(all) >= burst {
+		return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot give credentials of tunnel %s: %s got %d within an hour", name, host, len(all)), "ask again in an hour")
+	}
+	t.asked[key] = append(all, now)
+	return nil
 }
 
 // Credentials answers POST /v1/tunnel/{name}.
@@ -82,6 +115,9 @@ func (t *Tunnels) Credentials(w http.ResponseWriter, r *http.Request) (any, int,
 	d.DisallowUnknownFields()
 	if err := d.Decode(&req); err != nil {
 		return nil, 0, fleet.Errorf(fleet.Invalid, "cannot read the request: %w", err)
+	}
+	if err := t.takes(host, name); err != nil {
+		return nil, 0, err
 	}
 	var made enrol.Certificate
 	err = t.Store.Update(r.Context(), store.Origin{Actor: "host " + host, Request: w.Header().Get("X-Request-Id")}, func(tx *store.Tx) error {

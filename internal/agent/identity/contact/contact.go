@@ -59,6 +59,9 @@ type Service struct {
 	cfg Config
 	mu  sync.Mutex // one contact at a time
 	at  time.Time  // of the last one that was answered
+	// new is the number of a certificate that was over when it came, by our clock:
+	// then the clock is wrong, and the server says when another is due.
+	new string
 }
 
 // New makes a Service.
@@ -135,12 +138,15 @@ func (s *Service) now(ctx context.Context) error {
 	} else {
 		defer client.CloseIdleConnections()
 	}
-	if id.Over(s.cfg.Now()) { // it was asleep: first that it is known again
+	if id.Over(s.cfg.Now()) && id.Serial() != s.new { // it was asleep: first that it is known again
 		s.cfg.Log.Info("The certificate is over, it is renewed")
 		if id, err = id.Renew(ctx, client, prepare); err != nil {
 			return err
 		}
 		client.CloseIdleConnections() // they show the former one
+		if s.new = id.Serial(); id.Over(s.cfg.Now()) {
+			s.cfg.Log.Warn("The new certificate is over as well: this machine's clock is ahead")
+		}
 	}
 	st, err := s.load(id.HostID)
 	if err != nil {

@@ -133,7 +133,7 @@ func (b Bundle) TakeRootKey() (alone, without Bundle, err error) {
 		return nil, nil, err
 	}
 	if m.RootKey == nil {
-		return nil, nil, fleet.Errorf(fleet.NotFound, "cannot take the root's key away: it is not here")
+		return nil, nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot take the root's key away: it is not here"), "it is in the file that was written when it was taken offline, as fernwerkd ca status says")
 	}
 	if len(m.Issuing) == 0 {
 		return nil, nil, fleet.WithHint(fleet.Errorf(fleet.Conflict, "cannot take the root's key away: there is no issuing key yet"), "start the server once, it makes one")
@@ -172,7 +172,7 @@ func (b Bundle) Forget(print string) (Bundle, error) {
 	case slices.ContainsFunc(m.Issuing, func(i Issuer) bool { return is(i.Cert) }):
 		m.Issuing = slices.DeleteFunc(m.Issuing, func(i Issuer) bool { return is(i.Cert) })
 	default:
-		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot forget %s: there is no such root or issuing key", print), "fernwerkd ca status lists them")
+		return nil, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot forget %s: there is no such root or issuing key", print), "fernwerkd ca status lists them; give the whole SHA-256")
 	}
 	m.Generation++
 	return m.Bundle()

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -44,40 +45,56 @@ func (s Sweeper) Serve(ctx context.Context) error {
 	}
 }
 
+// sweepAtOnce is how many are revoked in one transaction: each signs the list anew,
+// and whoever else wants to write waits meanwhile.
+const sweepAtOnce = 20
+
 // Sweep looks for them once. Of several servers each finds what is left.
 func (s Sweeper) Sweep(ctx context.Context) error {
 	var gone []string
-	look := func(tx *store.Tx) error {
+	err := s.store.View(ctx, func(tx *store.Tx) error {
 		gone = nil
 		rows, err := store.All[certified](tx, certifiedHosts, nil)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			row, err := Get(tx, r.HostID)
+			is, err := isGone(tx, r.HostID)
 			if err != nil {
 				return err
 			}
-			if row.HostID == "" {
+			if is {
 				gone = append(gone, r.HostID)
 			}
 		}
 		return nil
-	}
-	if err := s.store.View(ctx, look); err != nil || len(gone) == 0 {
+	})
+	if err != nil {
 		return err
 	}
-	return s.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
-		if err := look(tx); err != nil {
+	for some := range slices.Chunk(gone, sweepAtOnce) {
+		err := s.store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
+			for _, id := range some {
+				is, err := isGone(tx, id) // it may have joined meanwhile
+				if err == nil && is {
+					err = s.revokeAll(tx, id, "the host is gone")
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		for _, id := range gone {
-			if err := s.revokeAll(tx, id, "the host is gone"); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
+}
+
+func isGone(tx *store.Tx, hostID string) (bool, error) {
+	row, err := Get(tx, hostID)
+	return row.HostID == "", err
 }
 
 // revokeAll revokes what a host has been certified, if anything.

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -21,14 +22,19 @@ import (
 type authority struct {
 	identity.Authority
 	revoked []string
+	within  map[*store.Tx]int
 }
 
 func (a *authority) Issue(*store.Tx, crypto.PublicKey, enrol.Grant) (enrol.Certificate, error) {
 	return enrol.Certificate{}, nil
 }
 
-func (a *authority) Revoke(_ *store.Tx, hostID, reason string) (int, error) {
+func (a *authority) Revoke(tx *store.Tx, hostID, reason string) (int, error) {
 	a.revoked = append(a.revoked, hostID+": "+reason)
+	if a.within == nil {
+		a.within = map[*store.Tx]int{}
+	}
+	a.within[tx]++
 	return 1, nil
 }
 
@@ -88,5 +94,58 @@ func TestSweep(t *testing.T) {
 	want := []string{"again.example.org: superseded", "goes.example.org: the host is gone"}
 	if len(a.revoked) != 2 || a.revoked[0] != want[0] || a.revoked[1] != want[1] {
 		t.Errorf("revoked %v, not %v", a.revoked, want)
+	}
+}
+
+// A laboratory of machines is deleted: others write in between.
+func TestSweep_Many(t *testing.T) {
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	st, err := store.Open(t.Context(), db, time.Now, identity.Classes()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{}
+	i := identity.New(st, a, time.Now)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 90
+	for _, fn := range []func(tx *store.Tx, id string) error{
+		func(tx *store.Tx, id string) error {
+			if err := tx.Put(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": id}); err != nil {
+				return err
+			}
+			_, err := i.Begin(tx, key.Public(), identity.Row{HostID: id, KeyID: id})
+			return err
+		},
+		func(tx *store.Tx, id string) error { return tx.Remove(fleet.Hosts, fleet.Row{"id": id}) },
+	} {
+		err := st.Update(t.Context(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
+			for n := range many {
+				if err := fn(tx, fmt.Sprintf("pc%d.example.org", n)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := (identity.Sweeper{Identities: i, Log: slog.New(slog.DiscardHandler)}).Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.revoked) != many {
+		t.Errorf("%d of %d are revoked", len(a.revoked), many)
+	}
+	for _, n := range a.within {
+		if n > 25 {
+			t.Errorf("%d in one transaction", n)
+		}
 	}
 }

@@ -18,6 +18,7 @@
 package identity
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"time"
@@ -128,6 +129,42 @@ func (i *Identities) Begin(tx *store.Tx, key crypto.PublicKey, row Row) (Row, er
 	return row, i.certify(tx, key, &row)
 }
 
+// renewGap is the least time between two renewals of a host. Who lost an answer
+// comes again after longer.
+const renewGap = 30 * time.Second
+
+// RenewBy is Renew for who showed its certificate, or its host key, before; first
+// has a word in the transaction, nil for none. Too soon after the last time it is
+// Unavailable, which costs nothing: nobody fills the database with certificates.
+func (i *Identities) RenewBy(ctx context.Context, key crypto.PublicKey, keyID string, h Holder, origin store.Origin, first func(tx *store.Tx) error) (row Row, err error) {
+	soon := func(tx *store.Tx) error {
+		row, err := Get(tx, h.HostID)
+		if err != nil || row.KeyID == keyID || row.Renewed == 0 {
+			return err
+		}
+		if gap := tx.Now().Sub(time.Unix(row.Renewed, 0)); gap >= 0 && gap < renewGap {
+			return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot certify another key of %s: it got a certificate a moment ago", h.HostID), "ask again in half a minute")
+		}
+		return nil
+	}
+	if err := i.store.View(ctx, soon); err != nil {
+		return row, err
+	}
+	err = i.store.Update(ctx, origin, func(tx *store.Tx) error {
+		if err := soon(tx); err != nil {
+			return err
+		}
+		if first != nil {
+			if err := first(tx); err != nil {
+				return err
+			}
+		}
+		row, err = i.Renew(tx, key, keyID, h.HostID, h.KeyID)
+		return err
+	})
+	return row, err
+}
+
 // Renew certifies another key of a host, which holds the key held, "" for none.
 // That one's certificate counts until it ends, so that an answer that gets lost
 // costs nothing; what was certified in between and never used counts no more.
@@ -136,7 +173,19 @@ func (i *Identities) Renew(tx *store.Tx, key crypto.PublicKey, keyID, hostID, he
 	if err != nil {
 		return row, err
 	}
+	// The caller looked at its certificate before this transaction: meanwhile the
+	// host may have joined again, been deleted, or both.
+	if held != "" && (row.HostID == "" || held != row.KeyID && held != row.FormerID) {
+		return row, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot go on as %s: its key is not the host's any more", hostID), "it joined again elsewhere, or was deleted: fernwerk-agent join --again TOKEN")
+	}
 	if row.HostID == "" { // it has none yet: it joined before there were certificates
+		host, err := tx.ByKey(fleet.Hosts, hostID)
+		if err != nil {
+			return row, err
+		}
+		if host == nil {
+			return row, fleet.Errorf(fleet.Denied, "cannot certify %s: there is no such host", hostID)
+		}
 		row = Row{HostID: hostID, Policy: string(enrol.PlainOpsi), Joined: tx.Now().Unix()}
 	}
 	if row.Revoked != "" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 )
 
 // restored says that the rows are from a backup, and of when: a host may hold a
@@ -48,6 +49,11 @@ func (i *Identities) adopt(ctx context.Context, h Holder, certs []*x509.Certific
 		if err != nil {
 			return row, err
 		}
+		if row.HostID == "" { // it may have got its first certificate since
+			if row, err = first(tx, h.HostID, last.At, leaf); err != nil {
+				return row, err
+			}
+		}
 		if row.HostID == "" || row.Revoked != "" || leaf.NotBefore.Add(backdated).Unix() < last.At || leaf.NotAfter.Unix() < row.NotAfter {
 			return row, no
 		}
@@ -75,8 +81,28 @@ func (i *Identities) adopt(ctx context.Context, h Holder, certs []*x509.Certific
 		if err := tx.Put(Keys, Keys.Encode(Key{KeyID: h.KeyID, HostID: h.HostID})); err != nil {
 			return err
 		}
+		if err := tx.Put(certifiedHosts, certifiedHosts.Encode(certified{h.HostID})); err != nil {
+			return err
+		}
 		return tx.Put(Rows, Rows.Encode(row))
 	})
+}
+
+// first is the identity of a host that is in the backup and had no certificate
+// yet; the zero Row if there is no such host, or it was made after the backup.
+func first(tx *store.Tx, hostID string, backup int64, leaf *x509.Certificate) (Row, error) {
+	host, err := tx.ByKey(fleet.Hosts, hostID)
+	if err != nil || host == nil || host.Str("type") != fleet.OpsiClient {
+		return Row{}, err
+	}
+	if made, err := time.Parse(time.DateTime, host.Str("created")); err != nil || made.Unix() > backup {
+		return Row{}, nil
+	}
+	row := Row{HostID: hostID, Policy: string(enrol.PlainOpsi), Joined: leaf.NotBefore.Add(backdated).Unix()}
+	if units := leaf.Subject.OrganizationalUnit; len(units) == 1 {
+		row.NodeType = units[0]
+	}
+	return row, nil
 }
 
 // serial is a certificate's number as it stands in rows.
