@@ -77,3 +77,22 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// A tunnel that Fernwerk runs is known by its own name, and opened by a key.
+func TestSettings_Served(t *testing.T) {
+	for proto, want := range map[string][]string{"": {"tls-crypt-v2 tls-crypt-v2.key", "verify-x509-name vpns.tunnel.fernwerk name"}, "udp": {"explicit-exit-notify 1"}} {
+		text, err := tunnel.Settings{Name: "vpns", Remote: "h", Proto: proto, Served: true}.Render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range want {
+			if !strings.Contains(text, "\n"+line+"\n") {
+				t.Errorf("%q lacks %q", text, line)
+			}
+		}
+	}
+	text, _ := tunnel.Settings{Name: "vpns", Remote: "h"}.Render()
+	if strings.Contains(text, "tls-crypt") {
+		t.Error("somebody else's tunnel has no key of ours")
+	}
+}
