@@ -242,6 +242,7 @@ func TestNewcomer(t *testing.T) {
 		if alive > 15*time.Second {
 			t.Errorf("Alive took %v", alive)
 		}
+		n.until(10*time.Second, "the server knows that the update is done", func() bool { return strings.Contains(n.mustTool("update", "status", "000", ids[node]), "done") })
 		if got := n.dig(node, "-x", addresses[node]); got != names[node]+"." {
 			t.Errorf("the name of %s is %q", addresses[node], got)
 		}
