@@ -66,7 +66,8 @@ listen = ":53"
 use = ["oar"]
 oar.prefix = ["%s"]
 oar.limit = 30
-`, hubAddress, strings.Join(real.Prefix, `", "`)), 0o600))
+`, hubAddress, strings.Join(append(slices.Clone(real.Prefix), "env", "BY=fernwerkd"), `", "`)), 0o600))
+	n.witness("oarnodesetting", "oarproperty", "oarremoveresource")
 
 	// OAR of a hub: nodes report the end of jobs to its address in the tunnel.
 	settings := filepath.Join(real.Dir, "etc", "oar.conf")
@@ -96,6 +97,31 @@ func (n *newcomers) beside(argv ...string) string {
 	out, err := n.oar.Run(argv...)
 	must(n.t, err)
 	return out
+}
+
+// witness has OAR's tools note who calls them. It is in OAR's namespaces only.
+func (n *newcomers) witness(tools ...string) {
+	n.t.Helper()
+	n.beside(append([]string{"sh", "-ec", `cd "$0"; mkdir calls; for tool; do
+	cp /dev/null "calls/$tool"; mount --bind "/usr/sbin/$tool" "calls/$tool"
+	printf '#!/bin/sh\necho "${BY-somebody}: %s $*" >>%s/calls/log\nexec %s/calls/%s "$@"\n' "$tool" "$PWD" "$PWD" "$tool" >"calls/by-$tool"
+	chmod 755 "calls/by-$tool"; mount --bind "calls/by-$tool" "/usr/sbin/$tool"
+done; cp /dev/null calls/log; chmod 666 calls/log`, n.oar.Dir}, tools...)...)
+}
+
+// callers are who called tools that change OAR, and how often.
+func (n *newcomers) callers() map[string]int {
+	n.t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.oar.Dir, "calls", "log"))
+	must(n.t, err)
+	all := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		who, call, _ := strings.Cut(line, ": ")
+		if all[who]++; who != "fernwerkd" {
+			n.t.Logf("%s called %s", who, call)
+		}
+	}
+	return all
 }
 
 // step prints how long it took since the last one.
@@ -299,6 +325,11 @@ func TestNewcomer(t *testing.T) {
 	})
 	if list := n.mustTool("tunnel", "list"); !strings.Contains(list, names["a"]) || !strings.Contains(list, names["b"]) {
 		t.Errorf("who is in the tunnel: %s", list)
+	}
+	by := n.callers()
+	t.Logf("who changed OAR by its tools: %v", by)
+	if by["fernwerkd"] == 0 || len(by) != 1 {
+		t.Errorf("fernwerkd is not the only one: %v", by)
 	}
 	for node, want := range map[string]string{"a": "Alive Absent Alive", "b": "Alive"} {
 		got, own := n.states(names[node])
