@@ -47,6 +47,50 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
+// named finds `folder.TestName` and `folder.TestName/subtest`.
+var named = regexp.MustCompile("`((?:test|internal|cmd)[a-z0-9/]*)\\.(Test\\w+)(?:/\\w+)?`")
+
+// TestAttacks_EveryTest looks for the tests that the pages about attacks name.
+func TestAttacks_EveryTest(t *testing.T) {
+	found := map[string]bool{}
+	for _, page := range []string{"attacks.md", "what-the-server-cannot-do.md"} {
+		text, err := os.ReadFile(filepath.Join("docs", "explanation", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+			if found[m[1]+m[2]] = hasTest(t, m[1], m[2]); !found[m[1]+m[2]] {
+				t.Errorf("docs/explanation/%s: no test %s in %s", page, m[2], m[1])
+			}
+		}
+	}
+	if len(found) < 30 {
+		t.Errorf("only %d tests are named: were rows lost?", len(found))
+	}
+	if hasTest(t, ".", "TestNobodyWroteThis"+"One") {
+		t.Error("a test is found that is not there")
+	}
+}
+
+// hasTest tells whether a folder's tests have a function.
+func hasTest(t *testing.T, folder, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.FromSlash(folder), "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+name+"(t *testing.T)") {
+			return true
+		}
+	}
+	return false
+}
+
 // TestAgentConf_EveryKey holds the reference to the list that the agent reads by.
 func TestAgentConf_EveryKey(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("docs", "reference", "agent-conf.md"))

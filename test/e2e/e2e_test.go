@@ -35,8 +35,30 @@ func TestMain(m *testing.M) {
 	}
 	scratch = dir
 	code := m.Run()
+	end()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// end ends what all tests share.
+func end() {
+	ends.Lock()
+	defer ends.Unlock()
+	for _, fn := range ends.all {
+		fn()
+	}
+}
+
+var ends struct {
+	sync.Mutex
+	all []func()
+}
+
+// atEnd has fn called when all tests are over.
+func atEnd(fn func()) {
+	ends.Lock()
+	defer ends.Unlock()
+	ends.all = append(ends.all, fn)
 }
 
 var built = sync.OnceValues(func() (site.Programs, error) {

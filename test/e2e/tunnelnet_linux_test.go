@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,9 +87,17 @@ func (n *tunnelNet) space(name string) {
 	full := n.id + name
 	n.run("ip", "netns", "add", full)
 	n.t.Cleanup(func() {
-		out, _ := exec.Command("ip", "netns", "pids", full).Output()
-		for _, pid := range strings.Fields(string(out)) {
-			exec.Command("kill", "-9", pid).Run()
+		for range 50 { // what is killed may have begun another
+			out, _ := exec.Command("ip", "netns", "pids", full).Output()
+			if len(strings.Fields(string(out))) == 0 {
+				break
+			}
+			for _, text := range strings.Fields(string(out)) {
+				if pid, err := strconv.Atoi(text); err == nil {
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			<-time.After(20 * time.Millisecond)
 		}
 		exec.Command("ip", "netns", "del", full).Run()
 	})

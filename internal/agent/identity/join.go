@@ -210,7 +210,11 @@ func begin(dataDir string, m enrol.Machine, asked string) (j joining, err error)
 
 // keep makes an answer the identity.
 func (id Identity) keep(dataDir string, j joining, in enrol.JoinAnswer) (Identity, error) {
-	if err := certified(j.Key, in.Chain, in.HostID); err != nil {
+	err := fleet.ValidHostID(in.HostID)
+	if err == nil {
+		err = certified(j.Key, in.Chain, in.HostID)
+	}
+	if err != nil {
 		return id, fleet.Errorf(fleet.Denied, "cannot join %s: %w", id.Server, err)
 	}
 	id.HostID, id.HostKey, id.Key, id.Chain = in.HostID, in.HostKey, j.Key, in.Chain

@@ -84,7 +84,7 @@ func (t command) packageBuild(ctx context.Context, dir string, o buildOptions) e
 		}
 		defer o.signer.close()
 	} else if o.signer.given() {
-		return fleet.Errorf(fleet.Invalid, "--trust and --platform go with --sign")
+		return fleet.Errorf(fleet.Invalid, "--trust, --platform and --keep go with --sign")
 	}
 	root, err := openSource(dir)
 	if err != nil {

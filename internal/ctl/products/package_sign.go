@@ -31,7 +31,10 @@ func (t command) packageSignCommand() *cobra.Command {
 		Short: "Sign what clients get of packages that were built before",
 		Long: `Sign what clients get of packages that were built before, or elsewhere: the
 files, and which of them is run for which action. The package is read whole and
-stays as it is; the signature is on the list of the folder of content trust.`,
+stays as it is; the signature is on the list of the folder of content trust.
+
+Older versions of the product leave the list, so that no server can hand them out
+again; --keep lets them stay, for a depot that has the new one later, say.`,
 		Example: "  fernwerk package sign firefox_128.0-1.opsi --platform windows --trust /media/stick/trust",
 		RunE:    func(c *cobra.Command, given []string) error { return t.packageSign(c.Context(), given, &s) },
 	}
@@ -82,6 +85,8 @@ type signable struct {
 type signer struct {
 	signing.Flags
 	platform string
+	keep     bool
+	tool     *tool.Tool
 	dir      *offline.Dir
 	ring     *offline.Ring
 }
@@ -89,12 +94,14 @@ type signer struct {
 func (s *signer) add(c *cobra.Command) {
 	s.AddDir(c)
 	s.Add(c)
+	c.Flags().BoolVar(&s.keep, "keep", false, "let older versions stay on the list: hosts go on taking them")
 	c.Flags().StringVar(&s.platform, "platform", "", "hosts of which platform may run it: "+strings.Join(trust.Platforms, ", ")+" (default any)")
 }
 
-func (s *signer) given() bool { return s.Dir != "" || s.platform != "" }
+func (s *signer) given() bool { return s.Dir != "" || s.platform != "" || s.keep }
 
 func (s *signer) open(t *tool.Tool) (err error) {
+	s.tool = t
 	if s.platform == "" {
 		s.platform = trust.Platforms[0]
 	}
@@ -112,17 +119,54 @@ func (s *signer) close() {
 	_ = s.dir.Close() // it holds a lock, which ends with us
 }
 
-// sign puts packages on the list and signs it.
+// sign puts packages on the list and signs it. Their older versions go: what stays
+// on the list a server can hand out for ever, with every hole that was mended since.
 func (s *signer) sign(all []signable) (version int64, err error) {
+	var names, gone []string
 	for _, one := range all {
 		target := trust.TargetOf(one.tree.Text())
 		if target.Custom, err = scripts(one.control.Product); err != nil {
 			return 0, err
 		}
 		p := one.control.Product
-		s.dir.AddTarget(trust.ProductName(string(p.ID), p.ProductVersion, p.PackageVersion, s.platform), target)
+		name := trust.ProductName(string(p.ID), p.ProductVersion, p.PackageVersion, s.platform)
+		s.dir.AddTarget(name, target)
+		names = append(names, name)
 	}
-	return s.dir.Sign(s.ring, time.Now())
+	for _, one := range all {
+		if s.keep {
+			break
+		}
+		for _, name := range older(one.control.Product, s.platform, s.dir.Names("product/"+string(one.control.Product.ID)+"/")) {
+			if !slices.Contains(names, name) && s.dir.Remove(name) {
+				gone = append(gone, name)
+			}
+		}
+	}
+	if version, err = s.dir.Sign(s.ring, time.Now()); err == nil && len(gone) > 0 {
+		s.tool.Remark("no longer on the list: %s; hosts refuse it when the list is published (--keep lets older versions stay)", strings.Join(gone, ", "))
+	}
+	return version, err
+}
+
+// older are those of a product's names that a newer version replaces on hosts of a
+// platform: one for any host replaces all, one for a platform that platform's.
+func older(p fleet.Product, platform string, names []string) (out []string) {
+	for _, name := range names {
+		parts := strings.Split(name, "/")
+		if len(parts) != 4 || platform != trust.Platforms[0] && parts[3] != platform {
+			continue
+		}
+		productVersion, packageVersion, ok := strings.Cut(parts[2], "-")
+		by := fleet.CompareVersions(productVersion, p.ProductVersion)
+		if by == 0 {
+			by = fleet.CompareVersions(packageVersion, p.PackageVersion)
+		}
+		if ok && by < 0 {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // scripts says which file of the tree is run for which action, as the server and

@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
+
+	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
 // ErrInterrupted is the cause of the context that [Main] hands out once the
@@ -63,14 +66,23 @@ func Report(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(stderr, "error:", err)
+	fmt.Fprintln(stderr, "error:", inert(err.Error()))
 	if h, ok := errors.AsType[interface {
 		error
 		Hint() string
 	}](err); ok && h.Hint() != "" {
-		fmt.Fprintln(stderr, "hint:", h.Hint())
+		fmt.Fprintln(stderr, "hint:", inert(h.Hint()))
 	}
 	return exitCode(err)
+}
+
+// inert makes a text of several lines safe to print: a server's words may be in it.
+func inert(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = term.Clean(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func exitCode(err error) int {

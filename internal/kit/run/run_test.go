@@ -251,3 +251,12 @@ func TestServe_Signals(t *testing.T) {
 		}, signals, io.Discard, func(code int) { exited <- code })
 	})
 }
+
+// A server's words in an error do not steer the terminal.
+func TestReport_Inert(t *testing.T) {
+	var out strings.Builder
+	Report(&out, errors.New("cannot join: \x1b[2Jno\nand \u202emore"))
+	if got := out.String(); got != "error: cannot join: \\x1b[2Jno\nand \\u202emore\n" {
+		t.Errorf("%q", got)
+	}
+}

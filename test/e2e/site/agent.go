@@ -11,6 +11,9 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/backend/rpc"
+	"github.com/fernwerk/fernwerk/internal/kit/pin"
 )
 
 // Agent is a fernwerk-agent with its data folder.
@@ -81,6 +84,35 @@ func (a *Agent) Start(ctx context.Context) error {
 
 // Alive tells whether the agent's process runs.
 func (a *Agent) Alive() bool { return a.proc.alive() }
+
+// Ask calls a method of the agent's local service as whoever has its host key.
+func (a *Agent) Ask(ctx context.Context, method string, args ...any) (any, error) {
+	id, err := identity.Load(a.Data)
+	if err != nil {
+		return nil, err
+	}
+	address, err := control.Address(a.Data)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := os.ReadFile(control.CertPath(a.Data))
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := pin.Config("localhost", ca, "")
+	if err != nil {
+		return nil, err
+	}
+	client, err := rpc.NewClient(rpc.Options{URL: "https://" + address + "/opsiclientd", User: id.HostID, TLS: cfg, UserAgent: "fernwerk-site",
+		Password: func(context.Context) (string, error) { return id.HostKey, nil }})
+	if err != nil {
+		return nil, err
+	}
+	return client.Call(ctx, methods.Actor{}, method, methods.Pos(args...))
+}
+
+// PID is the agent's process.
+func (a *Agent) PID() int { return a.proc.cmd.Process.Pid }
 
 // Kill ends the agent without a word.
 func (a *Agent) Kill() { a.proc.kill() }

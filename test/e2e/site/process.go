@@ -88,6 +88,13 @@ func begin(ctx context.Context, log string, env []string, argv ...string) (p *pr
 	}
 }
 
+// Begin starts another program that says "ready URL", and returns the URL. It ends
+// with ctx, or with this process.
+func Begin(ctx context.Context, log string, argv ...string) (url string, err error) {
+	_, url, err = begin(ctx, log, nil, argv...)
+	return url, err
+}
+
 // alive tells whether the process has not ended.
 func (p *process) alive() bool {
 	if p == nil {

@@ -4,6 +4,7 @@
 package tunnels
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -85,6 +86,9 @@ func disconnect(c *methods.Call) (any, error) {
 	return nil, c.Update(func(tx *store.Tx) error {
 		if err := c.AboutIn(tx, host); err != nil {
 			return err
+		}
+		if r, err := tx.ByKey(fleet.Hosts, host); err != nil || r == nil {
+			return cmp.Or(err, fleet.Errorf(fleet.NotFound, "cannot call %s: there is no host %s", c.Method.Name, host))
 		}
 		return p.Disconnect(tx, host, tunnel)
 	})
