@@ -6,7 +6,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 EXE      = $(shell $(GO) env GOEXE)
 T       ?= 10s
 
-.PHONY: help build demo test check race fuzz bench clean
+.PHONY: help build demo test lab check race fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,11 @@ demo: build ## a product reaches a client over a slow line and installs with the
 test: ## run all tests that this machine can run, and say what it left out (as root: installs what is missing)
 	@sh test/setup.sh
 	@$(GO) run ./test/runner
+
+lab: ## a newcomer's way in networks of its own, with the real openvpn and OAR: each step's seconds (Linux, root)
+	@[ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] || { echo "make lab needs root on Linux: it makes network namespaces, and runs OpenVPN, PostgreSQL and OAR"; exit 1; }
+	@sh test/setup.sh
+	@FERNWERK_REQUIRE=all $(GO) test -count=1 -v -run '^TestNewcomer$$' ./test/e2e
 
 check: ## formatting, vet for three systems, the rules of the house, go.mod
 	@bad=$$(gofmt -l cmd internal test *.go) && [ -z "$$bad" ] || { echo "gofmt would change: $$bad"; exit 1; }

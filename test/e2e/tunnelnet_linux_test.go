@@ -31,12 +31,20 @@ type tunnelNet struct {
 	id   string
 	conf string
 	hub  *exec.Cmd // fernwerkd
+	// hosts is what fernwerkd sees as /etc/hosts; "" is the machine's.
+	hosts string
 }
 
 const hubAddress = "203.0.113.1"
 
 // newTunnelNet makes the networks and a server with the tunnel vpns.
 func newTunnelNet(t *testing.T, nodes ...string) *tunnelNet {
+	t.Helper()
+	return newTunnelNetAt(t, "", nodes...)
+}
+
+// newTunnelNetAt has the hub in the network namespace of a process, which has one.
+func newTunnelNetAt(t *testing.T, pid string, nodes ...string) *tunnelNet {
 	t.Helper()
 	require.Root(t)
 	for _, tool := range []string{"openvpn", "ip", "nft", "nsenter", "unshare", "ping"} {
@@ -46,7 +54,12 @@ func newTunnelNet(t *testing.T, nodes ...string) *tunnelNet {
 	must(t, err)
 	n := &tunnelNet{t: t, p: programs(t), dir: dir, id: filepath.Base(dir)}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	n.space("hub")
+	if pid == "" {
+		n.space("hub")
+	} else {
+		n.run("ip", "netns", "attach", n.id+"hub", pid)
+		t.Cleanup(func() { exec.Command("ip", "netns", "del", n.id+"hub").Run() })
+	}
 	n.in("hub", "ip", "link", "add", "wan", "type", "bridge")
 	n.in("hub", "ip", "addr", "add", hubAddress+"/24", "dev", "wan")
 	n.in("hub", "ip", "link", "set", "wan", "up")
@@ -155,7 +168,11 @@ func (n *tunnelNet) background(cmd *exec.Cmd, log string) {
 // serve starts fernwerkd, and waits until it answers.
 func (n *tunnelNet) serve() {
 	n.t.Helper()
-	n.hub = n.enter(n.t.Context(), "hub", n.p.Path("fernwerkd"), "serve", "--data", filepath.Join(n.dir, "d"), "--listen", hubAddress+":4447", "--config", n.conf)
+	argv := []string{n.p.Path("fernwerkd"), "serve", "--data", filepath.Join(n.dir, "d"), "--listen", hubAddress + ":4447", "--config", n.conf}
+	if n.hosts != "" {
+		argv = append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, n.hosts}, argv...)
+	}
+	n.hub = n.enter(n.t.Context(), "hub", argv...)
 	n.hub.Env = append(os.Environ(), "FERNWERK_ADMIN_PASSWORD="+site.Password)
 	n.background(n.hub, "fernwerkd.log")
 	n.until(30*time.Second, "the server answers", func() bool { return n.fernwerk("status") == nil })
@@ -198,15 +215,21 @@ func (n *tunnelNet) nodeType() {
 	n.mustTool("rpc", "nodeType_createObjects", `{"type":"NodeType","id":"vnode","addressRange":"10.134.0.0/16","domain":"grid.test","tunnel":"openvpn","routes":["129.88.70.0/26"],"dnsServers":["10.134.0.1"],"searchDomain":"grid.test"}`)
 }
 
-// agent is a fernwerk-agent in a node's namespace, with a resolv.conf of its own.
+// agent is a fernwerk-agent in a node's namespaces, with a name and a resolv.conf of
+// its own. Where the node has a folder of programs, they are found there first.
 func (n *tunnelNet) agent(ctx context.Context, node string, args ...string) *exec.Cmd {
 	resolv := filepath.Join(n.dir, node+".resolv")
 	if _, err := os.Stat(resolv); err != nil {
 		must(n.t, os.WriteFile(resolv, []byte("nameserver 192.168.1.1\n"), 0o644))
 	}
 	args = append(args, "--data", n.data(node))
-	return n.enter(ctx, node, append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`, "sh", resolv, n.p.Path("fernwerk-agent")}, args...)...)
+	cmd := n.enter(ctx, node, append([]string{"unshare", "-m", "-u", "sh", "-c", `hostname "$0" && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`, "box-" + node, resolv, n.p.Path("fernwerk-agent")}, args...)...)
+	cmd.Env = append(os.Environ(), "PATH="+n.programs(node)+":"+os.Getenv("PATH"))
+	return cmd
 }
+
+// programs is a folder of a node for what its scripts find by name.
+func (n *tunnelNet) programs(node string) string { return filepath.Join(n.dir, node+".bin") }
 
 func (n *tunnelNet) data(node string) string { return filepath.Join(n.dir, node) }
 
