@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/mesh"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
@@ -24,7 +25,7 @@ func (a *Agent) enterMesh(g *run.Group) error {
 	if err != nil || !own.Bool("mesh", "enabled") {
 		return err
 	}
-	s := &mesh.Service{Dir: MeshDir(a.cfg.DataDir), HostID: a.id.HostID, Settings: meshSettings(own), Ask: TunnelClient(a.cfg.DataDir, a.cfg.Version).Ask,
+	s := &mesh.Service{Dir: MeshDir(a.cfg.DataDir), HostID: a.id.HostID, Settings: meshSettings(own), Ask: identity.Machine{DataDir: a.cfg.DataDir, UserAgent: "fernwerk-agent/" + a.cfg.Version}.Ask,
 		Log: a.cfg.Log, Now: time.Now}
 	g.Add("mesh", run.Supervise("mesh", run.Func(s.Serve), a.cfg.Log))
 	return nil

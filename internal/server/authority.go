@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -57,7 +55,7 @@ func OpenAuthority(ctx context.Context, cfg Config) (_ *Authority, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	lock, err := patient(ctx, s.path("ca", "lock"))
+	lock, err := filelock.Await(ctx, s.path("ca", "lock"), 2*time.Second)
 	if errors.Is(err, filelock.ErrHeld) {
 		return nil, fleet.WithHint(fleet.Errorf(fleet.Locked, "cannot open the certificate authority: %w", err), "wait for the other command that works on it")
 	}
@@ -74,21 +72,6 @@ func OpenAuthority(ctx context.Context, cfg Config) (_ *Authority, err error) {
 	}
 	a.cluster, err = cluster.Open(ctx, s.cfg.Data, st)
 	return a, err
-}
-
-// patient takes a lock that a running server holds for moments.
-func patient(ctx context.Context, path string) (lock *filelock.Lock, err error) {
-	for range 40 {
-		if lock, err = filelock.Acquire(path); !errors.Is(err, filelock.ErrHeld) {
-			return lock, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return nil, err
 }
 
 // Close gives the authority back.
@@ -120,22 +103,5 @@ func (a *Authority) Replace(ctx context.Context, was, next keyring.Bundle) error
 // Served is the certificate that the server shows, nil if there is none yet.
 func (a *Authority) Served() (*keyring.Known, error) { return ca.Served(a.server.path("ca")) }
 
-// Outside refuses a file in the data folder, whose backups hold all that is in
-// the authority's.
-func (a *Authority) Outside(file string) error {
-	path, err := filepath.Abs(file)
-	if err != nil {
-		return err
-	}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		path = filepath.Join(dir, filepath.Base(path))
-	}
-	data, err := filepath.EvalSymlinks(a.server.cfg.Data)
-	if err != nil {
-		return err
-	}
-	if strings.HasPrefix(path, data+string(filepath.Separator)) {
-		return fleet.WithHint(fleet.Errorf(fleet.Invalid, "cannot keep the root's key in %s: that is in the server's data folder", file), "name a file on a medium that leaves this machine")
-	}
-	return nil
-}
+// Outside refuses a file in the data folder for the root's key.
+func (a *Authority) Outside(file string) error { return keyring.Outside(a.server.cfg.Data, file) }

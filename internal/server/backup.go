@@ -14,6 +14,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
+	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 	"github.com/fernwerk/fernwerk/internal/server/backup"
 	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/contact"
@@ -58,7 +59,7 @@ func Backup(ctx context.Context, cfg Config, file string, opts BackupOptions) (_
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if there, err := there(s.path("ca")); err != nil || there {
 		// Not while a change of the authority is half done.
-		lock, err := patient(ctx, s.path("ca", "lock"))
+		lock, err := filelock.Await(ctx, s.path("ca", "lock"), 2*time.Second)
 		if err != nil {
 			return nil, err
 		}

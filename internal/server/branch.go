@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
-	"github.com/fernwerk/fernwerk/internal/backend/transfer"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
@@ -83,7 +81,7 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 	voucher := vouch.New("https://"+server.Host, trust, s.cfg.Log, s.cfg.Now)
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: ledger, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer: peer(func() []byte { return authority }, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
+		Peer: depot.PeerAs(func() []byte { return authority }, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
 	})
 	if err != nil {
 		return err
@@ -153,28 +151,5 @@ func (s *Server) urls() map[string]any {
 		"depotLocalUrl": "file://" + s.path("depot"), "depotWebdavUrl": "webdavs://" + s.reach + "/depot",
 		"repositoryLocalUrl": "file://" + s.path("repository"), "repositoryRemoteUrl": "webdavs://" + s.reach + "/repository",
 		"workbenchLocalUrl": "file://" + s.path("workbench"), "workbenchRemoteUrl": "webdavs://" + s.reach + "/workbench",
-	}
-}
-
-// peer makes the way to the trees of other depots, as this server.
-func peer(authority func() []byte, self func(context.Context) (user, password string, err error)) depot.Peer {
-	return func(_ context.Context, other fleet.Host, product string) (*transfer.HTTP, error) {
-		u, err := url.Parse(other.DepotWebdavURL)
-		if err != nil || u.Hostname() == "" {
-			return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "nobody knows where depot %s is", other.ID), "set its depotWebdavUrl")
-		}
-		trust, err := pin.Config(u.Hostname(), authority(), "")
-		if err != nil {
-			return nil, err
-		}
-		transport := &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: trust, TLSHandshakeTimeout: 15 * time.Second,
-			ResponseHeaderTimeout: 5 * time.Minute, IdleConnTimeout: 10 * time.Second, DisableCompression: true}
-		return &transfer.HTTP{Base: "https://" + u.Host, Product: product,
-			Client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-			Prepare: func(r *http.Request) error {
-				user, password, err := self(r.Context())
-				r.SetBasicAuth(user, password)
-				return err
-			}}, nil
 	}
 }

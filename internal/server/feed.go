@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"net"
 
@@ -20,12 +19,7 @@ func (s *Server) openFeed(st *store.Store) (*feed.Feed, error) {
 	if err != nil {
 		return nil, fleet.WithHint(fmt.Errorf("cannot listen on %s for the feed: %w", s.cfg.Feed.Listen, err), "choose another [feed] listen in fernwerkd.toml")
 	}
-	s.add(func() error {
-		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
+	s.add(closing(l))
 	s.cfg.Log.Info("Feed without TLS", "address", l.Addr().String())
 	f.Listener = l
 	return f, nil

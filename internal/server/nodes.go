@@ -112,15 +112,6 @@ func (s *Server) openDNS(n *nodes) (*dns.Server, error) {
 	return dns.New(cfg), nil
 }
 
-func closing(c interface{ Close() error }) func() error {
-	return func() error {
-		if err := c.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	}
-}
-
 // data is what names are made of.
 func (n *nodes) data(ctx context.Context) (d dns.Data, err error) {
 	err = n.store.View(ctx, func(tx *store.Tx) error {

@@ -1,11 +1,9 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -78,7 +76,7 @@ func (s *Server) first(ctx context.Context, st *store.Store, m *member, accounts
 			return err
 		}
 		if st.Shared() {
-			if err := s.shareAuthority(ctx, m); err != nil {
+			if err := keyring.Agree(ctx, m, authorityName, s.path("ca"), s.id, s.cfg.Now); err != nil {
 				return err
 			}
 		}
@@ -88,39 +86,6 @@ func (s *Server) first(ctx context.Context, st *store.Store, m *member, accounts
 		return accounts.FirstAdministrator(ctx, s.cfg.AdminPassword, s.cfg.ShowPassword)
 	})
 	return authority, err
-}
-
-// shareAuthority makes the folder's authority that of all servers of the
-// database. It is agreed on before it is kept, and kept before it is shown.
-func (s *Server) shareAuthority(ctx context.Context, m *member) error {
-	mine, err := keyring.Read(s.path("ca"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	all, err := m.Get(ctx, authorityName)
-	if err != nil {
-		return err
-	}
-	if all == nil {
-		if all = mine; mine == nil {
-			if all, err = keyring.Make(s.id, s.cfg.Now); err != nil {
-				return err
-			}
-		}
-		if all, err = m.Agree(ctx, authorityName, all); err != nil {
-			return err
-		}
-	}
-	settled, err := keyring.Settle(all, mine, s.path("ca"), s.cfg.Now)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(settled, all) {
-		if err := m.Replace(ctx, authorityName, settled); err != nil {
-			return err
-		}
-	}
-	return settled.Write(s.path("ca"))
 }
 
 // renewName is how often a server says that it is there.

@@ -94,6 +94,16 @@ type opened []func() error
 
 func (o *opened) add(closer func() error) { *o = append(*o, closer) }
 
+// closing closes a listener that whoever serves on it may have closed.
+func closing(l interface{ Close() error }) func() error {
+	return func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
 // Close gives back what New opened. Serve does it by itself.
 func (o *opened) Close() error {
 	var errs []error
@@ -169,7 +179,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer:   peer(authority.Roots, func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
+		Peer:   depot.PeerAs(authority.Roots, func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
 		Leases: sharing,
 	})
 	if err != nil {
@@ -403,12 +413,7 @@ func (s *Server) listen() (net.Listener, error) {
 	case err != nil:
 		return nil, fleet.WithHint(fmt.Errorf("cannot listen on %s: %w", s.cfg.Listen, err), "choose an address of this machine with --listen HOST:PORT")
 	}
-	s.add(func() error {
-		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
+	s.add(closing(l))
 	s.reach = s.cfg.Reach(l.Addr())
 	return l, nil
 }
@@ -421,12 +426,7 @@ func (s *Server) listenLocal() net.Listener {
 		s.cfg.Log.Warn("No socket for root on this machine", "error", err)
 		return nil
 	}
-	s.add(func() error {
-		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
+	s.add(closing(l))
 	return l
 }
 

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -65,14 +66,9 @@ const patience = 10 * time.Second
 // alone runs what reads the identity and writes it while nobody else does: the
 // agent renews a certificate, and somebody on the machine sets the policy.
 func alone(dataDir string, fn func() error) error {
-	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		lock, err := filelock.Acquire(filepath.Join(dataDir, "identity.lock"))
-		if errors.Is(err, filelock.ErrHeld) && time.Since(begun) < patience {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		return errors.Join(fn(), lock.Release())
+	lock, err := filelock.Await(context.Background(), filepath.Join(dataDir, "identity.lock"), patience)
+	if err != nil {
+		return err
 	}
+	return errors.Join(fn(), lock.Release())
 }

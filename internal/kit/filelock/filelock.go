@@ -15,12 +15,14 @@
 package filelock
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -64,6 +66,25 @@ func Acquire(path string) (*Lock, error) {
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
 	return &Lock{flock: f}, nil
+}
+
+// awaits is how long Await waits between two tries.
+const awaits = 20 * time.Millisecond
+
+// Await is Acquire, and waits for a holder that has the lock for moments only. One
+// that has it still after patience gives a *HeldError.
+func Await(ctx context.Context, path string, patience time.Duration) (*Lock, error) {
+	for late := time.Now().Add(patience); ; {
+		lock, err := Acquire(path)
+		if !errors.Is(err, ErrHeld) || time.Now().After(late) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(awaits):
+		}
+	}
 }
 
 // Release gives the lock back. The file stays.
