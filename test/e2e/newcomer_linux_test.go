@@ -172,11 +172,17 @@ func (n *newcomers) dig(from string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// job has a job run on a node, and returns what it wrote.
-func (n *newcomers) job(name, script string) string {
+// submit gives OAR a job for a node.
+func (n *newcomers) submit(name, script string) (id string) {
 	n.t.Helper()
 	id, err := n.oar.Submit("-l", "/resource_id=1,walltime=0:02:00", "-p", "network_address = '"+name+"'", script)
 	must(n.t, err)
+	return id
+}
+
+// output is what a job wrote until it ended well.
+func (n *newcomers) output(id string) string {
+	n.t.Helper()
 	n.until(2*time.Minute, "job "+id+" ends", func() bool {
 		out, _ := n.oar.Run("oarstat", "-s", "-j", id)
 		if strings.Contains(out, "Error") {
@@ -295,19 +301,23 @@ func TestNewcomer(t *testing.T) {
 	}
 	n.step("all properties")
 
-	ran := func(node string) {
+	ran := func(nodes ...string) {
 		t.Helper()
-		out := n.job(names[node], `hostname; ip -4 -o addr show dev tun0; cat $OAR_NODEFILE; echo "$SSH_CONNECTION"`)
-		n.step("a job ran on %s: %q", node, out)
-		for _, want := range []string{"box-" + node + "\n", " " + addresses[node] + "/", names[node] + "\n"} {
-			if !strings.Contains(out, want) {
-				t.Errorf("the output of the job on %s has no %q", node, want)
+		jobs := map[string]string{}
+		for _, node := range nodes {
+			jobs[node] = n.submit(names[node], `hostname; ip -4 -o addr show dev tun0; cat $OAR_NODEFILE`)
+		}
+		for _, node := range nodes {
+			out := n.output(jobs[node])
+			n.step("a job ran on %s: %q", node, out)
+			for _, want := range []string{"box-" + node + "\n", " " + addresses[node] + "/", names[node] + "\n"} {
+				if !strings.Contains(out, want) {
+					t.Errorf("the output of the job on %s has no %q", node, want)
+				}
 			}
 		}
 	}
-	for _, node := range nodes {
-		ran(node)
-	}
+	ran(nodes...)
 
 	n.in("ra", "ip", "link", "set", "lan", "down")
 	n.is(names["a"], "Absent")

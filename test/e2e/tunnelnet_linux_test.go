@@ -58,7 +58,7 @@ func newTunnelNetAt(t *testing.T, pid string, nodes ...string) *tunnelNet {
 		n.space("hub")
 	} else {
 		n.run("ip", "netns", "attach", n.id+"hub", pid)
-		t.Cleanup(func() { exec.Command("ip", "netns", "del", n.id+"hub").Run() })
+		n.ends("hub")
 	}
 	n.in("hub", "ip", "link", "add", "wan", "type", "bridge")
 	n.in("hub", "ip", "addr", "add", hubAddress+"/24", "dev", "wan")
@@ -84,24 +84,39 @@ keepalive = [1, 4]
 // space makes a namespace; what runs in it at the end of the test is killed.
 func (n *tunnelNet) space(name string) {
 	n.t.Helper()
+	n.run("ip", "netns", "add", n.id+name)
+	n.ends(name)
+	n.in(name, "ip", "link", "set", "lo", "up")
+}
+
+// ends kills at the end of the test what then runs in a namespace. What has process
+// ids of its own, as OAR has, ends by itself.
+func (n *tunnelNet) ends(name string) {
 	full := n.id + name
-	n.run("ip", "netns", "add", full)
+	running := func() (pids []int) {
+		out, _ := exec.Command("ip", "netns", "pids", full).Output()
+		ours, _ := os.Readlink("/proc/self/ns/pid")
+		for _, text := range strings.Fields(string(out)) {
+			pid, err := strconv.Atoi(text)
+			if space, _ := os.Readlink("/proc/" + text + "/ns/pid"); err == nil && space == ours {
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}
 	n.t.Cleanup(func() {
 		for range 50 { // what is killed may have begun another
-			out, _ := exec.Command("ip", "netns", "pids", full).Output()
-			if len(strings.Fields(string(out))) == 0 {
+			pids := running()
+			if len(pids) == 0 {
 				break
 			}
-			for _, text := range strings.Fields(string(out)) {
-				if pid, err := strconv.Atoi(text); err == nil {
-					syscall.Kill(pid, syscall.SIGKILL)
-				}
+			for _, pid := range pids {
+				syscall.Kill(pid, syscall.SIGKILL)
 			}
 			<-time.After(20 * time.Millisecond)
 		}
 		exec.Command("ip", "netns", "del", full).Run()
 	})
-	n.in(name, "ip", "link", "set", "lo", "up")
 }
 
 // site makes a node behind a router.
