@@ -27,7 +27,7 @@ const maxOffer = 256 << 10
 // updater makes what runs updates once.
 func (a *Agent) updater(trust runonce.Trust) *runonce.Runner {
 	return runonce.New(runonce.Config{
-		Store: a.store, Dir: filepath.Join(a.cfg.DataDir, "updates"), HostID: a.id.HostID, Boot: a.bootID, Platform: platformName(),
+		Store: a.store, Dir: filepath.Join(a.cfg.DataDir, "updates"), HostID: a.id.HostID, Boot: a.bootID, Platform: platformName(), NodeType: a.id.NodeType,
 		Trust: trust, Refused: a.refusesUpdates, Server: publisher{a}, Alone: a.installing, Log: a.cfg.Log,
 		WantsReboot: func(tx *store.Tx) error { return flags.Set(tx, flags.RebootRequested, true) },
 		Timing: func(ctx context.Context) (t runonce.Timing, err error) {

@@ -156,6 +156,8 @@ func (r *Runner) load(ctx context.Context, n string, s *Step) {
 	switch {
 	case !s.file.For(r.cfg.Platform):
 		s.Do, s.Why = Rest, "it is not for "+r.cfg.Platform
+	case len(s.file.NodeTypes) > 0 && !slices.Contains(s.file.NodeTypes, r.cfg.NodeType): // whatever the server offers
+		s.Do, s.Why = Rest, fmt.Sprintf("it is not for node type %q", r.cfg.NodeType)
 	case !s.file.ForHosts():
 		s.Do, s.Why = Rest, "it is for the feed"
 	}

@@ -91,6 +91,7 @@ type Config struct {
 	HostID   string
 	Boot     string // changes with every boot
 	Platform string // linux, macos, windows
+	NodeType string // that the machine joined as, "" for none
 	Trust    Trust
 	// Refused is why nothing is run here, now; nil runs what is offered.
 	Refused func() error

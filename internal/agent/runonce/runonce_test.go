@@ -141,7 +141,7 @@ func (m *machine) start(t fataler, wrap func(Store) Store) (*Runner, func()) {
 	if wrap != nil {
 		st = wrap(s)
 	}
-	r := New(Config{Store: st, Dir: filepath.Join(m.dir, "updates"), HostID: "pc1.example.org", Boot: fmt.Sprint("boot", m.boot), Platform: "linux",
+	r := New(Config{Store: st, Dir: filepath.Join(m.dir, "updates"), HostID: "pc1.example.org", Boot: fmt.Sprint("boot", m.boot), Platform: "linux", NodeType: "vnode",
 		Trust: m.signed, Server: m.server, Log: slog.New(slog.DiscardHandler),
 		Timing: func(context.Context) (Timing, error) { return Timing{}, nil }})
 	return r, func() { db.Close() }
@@ -434,7 +434,12 @@ func TestRound_Refuses(t *testing.T) {
 	h = header(2)
 	h.Audience = update.Feed
 	m.publish(h, "")
-	m.publish(header(3), "")
+	h = header(3)
+	h.NodeTypes = []string{"vnode"}
+	m.publish(h, "")
+	h = header(4) // that the server offers it makes it nothing for this machine
+	h.NodeTypes = []string{"gpu"}
+	m.publish(h, "")
 	if err := m.life(t); err != nil {
 		t.Fatal(err)
 	}
