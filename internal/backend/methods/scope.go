@@ -105,3 +105,18 @@ func (c *Call) InScope(tx *store.Tx) (knows func(host string) bool, bound bool, 
 	}
 	return s.Host, true, nil
 }
+
+// SeenHosts are the hosts that the caller may see: of ids, or of all if there are
+// none.
+func (c *Call) SeenHosts(tx *store.Tx, ids []string) (map[string]bool, error) {
+	filter := fleet.Filter{}
+	if len(ids) > 0 {
+		filter["id"] = ids
+	}
+	hosts, err := c.SelectVisible(tx, fleet.Hosts, filter)
+	seen := make(map[string]bool, len(hosts))
+	for _, h := range hosts {
+		seen[h.Str("id")] = true
+	}
+	return seen, err
+}

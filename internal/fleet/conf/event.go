@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 // EventType is what makes an event occur.
@@ -181,13 +183,13 @@ func (s *Settings) resolve() ([]EventConfig, []*Problem) {
 		}
 		if super := s.raw(name{section, "super"}); super != "" {
 			if !known[eventPrefix+super] {
-				bad(section, "super", "there is no event %q%s", super, didYouMean(super, names(eventPrefix, ids)))
+				bad(section, "super", "there is no event %q%s", super, fleet.DidYouMean(super, names(eventPrefix, ids)))
 			} else if s.inCircle(section) {
 				bad(section, "super", "the event inherits from itself")
 			}
 		}
 		if variant != "" && !known[main] {
-			bad(section, "", "is a variant of [%s], which is not there%s", main, didYouMean(main, ids))
+			bad(section, "", "is a variant of [%s], which is not there%s", main, fleet.DidYouMean(main, ids))
 			continue
 		}
 		wanted := parseList(s.raw(name{section, "preconditions"}))
@@ -196,7 +198,7 @@ func (s *Settings) resolve() ([]EventConfig, []*Problem) {
 		}
 		for _, p := range wanted {
 			if !slices.Contains(preconditions, p) {
-				bad(section, "preconditions", "there is no section [%s%s]%s", preconditionPrefix, p, didYouMean(p, preconditions))
+				bad(section, "preconditions", "there is no section [%s%s]%s", preconditionPrefix, p, fleet.DidYouMean(p, preconditions))
 			}
 			for _, flag := range s.flags(p) {
 				want := s.Bool(preconditionPrefix+p, flag)

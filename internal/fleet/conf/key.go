@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 // Kind is the form of a key's value.
@@ -144,7 +146,7 @@ func find(section, name string) (Key, error) {
 	if names == nil {
 		return Key{}, unknownSection(section)
 	}
-	return Key{}, fmt.Errorf("no such key%s", didYouMean(name, names))
+	return Key{}, fmt.Errorf("no such key%s", fleet.DidYouMean(name, names))
 }
 
 func knownSection(section string) bool {
@@ -157,7 +159,7 @@ func unknownSection(section string) error {
 	for _, k := range keys {
 		name, free := strings.CutSuffix(k.Section, "*")
 		if free { // what comes after the prefix is no mistake
-			if didYouMean(head+"_", []string{name}) == "" {
+			if fleet.DidYouMean(head+"_", []string{name}) == "" {
 				continue
 			}
 			name += rest
@@ -166,7 +168,7 @@ func unknownSection(section string) error {
 			names = append(names, name)
 		}
 	}
-	return fmt.Errorf("no such section%s", didYouMean(section, names))
+	return fmt.Errorf("no such section%s", fleet.DidYouMean(section, names))
 }
 
 // check tells what is wrong with a value, placeholders already replaced.
@@ -185,7 +187,7 @@ func (k Key) check(value string) error {
 		}
 	case String:
 		if len(k.Values) > 0 && !slices.Contains(k.Values, value) {
-			return fmt.Errorf("%q is not one of %s%s", value, strings.Join(k.Values, ", "), didYouMean(value, k.Values))
+			return fmt.Errorf("%q is not one of %s%s", value, strings.Join(k.Values, ", "), fleet.DidYouMean(value, k.Values))
 		}
 	}
 	return nil

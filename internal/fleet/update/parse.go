@@ -115,7 +115,7 @@ func parse(text string) (*File, []*Problem) {
 		i := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
 		switch {
 		case i < 0:
-			bad(at, "the header has no key %q%s", shorten(name), didYouMean(name, keyNames()))
+			bad(at, "the header has no key %q%s", shorten(name), fleet.DidYouMean(name, keyNames()))
 			continue
 		case seen[name] > 0:
 			bad(at, "%s stands already in line %d", name, seen[name])

@@ -97,17 +97,9 @@ func facts(c *methods.Call) (any, error) {
 	}
 	out := []any{}
 	err = c.View(func(tx *store.Tx) error {
-		filter := fleet.Filter{}
-		if len(ids) > 0 {
-			filter["id"] = ids
-		}
-		hosts, err := c.SelectVisible(tx, fleet.Hosts, filter)
+		visible, err := c.SeenHosts(tx, ids)
 		if err != nil {
 			return err
-		}
-		visible := map[string]bool{}
-		for _, h := range hosts {
-			visible[h.Str("id")] = true
 		}
 		all, err := p.Facts(tx)
 		for _, f := range all {

@@ -39,17 +39,9 @@ func list(c *methods.Call, differing bool) (any, error) {
 	}
 	out := []any{}
 	err = c.View(func(tx *store.Tx) error {
-		filter := fleet.Filter{}
-		if len(ids) > 0 {
-			filter["id"] = ids
-		}
-		hosts, err := c.SelectVisible(tx, fleet.Hosts, filter)
+		visible, err := c.SeenHosts(tx, ids)
 		if err != nil {
 			return err
-		}
-		visible := map[string]bool{}
-		for _, h := range hosts {
-			visible[h.Str("id")] = true
 		}
 		for _, r := range all {
 			if !visible[r.HostID] || differing && r.Why == "" {
