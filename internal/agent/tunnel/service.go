@@ -13,8 +13,13 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-// notice is how often the running agent looks whether it shall be in other tunnels.
-const notice = 500 * time.Millisecond
+// How often the running agent looks whether it shall be in other tunnels: whether
+// the list of places is another file by now, which costs next to nothing, and
+// anew at everything, for the configuration may have changed.
+const (
+	notice = 500 * time.Millisecond
+	reread = 30 * time.Second
+)
 
 // Service renews the places of an agent, and keeps the tunnels up that shall be.
 type Service struct {
@@ -37,6 +42,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	defer tick.Stop()
 	said := ""
 	for {
+		since, list := time.Now(), s.list() // before it is read
 		wanted, err := s.wanted(ctx)
 		if err != nil && ctx.Err() == nil && said != err.Error() {
 			said = err.Error()
@@ -55,12 +61,31 @@ func (s *Service) Serve(ctx context.Context) error {
 				all.Go(func() { l.serve(ctx) })
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+		for time.Since(since) < reread && same(list, s.list()) {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
 		}
 	}
+}
+
+// list is the file of places as it is now, nil if there is none.
+func (s *Service) list() os.FileInfo {
+	info, err := os.Stat(List(s.DataDir))
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// same tells whether a file, which is replaced whole, was not replaced.
+func same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime())
 }
 
 // wanted are the places of the tunnels that shall be up, by name.
