@@ -230,10 +230,7 @@ input.`,
 				if err != nil {
 					return err
 				}
-				if err := a.Replace(ctx, b, next); err != nil {
-					return err
-				}
-				s, err := next.Status()
+				s, err := become(ctx, a, b, next)
 				if err != nil {
 					return err
 				}
@@ -251,6 +248,14 @@ input.`,
 	c.Flags().BoolVar(&asJSON, "json", false, "print the authority's status as JSON")
 	o.define(c)
 	return c
+}
+
+// become makes next of what was, and says how it stands then.
+func become(ctx context.Context, a *server.Authority, was, next keyring.Bundle) (*keyring.Status, error) {
+	if err := a.Replace(ctx, was, next); err != nil {
+		return nil, err
+	}
+	return next.Status()
 }
 
 // rotate makes the next state. Key files are opened and written before anything
@@ -302,10 +307,7 @@ not wait.`,
 				if err != nil {
 					return err
 				}
-				if err := a.Replace(ctx, b, next); err != nil {
-					return err
-				}
-				s, err := next.Status()
+				s, err := become(ctx, a, b, next)
 				if err != nil {
 					return err
 				}
