@@ -33,6 +33,8 @@ type tunnelNet struct {
 	hub  *exec.Cmd // fernwerkd
 	// hosts is what fernwerkd sees as /etc/hosts; "" is the machine's.
 	hosts string
+	// own are folders, such as /etc/slurm, that each node has its own of.
+	own []string
 }
 
 const hubAddress = "203.0.113.1"
@@ -237,10 +239,25 @@ func (n *tunnelNet) agent(ctx context.Context, node string, args ...string) *exe
 	if _, err := os.Stat(resolv); err != nil {
 		must(n.t, os.WriteFile(resolv, []byte("nameserver 192.168.1.1\n"), 0o644))
 	}
-	args = append(args, "--data", n.data(node))
-	cmd := n.enter(ctx, node, append([]string{"unshare", "-m", "-u", "sh", "-c", `hostname "$0" && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`, "box-" + node, resolv, n.p.Path("fernwerk-agent")}, args...)...)
+	args = append([]string{n.p.Path("fernwerk-agent")}, args...)
+	return n.inside(ctx, node, append(args, "--data", n.data(node))...)
+}
+
+// inside is a program in a node's namespaces.
+func (n *tunnelNet) inside(ctx context.Context, node string, argv ...string) *exec.Cmd {
+	script := `hostname "$0" && mount --bind "$1" /etc/resolv.conf && shift && `
+	for _, folder := range n.own {
+		must(n.t, os.MkdirAll(n.root(node, folder), 0o755))
+		script += `mount --bind "` + n.root(node, folder) + `" ` + folder + ` && `
+	}
+	cmd := n.enter(ctx, node, append([]string{"unshare", "-m", "-u", "sh", "-c", script + `exec "$@"`, "box-" + node, filepath.Join(n.dir, node+".resolv")}, argv...)...)
 	cmd.Env = append(os.Environ(), "PATH="+n.programs(node)+":"+os.Getenv("PATH"))
 	return cmd
+}
+
+// root is where a folder or file of a node's own really is.
+func (n *tunnelNet) root(node, path string) string {
+	return filepath.Join(n.dir, node+".root", path)
 }
 
 // programs is a folder of a node for what its scripts find by name.

@@ -1,0 +1,220 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fernwerk/fernwerk/test/require"
+	"github.com/fernwerk/fernwerk/test/require/slurm"
+)
+
+// harvest is a hub with fernwerkd, the real openvpn and the real Slurm, in Slurm's own
+// network namespace, and nodes behind routers, each with munge and slurmd of its own.
+type harvest struct {
+	*tunnelNet
+	slurm *slurm.Server
+	began time.Time // of the step
+}
+
+func newHarvest(t *testing.T, nodes ...string) *harvest {
+	t.Helper()
+	began := time.Now()
+	real := require.Slurm(t)
+	_, pid, _ := strings.Cut(real.Prefix[1], "=")
+	n := &harvest{newTunnelNetAt(t, pid, nodes...), real, began}
+	n.own = []string{"/etc/munge", "/etc/slurm", "/run", "/var/lib/munge", "/var/log/munge"}
+	t.Setenv("FERNWERK_TRUST_PASSPHRASE", phrase)
+	t.Setenv("FERNWERK_TRUST", filepath.Join(n.dir, "trust"))
+	for _, node := range nodes {
+		n.file(filepath.Join(node+".bin", "fernwerk-agent"), fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)))
+	}
+	must(t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = 2
+
+[[tunnel]]
+name = "vpns"
+remote = %q
+serve = true
+device = "tun0"
+keepalive = [1, 4]
+
+[enrolment]
+domain = "grid.test"
+
+[scheduler]
+use = ["slurm"]
+slurm.prefix = ["%s"]
+slurm.limit = 30
+`, hubAddress, strings.Join(real.Prefix, `", "`)), 0o600))
+	// The hub's address is that of the tunnels, not of the bridge that nodes of other tests are on.
+	n.beside("ip", "link", "del", "br0")
+	return n
+}
+
+// file writes a file of the test that all may read and execute.
+func (n *harvest) file(name, text string) string {
+	n.t.Helper()
+	path := filepath.Join(n.dir, name)
+	must(n.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(n.t, os.WriteFile(path, []byte(text), 0o755))
+	return path
+}
+
+// beside runs a program beside slurmctld.
+func (n *harvest) beside(argv ...string) string {
+	n.t.Helper()
+	out, err := n.slurm.Run(argv...)
+	must(n.t, err)
+	return out
+}
+
+// step prints how long it took since the last one.
+func (n *harvest) step(format string, args ...any) {
+	n.t.Helper()
+	n.t.Logf("%6.1f s  %s", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
+	n.began = time.Now()
+}
+
+// says is what Slurm says of a node.
+func (n *harvest) says(name string) string {
+	out, _ := n.slurm.Run("scontrol", "-o", "show", "node", name)
+	return out
+}
+
+// is waits until Slurm says all of that of a node.
+func (n *harvest) is(name string, want ...string) {
+	n.t.Helper()
+	said := ""
+	n.t.Cleanup(func() {
+		if n.t.Failed() {
+			n.t.Log(said)
+		}
+	})
+	n.until(time.Minute, fmt.Sprintf("%s is %q", name, want), func() bool {
+		said = n.says(name)
+		for _, w := range want {
+			if !strings.Contains(said, w) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// submit gives Slurm a job for a node.
+func (n *harvest) submit(name, script string) (id string) {
+	n.t.Helper()
+	return strings.TrimSpace(n.beside("sbatch", "--parsable", "-w", name, "-D", "/tmp", "-o", filepath.Join(n.slurm.Dir, "job-%j"), "--wrap", script))
+}
+
+// state is that of a job.
+func (n *harvest) state(id string) string {
+	_, state, _ := strings.Cut(n.beside("scontrol", "-o", "show", "job", id), " JobState=")
+	state, _, _ = strings.Cut(state, " ")
+	return state
+}
+
+// output is what a job wrote until it ended well.
+func (n *harvest) output(id string) string {
+	n.t.Helper()
+	n.until(time.Minute, "job "+id+" ends", func() bool {
+		state := n.state(id)
+		if state == "FAILED" || state == "NODE_FAIL" || state == "CANCELLED" {
+			n.t.Fatal(n.beside("scontrol", "show", "job", id))
+		}
+		return state == "COMPLETED"
+	})
+	out, err := os.ReadFile(filepath.Join(n.slurm.Dir, "job-"+id))
+	must(n.t, err)
+	return string(out)
+}
+
+// whoami is a job that says where it runs.
+const whoami = `hostname; ip -4 -o addr show dev tun0; echo $SLURMD_NODENAME`
+
+// TestSlurm is the way of a machine that was just given a token into Slurm: a job that
+// the hub submits runs on it, through the tunnel. Unplugged it is down, with the reason
+// tunnel-down; plugged in again it is idle and runs jobs; and a job on another node
+// notices nothing.
+func TestSlurm(t *testing.T) {
+	nodes := []string{"a", "b"}
+	n := newHarvest(t, nodes...)
+	n.step("Slurm, networks")
+	n.serve()
+	n.mustTool("rpc", "nodeType_createObjects", `{"type":"NodeType","id":"vnode","addressRange":"10.134.0.0/16","domain":"grid.test","tunnel":"openvpn","scheduler":"slurm","resources":"node"}`)
+	n.until(10*time.Second, "the tunnel is served", func() bool {
+		return n.enter(t.Context(), "hub", "ip", "addr", "show", "to", vpnAddress).Run() == nil
+	})
+	n.step("fernwerkd with tunnel and Slurm")
+
+	names, addresses := map[string]string{}, map[string]string{}
+	for _, node := range nodes {
+		n.join(node, plain...)
+		n.start(node)
+	}
+	for _, node := range nodes {
+		n.agentDo(node, "tunnel", "up", "vpns", "--wait", "--timeout", "30s")
+		addresses[node] = n.status(node).Address
+		octets := strings.Split(addresses[node], ".")
+		names[node] = fmt.Sprintf("vnode-%s-%s.grid.test", octets[2], octets[3])
+		n.deliver(node, names[node])
+		n.step("%s: in the tunnel at %s, slurmd", node, addresses[node])
+		n.is(names[node], " State=IDLE+DYNAMIC_NORM ", " NodeAddr="+addresses[node]+" ", "ip="+addresses[node])
+		n.step("%s: Slurm says IDLE", node)
+	}
+
+	ran := func(node, out string) {
+		t.Helper()
+		n.step("a job ran on %s: %q", node, out)
+		for _, want := range []string{"box-" + node + "\n", " " + addresses[node] + "/", names[node] + "\n"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("the output of the job on %s has no %q", node, want)
+			}
+		}
+	}
+	for _, node := range nodes {
+		ran(node, n.beside("srun", "-w", names[node], "-D", "/tmp", "sh", "-c", whoami))
+		ran(node, n.output(n.submit(names[node], whoami)))
+	}
+
+	stop := filepath.Join(n.slurm.Dir, "stop")
+	undisturbed := n.submit(names["b"], `until [ -e `+stop+` ]; do sleep 0.1; done; `+whoami)
+	lost := n.submit(names["a"], `until [ -e `+stop+` ]; do sleep 0.1; done; `+whoami)
+	for _, id := range []string{undisturbed, lost} {
+		n.until(20*time.Second, "a job runs", func() bool { return n.state(id) == "RUNNING" })
+	}
+	n.step("a job runs on each")
+	n.in("ra", "ip", "link", "set", "lan", "down")
+	n.is(names["a"], " State=DOWN", " Reason=tunnel-down")
+	n.step("unplugged: a is DOWN, tunnel-down; its job is %s", n.state(lost))
+	if state := n.state(undisturbed); state != "RUNNING" {
+		t.Errorf("the job on b is %s", state)
+	}
+	n.in("ra", "ip", "link", "set", "lan", "up")
+	n.is(names["a"], " State=IDLE")
+	n.step("plugged in: a is IDLE")
+	must(t, os.WriteFile(stop, nil, 0o644))
+	ran("b", n.output(undisturbed))
+	if out := n.beside("scontrol", "-o", "show", "job", undisturbed); !strings.Contains(out, " Restarts=0 ") {
+		t.Errorf("the job on b was restarted: %s", out)
+	}
+	ran("a", n.output(n.submit(names["a"], whoami)))
+	n.until(10*time.Second, "nothing differs", func() bool {
+		return strings.TrimSpace(n.mustTool("resource", "diff", "--json")) == "[]"
+	})
+}
+
+// deliver brings a node by hand what Slurm needs, and starts it.
+func (n *harvest) deliver(node, name string) {
+	n.t.Helper()
+	out, err := n.inside(n.t.Context(), node, "sh", "-ec", `cp -p "$0/munge/munge.key" /etc/munge; cp "$0/etc/slurm.conf" /etc/slurm
+mkdir /run/munge; chmod 700 /etc/munge /var/lib/munge /var/log/munge; chown munge /etc/munge/munge.key /etc/munge /run/munge /var/lib/munge /var/log/munge
+su -s /bin/sh munge -c /usr/sbin/munged >/dev/null 2>&1 </dev/null
+slurmd -Z -N "$1" --conf "CPUs=1 RealMemory=100" >/dev/null 2>&1 </dev/null`, n.slurm.Dir, name).CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("%v %s", err, out)
+	}
+}
