@@ -31,6 +31,9 @@ type Other interface {
 	Prepare(n node.Node)
 	// Restart restarts the scheduler.
 	Restart()
+	// Properties are what a node type may have there, by keys that Read shows: at
+	// first, and later.
+	Properties() [2]map[string]string
 }
 
 type suite struct {
@@ -109,6 +112,28 @@ func Run(t *testing.T, other Other) {
 	s.hostile(a)
 	s.settle(a)
 	step("hostile values")
+	s.properties(a)
+	step("properties of the node type")
+}
+
+// properties: those of the node type are there in its nodes' next session, change
+// with the type, and are there again after a restart of the scheduler.
+func (s *suite) properties(n node.Node) {
+	s.Helper()
+	for _, all := range s.other.Properties() {
+		n.Properties = all
+		up(&n)
+		s.settle(n)
+		s.other.Restart() // Slurm forgets weights by it
+		s.settle(n)
+		is := s.read()[n.Name]
+		for key, value := range all {
+			if is.Properties[key] != value {
+				s.Errorf("the property %s is %q, and shall be %q", key, is.Properties[key], value)
+			}
+		}
+		s.nothingNew(n)
+	}
 }
 
 // Node is the i-th node of the suite.

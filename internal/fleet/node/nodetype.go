@@ -70,7 +70,11 @@ func Check(t fleet.NodeType, others []fleet.NodeType) error {
 			return bad(fleet.Errorf(fleet.Invalid, "%q is not the address of a DNS server", s))
 		}
 	}
-	if _, err := Properties(t); err != nil {
+	properties, err := Properties(t)
+	if err == nil && t.Scheduler == "slurm" {
+		err = SlurmProperties(properties)
+	}
+	if err != nil {
 		return bad(err)
 	}
 	mine, err := PlanOf(t)

@@ -135,6 +135,9 @@ func TestCheck(t *testing.T) {
 		change(&n)
 		return n
 	}
+	slurm := func(properties ...string) fleet.NodeType {
+		return fleet.NodeType{ID: "other", Scheduler: "slurm", Properties: properties}
+	}
 	for name, c := range map[string]struct {
 		n    fleet.NodeType
 		want fleet.Code
@@ -154,6 +157,14 @@ func TestCheck(t *testing.T) {
 		"property":        {with(func(n *fleet.NodeType) { n.Properties = []string{"a='; drop"} }), fleet.Invalid},
 		"property twice":  {with(func(n *fleet.NodeType) { n.Properties = []string{"a=1", "a=2"} }), fleet.Invalid},
 		"properties":      {with(func(n *fleet.NodeType) { n.Properties = []string{"besteffort=YES", "cluster=vnode"} }), ""},
+		"of Slurm":        {slurm("features=gpu+fast", "weight=7"), ""},
+		"not of Slurm":    {slurm("besteffort=YES"), fleet.Invalid},
+		"partition":       {slurm("partition=gpu"), fleet.Invalid},
+		"no feature":      {slurm("features="), fleet.Invalid},
+		"bad feature":     {slurm("features=gpu+9"), fleet.Invalid},
+		"feature twice":   {slurm("features=gpu+gpu"), fleet.Invalid},
+		"weight":          {slurm("weight=-1"), fleet.Invalid},
+		"weight as is":    {slurm("weight=07"), fleet.Invalid},
 	} {
 		err := node.Check(c.n, []fleet.NodeType{vnode})
 		if err == nil && c.want != "" || err != nil && fleet.CodeOf(err) != c.want {

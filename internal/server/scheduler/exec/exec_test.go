@@ -44,6 +44,9 @@ type other struct {
 func (o other) Driver() schedulertest.Driver { return &Driver{Program: o.program} }
 func (other) Prepare(node.Node)              {}
 func (other) Restart()                       {}
+func (other) Properties() [2]map[string]string {
+	return [2]map[string]string{{"gpu": "1"}, {"gpu": "2"}}
+}
 
 func TestDriver(t *testing.T) {
 	python := require.Python(t, "json")

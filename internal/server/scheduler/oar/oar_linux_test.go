@@ -47,6 +47,10 @@ func (o other) Restart() {
 	}
 }
 
+func (other) Properties() [2]map[string]string {
+	return [2]map[string]string{{"besteffort": "YES"}, {"besteffort": "NO", "gpu": "2"}}
+}
+
 func TestDriver(t *testing.T) {
 	t.Parallel() // it mostly waits for OAR
 	s := require.OAR(t)

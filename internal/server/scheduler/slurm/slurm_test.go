@@ -3,7 +3,9 @@ package slurm
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 	"github.com/fernwerk/fernwerk/internal/server/scheduler/tool"
 	"github.com/fernwerk/fernwerk/test/require"
@@ -30,12 +32,143 @@ func (o other) Restart() {
 	}
 }
 
+func (other) Properties() [2]map[string]string {
+	return [2]map[string]string{{"features": "gpu+fast", "weight": "7"}, {"features": "fast+v2.1", "weight": "0"}}
+}
+
 func TestDriver(t *testing.T) {
 	s := require.Slurm(t)
 	schedulertest.Run(t, other{s, t})
 	out, err := s.Run("scontrol", "-o", "show", "node", schedulertest.Node(1).Name)
 	if err != nil || !strings.Contains(out, "cn=client1.grid.test,type=vnode,client=192.0.2.7,name=renamed.example.org") && !strings.Contains(out, "name=client.example.org") {
 		t.Errorf("%v %s", err, out)
+	}
+}
+
+// TestDriver_Gone: a node that is nobody's any more is deleted, but not with a job
+// on it, and only if it is dynamic and was told of.
+func TestDriver_Gone(t *testing.T) {
+	s := require.Slurm(t)
+	o := other{s, t}
+	d := &Driver{Tools: tool.Runner{Prefix: s.Prefix}}
+	idle, works, stranger := schedulertest.Node(1), schedulertest.Node(2), schedulertest.Node(3)
+	read := func() map[string]node.State {
+		t.Helper()
+		all, err := d.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	// turn is what package presence does with a name that nobody has.
+	turn := func(n node.Node) string {
+		t.Helper()
+		gone := node.Node{Name: n.Name}
+		is, found := read()[n.Name]
+		why := ""
+		if found && (is.Up || d.Differs(gone, is, found) != "") {
+			if err := d.Apply(t.Context(), node.Change{Node: gone, Found: true, Was: is, Gone: true}); err != nil {
+				t.Error(err)
+			}
+			why = d.Differs(gone, is, found) + " "
+		}
+		return why
+	}
+	for i, n := range []*node.Node{&idle, &works, &stranger} {
+		o.Prepare(*n)
+		n.Up, n.Epoch = true, int64(i+1)
+		if n == &stranger {
+			break
+		}
+		if err := d.Apply(t.Context(), node.Change{Node: *n, Found: true, Was: read()[n.Name]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id, err := s.Run("sbatch", "--parsable", "-D", "/tmp", "-o", "/dev/null", "-w", works.Name, "--wrap", "sleep 1000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id = strings.TrimSpace(id)
+	job := func() string {
+		out, _ := s.Run("squeue", "-h", "-o", "%T", "-j", id)
+		return strings.TrimSpace(out)
+	}
+	require.Until(t, "the job runs", func() bool { return job() == "RUNNING" })
+	if out, err := s.Run("scontrol", "delete", "nodename="+works.Name); err == nil || !strings.Contains(out, "busy") {
+		t.Errorf("Slurm deletes a node with a job: %v %s", err, out)
+	}
+
+	turn(idle)
+	if is, found := read()[idle.Name]; found {
+		t.Errorf("an idle node that is nobody's is still %s", is.Word)
+	}
+	turn(works)
+	is, found := read()[works.Name]
+	if !found || strings.HasPrefix(is.Word, "ALLOCATED") {
+		t.Errorf("a node with a job is %q, there: %t", is.Word, found)
+	}
+	if state := job(); state == "RUNNING" || state == "" {
+		t.Errorf("the job is %q, and shall wait for another node", state)
+	}
+	require.Until(t, "it is deleted when its job is cleared away", func() bool {
+		turn(works)
+		_, found := read()[works.Name]
+		return !found
+	})
+	turn(stranger)
+	if is := read()[stranger.Name]; !down(is.Word) {
+		t.Errorf("a node that was never told of is %q", is.Word)
+	}
+	if why := turn(stranger); why != "" {
+		t.Errorf("it still differs: %s", why)
+	}
+}
+
+// A node that has not registered is looked for soon at first, then less and less.
+func TestDriver_Again(t *testing.T) {
+	d := &Driver{}
+	look := func(nodes ...node.Node) time.Duration {
+		d.awaited, d.missing = d.missing, map[string]int64{} // as Read does
+		for _, n := range nodes {
+			if why := d.Differs(n, node.State{}, false); why != "" {
+				t.Error(why)
+			}
+		}
+		return d.Again()
+	}
+	a, b := node.Node{Name: "a.b", Up: true, Epoch: 1}, node.Node{Name: "b.b", Up: true, Epoch: 2}
+	for i, step := range []struct {
+		nodes []node.Node
+		want  time.Duration
+	}{
+		{nil, 0}, {[]node.Node{a}, soon}, {[]node.Node{a}, 2 * soon}, {[]node.Node{a}, 4 * soon}, {[]node.Node{a}, 8 * soon}, {[]node.Node{a}, settle},
+		{[]node.Node{a, b}, soon}, {[]node.Node{a, b}, 2 * soon}, {[]node.Node{a}, 4 * soon}, {nil, 0}, {[]node.Node{a}, soon},
+	} {
+		if got := look(step.nodes...); got != step.want {
+			t.Errorf("%d: again after %v, want %v", i, got, step.want)
+		}
+	}
+	if d.Waits(a, false) == "" || d.Waits(a, true) != "" || d.Waits(node.Node{Name: "a.b"}, false) != "" {
+		t.Error("people are not told what is waited for")
+	}
+}
+
+// What a node type cannot have is refused with words, and keeps nothing else away.
+func TestDriver_Refuses(t *testing.T) {
+	d := &Driver{Tools: tool.Runner{Prefix: []string{"/does/not/exist"}}}
+	n := schedulertest.Node(1)
+	n.Up, n.Epoch, n.Properties = true, 3, map[string]string{"besteffort": "YES"}
+	is := node.State{Up: true, Word: "IDLE+DYNAMIC_NORM", Epoch: 3}
+	const want = `cannot use the properties of node type "vnode": "besteffort" is no property of nodes of Slurm: they have features and weight`
+	if why := d.Differs(n, is, true); why != want {
+		t.Error(why)
+	}
+	if err := d.Apply(t.Context(), node.Change{Node: n, Found: true, Was: is}); fleet.CodeOf(err) != fleet.Invalid || fleet.HintOf(err) == "" {
+		t.Error(err)
+	}
+	n.Up = false
+	if why := d.Differs(n, is, true); why != "is IDLE+DYNAMIC_NORM and has no tunnel" {
+		t.Error(why)
 	}
 }
 
