@@ -11,6 +11,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
+	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
@@ -135,8 +136,11 @@ func (p *Presence) Reconcile(ctx context.Context, d Driver) error {
 		err := bounded(ctx, func(ctx context.Context) error { return d.Apply(ctx, c) })
 		if err != nil {
 			p.failures.Add(1)
-			if failed++; len(errs) < inARow {
+			if len(errs) < inARow {
 				errs = append(errs, fmt.Errorf("cannot change %s in %s: %w", c.Node.Name, d.Name(), err))
+			}
+			if fleet.CodeOf(err) != fleet.Invalid { // the other side was not even asked
+				failed++
 			}
 			return failed < inARow && ctx.Err() == nil
 		}

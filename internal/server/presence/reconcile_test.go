@@ -112,6 +112,34 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+// narrow refuses all nodes but one before it asks anybody.
+type narrow struct {
+	*side
+	likes string
+}
+
+func (n narrow) Apply(ctx context.Context, c node.Change) error {
+	if c.Node.Name != n.likes {
+		return fleet.Errorf(fleet.Invalid, "wrong properties")
+	}
+	return n.side.Apply(ctx, c)
+}
+
+// Nodes that cannot be what they shall be keep no other one away, however many
+// they are.
+func TestReconcile_Invalid(t *testing.T) {
+	b := lite(t, (&clock{}).now)
+	p := b.server()
+	b.fill(9)
+	for i := range 9 {
+		good(t, p.Up(t.Context(), session(host(i), "openvpn", 1)))
+		d := narrow{newSide("slurm"), b.node(host(i)).Name}
+		if err := p.Reconcile(t.Context(), d); i > 0 && fleet.CodeOf(err) != fleet.Invalid || !d.is[d.likes].Up {
+			t.Errorf("%d: %v, %v", i, err, d.is)
+		}
+	}
+}
+
 // Row 67: a scheduler that is dead or slow holds neither a tunnel nor another
 // driver, and is right soon after it works again.
 func TestDeadDriverHoldsNobody(t *testing.T) {

@@ -36,6 +36,11 @@ type Driver interface {
 	Again() time.Duration
 }
 
+// waiter is a driver that can tell people what else than itself has to do something.
+type waiter interface {
+	Waits(want node.Node, found bool) (why string)
+}
+
 // Tools says how a scheduler's tools are run; see package tool.
 type Tools struct {
 	Bin    string
@@ -198,5 +203,9 @@ func (l *looking) now(ctx context.Context) (map[string]node.State, error) {
 func (l *looking) differs(n node.Node, is node.State, found bool) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.Differs(n, is, found)
+	why := l.Differs(n, is, found)
+	if w, ok := l.Driver.(waiter); ok && why == "" {
+		why = w.Waits(n, found)
+	}
+	return why
 }

@@ -333,12 +333,13 @@ func (b *bench) late() error {
 	if err := b.p.Late()["oar"]; err != nil {
 		return err
 	}
-	is, err := driver(b.s).Read(b.Context())
+	d := driver(b.s) // the other one is driven meanwhile
+	is, err := d.Read(b.Context())
 	if err != nil {
 		return err
 	}
 	n := b.node(0)
-	if s, found := is[n.Name]; b.d.Differs(n, s, found) != "" {
+	if s, found := is[n.Name]; d.Differs(n, s, found) != "" {
 		return errors.New("differs")
 	}
 	return nil
