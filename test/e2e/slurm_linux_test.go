@@ -49,6 +49,7 @@ use = ["slurm"]
 slurm.prefix = ["%s"]
 slurm.limit = 30
 `, hubAddress, strings.Join(real.Prefix, `", "`)), 0o600))
+	must(t, real.Configure("NodeSet=vnodes Feature=vnode", "PartitionName=harvest Nodes=vnodes"))
 	// The hub's address is that of the tunnels, not of the bridge that nodes of other tests are on.
 	n.beside("ip", "link", "del", "br0")
 	return n
@@ -144,15 +145,18 @@ func TestSlurm(t *testing.T) {
 	n := newHarvest(t, nodes...)
 	n.step("Slurm, networks")
 	n.serve()
-	n.mustTool("rpc", "nodeType_createObjects", `{"type":"NodeType","id":"vnode","addressRange":"10.134.0.0/16","domain":"grid.test","tunnel":"openvpn","scheduler":"slurm","resources":"node"}`)
+	n.mustTool("rpc", "nodeType_createObjects", `{"type":"NodeType","id":"vnode","addressRange":"10.134.0.0/16","domain":"grid.test","tunnel":"openvpn","scheduler":"slurm","resources":"node","properties":["features=vnode+slow","weight=7"]}`)
+	if _, err := n.tool("node-type", "set", "vnode", "--property", "gres=gpu:1"); err == nil || !strings.Contains(err.Error(), `"gres" is no property of nodes of Slurm`) {
+		t.Errorf("a property that Slurm does not know: %v", err)
+	}
 	n.until(10*time.Second, "the tunnel is served", func() bool {
 		return n.enter(t.Context(), "hub", "ip", "addr", "show", "to", vpnAddress).Run() == nil
 	})
 	n.step("fernwerkd with tunnel and Slurm")
 
-	names, addresses := map[string]string{}, map[string]string{}
+	ids, names, addresses := map[string]string{}, map[string]string{}, map[string]string{}
 	for _, node := range nodes {
-		n.join(node, plain...)
+		ids[node] = n.join(node, plain...)
 		n.start(node)
 	}
 	for _, node := range nodes {
@@ -162,7 +166,7 @@ func TestSlurm(t *testing.T) {
 		names[node] = fmt.Sprintf("vnode-%s-%s.grid.test", octets[2], octets[3])
 		n.deliver(node, names[node])
 		n.step("%s: in the tunnel at %s, slurmd", node, addresses[node])
-		n.is(names[node], " State=IDLE+DYNAMIC_NORM ", " NodeAddr="+addresses[node]+" ", "ip="+addresses[node])
+		n.is(names[node], " State=IDLE+DYNAMIC_NORM ", " NodeAddr="+addresses[node]+" ", ",ip="+addresses[node], "cn="+ids[node]+",type=vnode,", " AvailableFeatures=vnode,slow ", " Weight=7 ")
 		n.step("%s: Slurm says IDLE", node)
 	}
 
@@ -176,7 +180,7 @@ func TestSlurm(t *testing.T) {
 		}
 	}
 	for _, node := range nodes {
-		ran(node, n.beside("srun", "-w", names[node], "-D", "/tmp", "sh", "-c", whoami))
+		ran(node, n.beside("srun", "-p", "harvest", "-C", "slow", "-w", names[node], "-D", "/tmp", "sh", "-c", whoami))
 		ran(node, n.output(n.submit(names[node], whoami)))
 	}
 
@@ -190,6 +194,9 @@ func TestSlurm(t *testing.T) {
 	n.in("ra", "ip", "link", "set", "lan", "down")
 	n.is(names["a"], " State=DOWN", " Reason=tunnel-down")
 	n.step("unplugged: a is DOWN, tunnel-down; its job is %s", n.state(lost))
+	must(t, n.slurm.Restart())
+	n.is(names["a"], " State=DOWN", " Reason=tunnel-down")
+	n.step("slurmctld restarted: a is still DOWN, tunnel-down")
 	if state := n.state(undisturbed); state != "RUNNING" {
 		t.Errorf("the job on b is %s", state)
 	}
@@ -202,9 +209,39 @@ func TestSlurm(t *testing.T) {
 		t.Errorf("the job on b was restarted: %s", out)
 	}
 	ran("a", n.output(n.submit(names["a"], whoami)))
-	n.until(10*time.Second, "nothing differs", func() bool {
-		return strings.TrimSpace(n.mustTool("resource", "diff", "--json")) == "[]"
+	right := func() {
+		t.Helper()
+		n.until(10*time.Second, "nothing differs", func() bool {
+			return strings.TrimSpace(n.mustTool("resource", "diff", "--json")) == "[]"
+		})
+	}
+	right()
+
+	// slurmctld that answers nobody holds no tunnel.
+	signal := func(name string) {
+		t.Helper()
+		n.beside("sh", "-c", `kill "-$0" "$(cat "$1/slurmctld.pid")"`, name, n.slurm.Dir)
+	}
+	signal("STOP")
+	n.agentDo("a", "tunnel", "down", "vpns")
+	n.step("slurmctld hangs: a's tunnel is down")
+	n.agentDo("a", "tunnel", "up", "vpns", "--wait", "--timeout", "15s")
+	if took := time.Since(n.began); took > 10*time.Second {
+		t.Errorf("a tunnel waited %v for slurmctld", took)
+	}
+	n.step("slurmctld hangs: a's tunnel is up")
+	signal("CONT")
+	n.until(time.Minute, "a is up in its new session", func() bool {
+		return strings.Contains(n.mustTool("resource", "list"), names["a"]) && strings.Contains(n.says(names["a"]), " State=IDLE")
 	})
+	right()
+	n.step("slurmctld goes on: a is IDLE")
+	ran("a", n.output(n.submit(names["a"], whoami)))
+
+	n.mustTool("host", "delete", ids["b"], "--yes")
+	n.until(time.Minute, "b is deleted", func() bool { return strings.Contains(n.says(names["b"]), "not found") })
+	n.step("b's host is deleted: Slurm has no node of it")
+	n.is(names["a"], " State=IDLE")
 }
 
 // deliver brings a node by hand what Slurm needs, and starts it.
@@ -213,7 +250,7 @@ func (n *harvest) deliver(node, name string) {
 	out, err := n.inside(n.t.Context(), node, "sh", "-ec", `cp -p "$0/munge/munge.key" /etc/munge; cp "$0/etc/slurm.conf" /etc/slurm
 mkdir /run/munge; chmod 700 /etc/munge /var/lib/munge /var/log/munge; chown munge /etc/munge/munge.key /etc/munge /run/munge /var/lib/munge /var/log/munge
 su -s /bin/sh munge -c /usr/sbin/munged >/dev/null 2>&1 </dev/null
-slurmd -Z -N "$1" --conf "CPUs=1 RealMemory=100" >/dev/null 2>&1 </dev/null`, n.slurm.Dir, name).CombinedOutput()
+slurmd -Z -N "$1" --conf "CPUs=1 RealMemory=100 Feature=vnode" >/dev/null 2>&1 </dev/null`, n.slurm.Dir, name).CombinedOutput()
 	if err != nil {
 		n.t.Fatalf("%v %s", err, out)
 	}

@@ -28,7 +28,8 @@ const (
 var again = retry.Policy{First: time.Second, Max: time.Minute}
 
 // Serve does what follows from reports, until ctx ends: it writes the history,
-// looks up the names of clients, and drives the drivers, each by itself.
+// looks up the names of clients, notices what people change, and drives the
+// drivers, each by itself.
 func (p *Presence) Serve(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -36,6 +37,7 @@ func (p *Presence) Serve(ctx context.Context) error {
 		all.Go(func() { p.lead(ctx, "presence "+d.Name(), func(ctx context.Context) error { return p.drive(ctx, d) }) })
 	}
 	all.Go(func() { p.lead(ctx, "presence names", p.lookups) })
+	all.Go(func() { p.lead(ctx, "presence edits", p.edits) })
 	p.lead(ctx, "presence history", p.sweeps)
 	return nil
 }

@@ -208,6 +208,46 @@ func TestDeadDriverHoldsNobody(t *testing.T) {
 	})
 }
 
+// What people change is noticed at once: a host that is deleted, another domain.
+func TestEdits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := lite(t, time.Now)
+		oar := newSide("oar")
+		p := b.server(oar)
+		b.fill(2)
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error)
+		go func() { ended <- p.Serve(ctx) }()
+		for i := range 2 {
+			good(t, p.Up(ctx, session(host(i), "openvpn", 1)))
+			<-oar.moved
+		}
+		first, second := b.node(host(0)), b.node(host(1))
+		time.Sleep(time.Minute)
+		oar.log = nil
+		soon := func(what string) {
+			t.Helper()
+			began := time.Now()
+			<-oar.moved
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("%s was noticed after %v", what, took)
+			}
+		}
+		b.update(func(tx *store.Tx) error {
+			return tx.Remove(fleet.Hosts, fleet.Row{"type": fleet.OpsiClient, "id": host(0)})
+		})
+		soon("a host that was deleted")
+		b.fill(0, func(nt *fleet.NodeType) { nt.Domain = "other.example.org" })
+		soon("another domain")
+		time.Sleep(time.Minute)
+		stop()
+		good(t, <-ended)
+		if oar.is[first.Name].Up || !oar.is[second.Short()+".other.example.org"].Up {
+			t.Errorf("%v", oar.is)
+		}
+	})
+}
+
 // Of two servers one drives; when it ends, the other goes on.
 func TestOneServerDrives(t *testing.T) {
 	b := postgreSQL(t, time.Now)

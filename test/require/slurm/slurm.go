@@ -8,6 +8,7 @@ package slurm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -163,6 +164,19 @@ nsenter --net="/run/netns/$1" slurmd -Z -N "$2" -b --conf "CPUs=1 RealMemory=100
 		out, err := s.Run("scontrol", "-o", "show", "node", name)
 		return err == nil && strings.Contains(out, "NodeName="+name+" ")
 	})
+}
+
+// Configure adds lines to slurm.conf, and restarts slurmctld.
+func (s *Server) Configure(lines ...string) error {
+	f, err := os.OpenFile(filepath.Join(s.Dir, "etc", "slurm.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strings.Join(lines, "\n") + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return s.Restart()
 }
 
 // Restart ends slurmctld by its process id, and starts it again.
