@@ -224,6 +224,7 @@ func TestSlurm(t *testing.T) {
 	}
 	signal("STOP")
 	n.agentDo("a", "tunnel", "down", "vpns")
+	n.until(20*time.Second, "a has no tunnel", func() bool { return n.status("a").State != "up" && !n.pings("hub", addresses["a"]) })
 	n.step("slurmctld hangs: a's tunnel is down")
 	n.agentDo("a", "tunnel", "up", "vpns", "--wait", "--timeout", "15s")
 	if took := time.Since(n.began); took > 10*time.Second {
