@@ -212,6 +212,12 @@ func (f File) Check() error {
 	return nil
 }
 
+// Same tells whether a file is to be the same in every respect.
+func (f File) Same(o File) bool {
+	return f.Path == o.Path && f.Mode == o.Mode && f.Owner == o.Owner && f.Group == o.Group && f.Size == o.Size && f.SHA256 == o.SHA256 &&
+		f.Secret == o.Secret && f.Block == o.Block && slices.Equal(f.Restart, o.Restart)
+}
+
 // With is the list with a file, in the place of one that has its path.
 func (l *List) With(f File) *List {
 	out := l.Without(f.Path)
