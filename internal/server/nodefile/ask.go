@@ -7,12 +7,17 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/nodefile"
 )
+
+// seldom is how often a host asks that has no node type: for the keys of its SSH
+// server only.
+const seldom = time.Hour
 
 // Ask answers a host, and takes what it tells. A host that has nothing to tell and
 // for which nothing is new costs three rows read.
@@ -40,6 +45,9 @@ func (f *Files) Ask(ctx context.Context, hostID string, req nodefile.Request) (o
 			return err
 		}
 		out.Tell = r == nil && req.Report == nil
+		if nodeType == "" {
+			out.Every = int(seldom.Seconds())
+		}
 		if nodeType == "" || req.Signed {
 			return nil
 		}
