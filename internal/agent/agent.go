@@ -34,6 +34,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
+	"github.com/fernwerk/fernwerk/internal/agent/nodefile"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/runonce"
@@ -82,6 +83,7 @@ type Agent struct {
 	engine    *engine.Engine
 	control   *control.Service
 	updates   *runonce.Runner
+	files     *nodefile.Service
 	alone     chan struct{} // held by whoever changes the machine
 	contacts  *contact.Service
 	trust     *trust.Keeper
@@ -164,6 +166,9 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		taskLog: a.sendLog, taskReboot: a.reboot,
 	})
 	a.updates = a.updater(a.trust)
+	if a.files, err = grid.Files(a.node(), a.trust); err != nil {
+		return a, err
+	}
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -255,7 +260,8 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
 	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
-	if err := grid.Add(g, grid.Config{DataDir: a.cfg.DataDir, Version: a.cfg.Version, HostID: a.id.HostID, Settings: a.now, Own: a.own, Log: a.cfg.Log}); err != nil {
+	g.Add("files", run.Supervise("files", a.files, a.cfg.Log))
+	if err := grid.Add(g, a.node()); err != nil {
 		return err
 	}
 	if err := a.followFeed(g); err != nil {

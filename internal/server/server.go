@@ -204,7 +204,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	ports.Reach = s.reachHosts(messages, authority.Roots)
 	published := s.publishes(st, signed)
 	ports.Updates = published
-	nodes, err := s.openGrid(ctx, st, m, joins)
+	nodes, err := s.openGrid(ctx, st, m, joins, signed)
 	if err != nil {
 		return nil, err
 	}
@@ -269,9 +269,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 }
 
 // openGrid makes what follows from a node that appears.
-func (s *Server) openGrid(ctx context.Context, st *store.Store, m *member, joins *joining) (*grid.Grid, error) {
+func (s *Server) openGrid(ctx context.Context, st *store.Store, m *member, joins *joining, signed *trust.Trust) (*grid.Grid, error) {
 	g, err := grid.Open(ctx, grid.Config{Config: s.cfg, ID: s.id, Reach: s.reach, Path: s.path, Store: st, Leases: m.leases,
-		Authority: joins.authority, Derive: m.Derive, Agree: m.Agree, Host: joins.host})
+		Authority: joins.authority, Derive: m.Derive, Agree: m.Agree, Vault: m, Signed: signed.Signed, Host: joins.host})
 	if err == nil {
 		s.add(g.Close)
 	}

@@ -38,7 +38,7 @@ func New(version string) *cobra.Command {
 		return usageError{fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&dataDir, "data", platform.DataDir(), "the agent's data folder")
-	root.AddCommand(joinCommand(&dataDir), runCommand(&dataDir, version), statusCommand(&dataDir), trustCommand(&dataDir), fireCommand(&dataDir), updatesCommand(&dataDir), tunnelCommand(&dataDir, version), meshCommand(&dataDir))
+	root.AddCommand(joinCommand(&dataDir), runCommand(&dataDir, version), statusCommand(&dataDir), trustCommand(&dataDir), fireCommand(&dataDir), updatesCommand(&dataDir), filesCommand(&dataDir), tunnelCommand(&dataDir, version), meshCommand(&dataDir))
 	return root
 }
 

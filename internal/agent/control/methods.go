@@ -62,6 +62,11 @@ func (t *methodTable) Call(ctx context.Context, _ methods.Actor, method string, 
 		return methods.Plain(t.agent.UpdateLog(ctx, arg(0, "number")))
 	case "agent_updateDecide":
 		return nil, t.agent.UpdateDecide(ctx, arg(0, "number"), arg(1, "decision"))
+	case "agent_files":
+		return methods.Plain(t.agent.Files())
+	case "agent_filesNow":
+		t.agent.FilesNow()
+		return nil, nil
 	case "timeline_getEvents":
 		return methods.Plain(t.agent.Timeline(ctx, 200))
 	case "isEventRunning", "isInstallationPending", "getState":

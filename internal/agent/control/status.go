@@ -18,6 +18,7 @@ type Agent interface {
 	// Uptime is since when the machine runs.
 	Uptime() (time.Duration, error)
 	RunOnce
+	NodeFiles
 }
 
 // Status is the agent at a glance.

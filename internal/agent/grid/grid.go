@@ -27,6 +27,8 @@ type Config struct {
 	Settings func(context.Context) (*conf.Settings, error)
 	Own      func() (*conf.Settings, error)
 	Log      *slog.Logger
+	// Files are paths outside of the data folder that are the agent's own.
+	Files []string
 }
 
 // Add adds the parts to those that run.

@@ -19,6 +19,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/journal"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/licence"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/mesh"
+	"github.com/fernwerk/fernwerk/internal/backend/methods/nodefiles"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/nodes"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
@@ -45,6 +46,7 @@ func groups() []methods.Group {
 		joining.Group(),
 		journal.Group(),
 		licence.Group(),
+		nodefiles.Group(),
 		nodes.Group(),
 		tunnels.Group(),
 		mesh.Group(),

@@ -123,7 +123,7 @@ func newBench(t *testing.T) *bench {
 		Logs:      &logs{},
 		Reach:     away{},
 		Accounts:  accounts,
-		Enrolment: joins{}, Updates: published{},
+		Enrolment: joins{}, Updates: published{}, NodeFiles: kept{},
 		Depot: depot{}, Certificates: depot{}, Trust: signed{}, Feed: depot{},
 		Authority: func() []byte { return []byte("PEM") },
 		Nodes:     present{}, Tunnels: present{}, Mesh: meshed,

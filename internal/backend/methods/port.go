@@ -40,6 +40,8 @@ type Ports struct {
 	Resources func(ctx context.Context) ([]node.Resource, error)
 	// Tunnels are those that this server runs.
 	Tunnels port.Tunnels
+	// NodeFiles are the files of node types.
+	NodeFiles port.NodeFiles
 	// Info is what backend_info says.
 	Info map[string]any
 }

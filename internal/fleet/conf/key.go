@@ -88,6 +88,9 @@ var keys = []Key{
 	{Section: "mesh", Name: "device", Kind: String, Default: "fwmesh", Class: Trust, Doc: "the mesh's network interface; on macOS utun and a number"},
 	{Section: "mesh", Name: "program", Kind: String, Class: Trust, Doc: "path of fernwerk-mesh; empty: beside the agent, or where the system looks for programs"},
 
+	{Section: "files", Name: "root", Kind: String, Default: "/", Class: Trust, Doc: "folder that the paths of the node type's files are in"},
+	{Section: "files", Name: "restart", Kind: String, Class: Code, Doc: "command that restarts a service whose file changed, %u in the service's place; empty: systemctl try-restart"},
+
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},
 

@@ -126,6 +126,11 @@ func (c *Cluster) Remove(ctx context.Context, name string) error {
 	})
 }
 
+// Forget is Remove within a transaction.
+func (k *Key) Forget(tx *store.Tx, name string) error {
+	return tx.Remove(Secrets, fleet.Row{"name": name})
+}
+
 // Find is Get within a transaction.
 func (k *Key) Find(tx *store.Tx, name string) ([]byte, error) {
 	row, err := tx.Get(Secrets, fleet.Row{"name": name})

@@ -21,6 +21,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/mesh"
 	"github.com/fernwerk/fernwerk/internal/server/metrics"
+	"github.com/fernwerk/fernwerk/internal/server/nodefile"
 	"github.com/fernwerk/fernwerk/internal/server/presence"
 	"github.com/fernwerk/fernwerk/internal/server/presence/report"
 	"github.com/fernwerk/fernwerk/internal/server/scheduler"
@@ -41,6 +42,10 @@ type Config struct {
 	// database have.
 	Derive func(label string) [32]byte
 	Agree  func(ctx context.Context, name string, mine []byte) ([]byte, error)
+	// Vault keeps secrets in the database; Signed is the content of a target that was
+	// signed offline.
+	Vault  nodefile.Vault
+	Signed func(tx *store.Tx, name string) ([]byte, error)
 	// Host is the host whose certificate a request shows.
 	Host func(*http.Request) (string, error)
 }
@@ -53,6 +58,7 @@ type Grid struct {
 	mesh     *mesh.Mesh  // nil for none
 	names    *dns.Server // nil without [dns]
 	batch    *scheduler.Schedulers
+	files    *nodefile.Files
 	closers  []func() error
 }
 
@@ -60,6 +66,7 @@ type Grid struct {
 func Classes() (all []*fleet.Class) {
 	all = append(all, presence.Classes()...)
 	all = append(all, tunnel.Classes()...)
+	all = append(all, nodefile.Classes()...)
 	return append(all, mesh.Classes()...)
 }
 
@@ -90,6 +97,7 @@ func Open(ctx context.Context, c Config) (g *Grid, err error) {
 			return g, err
 		}
 	}
+	g.openFiles()
 	if err := g.openTunnels(); err != nil {
 		return g, err
 	}
@@ -109,6 +117,7 @@ func (g *Grid) Close() error {
 // Ports are what the methods need of the parts.
 func (g *Grid) Ports(p *methods.Ports) {
 	p.Nodes, p.Resources, p.Tunnels = g, g.batch.Compare, g.Tunnels
+	p.NodeFiles = g.files
 	if g.mesh != nil {
 		p.Mesh = g.mesh.Paths
 	}
@@ -118,6 +127,7 @@ func (g *Grid) Ports(p *methods.Ports) {
 func (g *Grid) Parts(p *httpapi.Parts) {
 	p.Tunnel = g.Credentials().Credentials
 	p.Mesh = g.askMesh
+	p.Files, p.FileBlob = g.askFiles, g.fileBlob
 }
 
 // Add adds the parts to those that run.

@@ -71,6 +71,8 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/gen_certif", access: public, body: maxJoin, handler: p.BareNodes},
 		{pattern: "POST /v1/tunnel/{name}", access: known, body: maxJoin, handler: p.Tunnel.handler()},
 		{pattern: "POST /v1/mesh", access: known, body: maxJoin, handler: p.Mesh.handler()},
+		{pattern: "POST /v1/files", access: known, body: maxTold, handler: p.Files.handler()},
+		{pattern: "POST /v1/files/blob", access: known, body: maxJoin, handler: p.FileBlob.handler()},
 		{pattern: "POST /v1/contact", access: known, body: maxTold, handler: p.Contact.handler()},
 		{pattern: "GET /v1/crl", access: public, body: none, handler: p.Revocations},
 		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},

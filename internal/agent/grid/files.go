@@ -1,0 +1,37 @@
+package grid
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/nodefile"
+	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+)
+
+// filesExchange is how long one question may take, with a content of 1 MiB over a
+// slow line.
+const filesExchange = 3 * time.Minute
+
+// Files makes the part that keeps the files of the node's type right.
+func Files(c Config, trust nodefile.Trust) (*nodefile.Service, error) {
+	own, err := c.Own()
+	if err != nil {
+		return nil, err
+	}
+	ask := machine(c.DataDir, c.Version).Ask
+	return nodefile.New(nodefile.Config{
+		State: filepath.Join(c.DataDir, "files.json"), Root: own.String("files", "root"), Own: append([]string{c.DataDir}, c.Files...), Trust: trust,
+		Restart: nodefile.Restarter(own.String("files", "restart")), Log: c.Log, Now: time.Now,
+		Ask: func(ctx context.Context, path string, in, out any) error {
+			ctx, cancel := context.WithTimeout(ctx, filesExchange)
+			defer cancel()
+			return ask(ctx, path, in, out)
+		},
+		Who: func() (string, enrol.Policy, error) { // it counts from when it is set
+			id, err := identity.Load(c.DataDir)
+			return id.NodeType, id.Policy, err
+		},
+	})
+}
