@@ -26,10 +26,11 @@ func newHarvest(t *testing.T, nodes ...string) *harvest {
 	real := require.Slurm(t)
 	_, pid, _ := strings.Cut(real.Prefix[1], "=")
 	n := &harvest{newTunnelNetAt(t, pid, nodes...), real, began}
-	n.own = []string{"/etc/munge", "/etc/slurm", "/run", "/var/lib/munge", "/var/log/munge"}
+	n.own = []string{"/etc/default", "/etc/munge", "/etc/slurm", "/run", "/var/lib/munge", "/var/log/munge"}
 	t.Setenv("FERNWERK_TRUST_PASSPHRASE", phrase)
 	t.Setenv("FERNWERK_TRUST", filepath.Join(n.dir, "trust"))
 	for _, node := range nodes {
+		n.installed(node)
 		n.file(filepath.Join(node+".bin", "fernwerk-agent"), fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)))
 	}
 	must(t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = 2
@@ -44,12 +45,16 @@ keepalive = [1, 4]
 [enrolment]
 domain = "grid.test"
 
+[dns]
+zone = "grid.test"
+listen = ":53"
+
 [scheduler]
 use = ["slurm"]
 slurm.prefix = ["%s"]
 slurm.limit = 30
 `, hubAddress, strings.Join(real.Prefix, `", "`)), 0o600))
-	must(t, real.Configure("NodeSet=vnodes Feature=vnode", "PartitionName=harvest Nodes=vnodes"))
+	must(t, real.Configure("SlurmdPidFile=/run/slurmd.pid", "SlurmdSpoolDir=/run/spool", "SlurmdLogFile=/run/slurmd.log", "NodeSet=vnodes Feature=vnode", "PartitionName=harvest Nodes=vnodes"))
 	// The hub's address is that of the tunnels, not of the bridge that nodes of other tests are on.
 	n.beside("ip", "link", "del", "br0")
 	return n
@@ -145,7 +150,7 @@ func TestSlurm(t *testing.T) {
 	n := newHarvest(t, nodes...)
 	n.step("Slurm, networks")
 	n.serve()
-	n.mustTool("rpc", "nodeType_createObjects", `{"type":"NodeType","id":"vnode","addressRange":"10.134.0.0/16","domain":"grid.test","tunnel":"openvpn","scheduler":"slurm","resources":"node","properties":["features=vnode+slow","weight=7"]}`)
+	n.mustTool("rpc", "nodeType_createObjects", `{"type":"NodeType","id":"vnode","addressRange":"10.134.0.0/16","domain":"grid.test","tunnel":"openvpn","dnsServers":["`+vpnAddress+`"],"searchDomain":"grid.test","scheduler":"slurm","resources":"node","properties":["features=vnode+slow","weight=7"]}`)
 	if _, err := n.tool("node-type", "set", "vnode", "--property", "gres=gpu:1"); err == nil || !strings.Contains(err.Error(), `"gres" is no property of nodes of Slurm`) {
 		t.Errorf("a property that Slurm does not know: %v", err)
 	}
@@ -154,20 +159,28 @@ func TestSlurm(t *testing.T) {
 	})
 	n.step("fernwerkd with tunnel and Slurm")
 
+	n.mustTool("trust", "init", os.Getenv("FERNWERK_TRUST"), "--root-keys", "1", "--threshold", "1")
+	n.update("000", "tunnel", "fernwerk-agent tunnel up vpns --wait --timeout 30s\n")
+	n.update("001", "slurmd", "set -e\n"+begins)
+	n.step("updates 000 and 001 are signed and published")
+
 	ids, names, addresses := map[string]string{}, map[string]string{}, map[string]string{}
 	for _, node := range nodes {
-		ids[node] = n.join(node, plain...)
-		n.start(node)
+		ids[node] = n.join(node)
+		n.deliver(node)
+		n.file(filepath.Join(node, "agent.conf"), "[updates]\ninterval = 1\nspread = 0\n")
 	}
+	n.step("joined: %v", ids)
 	for _, node := range nodes {
-		n.agentDo(node, "tunnel", "up", "vpns", "--wait", "--timeout", "30s")
+		n.began = time.Now()
+		n.start(node)
+		n.until(time.Minute, node+" is in the tunnel", func() bool { return n.status(node).State == "up" })
 		addresses[node] = n.status(node).Address
 		octets := strings.Split(addresses[node], ".")
 		names[node] = fmt.Sprintf("vnode-%s-%s.grid.test", octets[2], octets[3])
-		n.deliver(node, names[node])
-		n.step("%s: in the tunnel at %s, slurmd", node, addresses[node])
+		n.step("%s: agent, update 000, in the tunnel at %s", node, addresses[node])
 		n.is(names[node], " State=IDLE+DYNAMIC_NORM ", " NodeAddr="+addresses[node]+" ", ",ip="+addresses[node], "cn="+ids[node]+",type=vnode,", " AvailableFeatures=vnode,slow ", " Weight=7 ")
-		n.step("%s: Slurm says IDLE", node)
+		n.step("%s: update 001, Slurm says IDLE", node)
 	}
 
 	ran := func(node, out string) {
@@ -245,14 +258,70 @@ func TestSlurm(t *testing.T) {
 	n.is(names["a"], " State=IDLE")
 }
 
-// deliver brings a node by hand what Slurm needs, and starts it.
-func (n *harvest) deliver(node, name string) {
+// services starts a node's services: these nodes have no systemd. As with
+// try-restart, what does not run is left alone unless it says start.
+const services = `#!/bin/sh
+set -e
+case $1 in
+munge) pid=/run/munge/munged.pid;;
+slurmd) pid=/run/slurmd.pid;;
+esac
+if [ "$2" != start ]; then
+	[ -e "$pid" ] || exit 0
+	old=$(cat "$pid")
+	kill "$old"
+	while kill -0 "$old"; do sleep 0.1; done 2>/dev/null
+fi
+[ ! -e /etc/default/slurmd ] || . /etc/default/slurmd
+case $1 in
+munge) su -s /bin/sh munge -c /usr/sbin/munged;;
+slurmd) eval "slurmd $SLURMD_OPTIONS";;
+esac >/dev/null 2>&1 </dev/null
+`
+
+// installed makes a node one on which the packages munge and slurmd were just
+// installed: they have no configuration, and do not run.
+func (n *harvest) installed(node string) {
 	n.t.Helper()
-	out, err := n.inside(n.t.Context(), node, "sh", "-ec", `cp -p "$0/munge/munge.key" /etc/munge; cp "$0/etc/slurm.conf" /etc/slurm
-mkdir /run/munge; chmod 700 /etc/munge /var/lib/munge /var/log/munge; chown munge /etc/munge/munge.key /etc/munge /run/munge /var/lib/munge /var/log/munge
-su -s /bin/sh munge -c /usr/sbin/munged >/dev/null 2>&1 </dev/null
-slurmd -Z -N "$1" --conf "CPUs=1 RealMemory=100 Feature=vnode" >/dev/null 2>&1 </dev/null`, n.slurm.Dir, name).CombinedOutput()
+	n.file(filepath.Join(node+".bin", "services"), services)
+	out, err := n.inside(n.t.Context(), node, "sh", "-ec", `mkdir /run/munge; chmod 700 /etc/munge /var/lib/munge /var/log/munge; chown munge /etc/munge /run/munge /var/lib/munge /var/log/munge`).CombinedOutput()
 	if err != nil {
 		n.t.Fatalf("%v %s", err, out)
 	}
 }
+
+// update signs and publishes a run-once update for the nodes.
+func (n *harvest) update(number, name, script string) {
+	n.t.Helper()
+	n.mustTool("update", "new", name, "--in", n.dir, "--number", number, "--node-types", "vnode")
+	file := filepath.Join(n.dir, number+"-"+name+".sh")
+	text, err := os.ReadFile(file)
+	must(n.t, err)
+	must(n.t, os.WriteFile(file, append(text, script...), 0o600))
+	n.mustTool("update", "sign", file)
+	n.mustTool("trust", "publish", os.Getenv("FERNWERK_TRUST"))
+	n.mustTool("update", "publish", number, "--ring", "100%", "--yes")
+}
+
+// deliver brings a node by hand what Slurm needs.
+func (n *harvest) deliver(node string) {
+	n.t.Helper()
+	out, err := n.inside(n.t.Context(), node, "sh", "-ec", `cp -p "$0/munge/munge.key" /etc/munge; cp "$0/etc/slurm.conf" /etc/slurm; chown munge /etc/munge/munge.key`, n.slurm.Dir).CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("%v %s", err, out)
+	}
+}
+
+// begins is update 001: it waits for the files of the node type, and starts slurmd as
+// a dynamic node under the name of the node.
+const begins = `ready() {
+	[ -s /etc/munge/munge.key ] && [ -s /etc/slurm/slurm.conf ] || return 1
+	address=$(fernwerk-agent tunnel status | sed -n 's/^vpns: up, \([0-9.]*\) at .*/\1/p')
+	name=$(getent hosts "$address") || return 1
+	name=${name##* }
+}
+until ready; do sleep 1; done # the time limit of the update ends it
+echo "SLURMD_OPTIONS='-Z -N $name --conf \"CPUs=1 RealMemory=100 Feature=vnode\"'" >/etc/default/slurmd
+services munge start
+services slurmd start
+`

@@ -235,22 +235,22 @@ func (n *tunnelNet) nodeType() {
 // agent is a fernwerk-agent in a node's namespaces, with a name and a resolv.conf of
 // its own. Where the node has a folder of programs, they are found there first.
 func (n *tunnelNet) agent(ctx context.Context, node string, args ...string) *exec.Cmd {
-	resolv := filepath.Join(n.dir, node+".resolv")
-	if _, err := os.Stat(resolv); err != nil {
-		must(n.t, os.WriteFile(resolv, []byte("nameserver 192.168.1.1\n"), 0o644))
-	}
 	args = append([]string{n.p.Path("fernwerk-agent")}, args...)
 	return n.inside(ctx, node, append(args, "--data", n.data(node))...)
 }
 
 // inside is a program in a node's namespaces.
 func (n *tunnelNet) inside(ctx context.Context, node string, argv ...string) *exec.Cmd {
+	resolv := filepath.Join(n.dir, node+".resolv")
+	if _, err := os.Stat(resolv); err != nil {
+		must(n.t, os.WriteFile(resolv, []byte("nameserver 192.168.1.1\n"), 0o644))
+	}
 	script := `hostname "$0" && mount --bind "$1" /etc/resolv.conf && shift && `
 	for _, folder := range n.own {
 		must(n.t, os.MkdirAll(n.root(node, folder), 0o755))
 		script += `mount --bind "` + n.root(node, folder) + `" ` + folder + ` && `
 	}
-	cmd := n.enter(ctx, node, append([]string{"unshare", "-m", "-u", "sh", "-c", script + `exec "$@"`, "box-" + node, filepath.Join(n.dir, node+".resolv")}, argv...)...)
+	cmd := n.enter(ctx, node, append([]string{"unshare", "-m", "-u", "sh", "-c", script + `exec "$@"`, "box-" + node, resolv}, argv...)...)
 	cmd.Env = append(os.Environ(), "PATH="+n.programs(node)+":"+os.Getenv("PATH"))
 	return cmd
 }

@@ -8,7 +8,6 @@ package slurm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -166,14 +165,26 @@ nsenter --net="/run/netns/$1" slurmd -Z -N "$2" -b --conf "CPUs=1 RealMemory=100
 	})
 }
 
-// Configure adds lines to slurm.conf, and restarts slurmctld.
+// Configure sets lines of slurm.conf, and restarts slurmctld.
 func (s *Server) Configure(lines ...string) error {
-	f, err := os.OpenFile(filepath.Join(s.Dir, "etc", "slurm.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	path := filepath.Join(s.Dir, "etc", "slurm.conf")
+	was, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(strings.Join(lines, "\n") + "\n")
-	if err := errors.Join(err, f.Close()); err != nil {
+	said := map[string]bool{}
+	for _, line := range lines {
+		key, _, _ := strings.Cut(line, "=")
+		said[key] = key != "PartitionName" && key != "NodeSet" // of those there are several
+	}
+	var text strings.Builder
+	for line := range strings.Lines(string(was)) {
+		if key, _, _ := strings.Cut(line, "="); !said[key] {
+			text.WriteString(line)
+		}
+	}
+	text.WriteString(strings.Join(lines, "\n") + "\n")
+	if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
 		return err
 	}
 	return s.Restart()
