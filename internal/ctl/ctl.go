@@ -35,6 +35,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/ctl/licences"
 	"github.com/fernwerk/fernwerk/internal/ctl/login"
 	"github.com/fernwerk/fernwerk/internal/ctl/mesh"
+	"github.com/fernwerk/fernwerk/internal/ctl/nodefiles"
 	"github.com/fernwerk/fernwerk/internal/ctl/nodes"
 	"github.com/fernwerk/fernwerk/internal/ctl/params"
 	"github.com/fernwerk/fernwerk/internal/ctl/products"
@@ -102,6 +103,7 @@ somebody else, 5 refused.`,
 	root.AddCommand(tokens.Commands(t)...)
 	root.AddCommand(groups.Commands(t)...)
 	root.AddCommand(nodes.Commands(t)...)
+	root.AddCommand(nodefiles.Commands(t)...)
 	root.AddCommand(tunnels.Commands(t)...)
 	root.AddCommand(mesh.Command(t))
 	root.AddCommand(accounts.Commands(t)...)

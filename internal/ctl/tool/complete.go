@@ -125,6 +125,8 @@ func (t *Tool) argument(c *cobra.Command, given []string, begun string, words []
 		return t.listed(w, "account_list", "name"), cobra.ShellCompDirectiveNoFileComp
 	case name == "TOKEN":
 		return t.listed(w, "token_getObjects", "id"), cobra.ShellCompDirectiveNoFileComp
+	case name == "PATH" && w.named["NODETYPE"] != "":
+		return t.listed(w, "nodeFile_getObjects", "path", w.named["NODETYPE"]), cobra.ShellCompDirectiveNoFileComp
 	case name == "REQUEST":
 		return t.listed(w, "host_getPending", "id"), cobra.ShellCompDirectiveNoFileComp
 	case known:
@@ -157,9 +159,9 @@ func (t *Tool) find(w wanted, from column) []string {
 }
 
 // listed are the words in the answer of a method, for those who may call it.
-func (t *Tool) listed(w wanted, method, name string) []string {
+func (t *Tool) listed(w wanted, method, name string, args ...any) []string {
 	return t.ask(w, name, func(ctx context.Context) ([]fleet.Row, error) {
-		v, err := t.Call(ctx, method)
+		v, err := t.Call(ctx, method, args...)
 		if err != nil {
 			return nil, err
 		}
