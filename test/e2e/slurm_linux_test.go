@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -162,13 +164,13 @@ func TestSlurm(t *testing.T) {
 	n.mustTool("trust", "init", os.Getenv("FERNWERK_TRUST"), "--root-keys", "1", "--threshold", "1")
 	n.update("000", "tunnel", "fernwerk-agent tunnel up vpns --wait --timeout 30s\n")
 	n.update("001", "slurmd", "set -e\n"+begins)
-	n.step("updates 000 and 001 are signed and published")
+	n.give()
+	n.step("updates 000 and 001, the munge key and slurm.conf are signed and published")
 
 	ids, names, addresses := map[string]string{}, map[string]string{}, map[string]string{}
 	for _, node := range nodes {
 		ids[node] = n.join(node)
-		n.deliver(node)
-		n.file(filepath.Join(node, "agent.conf"), "[updates]\ninterval = 1\nspread = 0\n")
+		n.file(filepath.Join(node, "agent.conf"), "[updates]\ninterval = 1\nspread = 0\n[files]\nrestart = "+filepath.Join(n.programs(node), "services")+" %u\n")
 	}
 	n.step("joined: %v", ids)
 	for _, node := range nodes {
@@ -196,6 +198,29 @@ func TestSlurm(t *testing.T) {
 		ran(node, n.beside("srun", "-p", "harvest", "-C", "slow", "-w", names[node], "-D", "/tmp", "sh", "-c", whoami))
 		ran(node, n.output(n.submit(names[node], whoami)))
 	}
+
+	key := n.root("a", "/etc/munge/munge.key")
+	info, err := os.Stat(key)
+	must(t, err)
+	_, munge, _ := strings.Cut(n.run("id", "munge"), "uid=")
+	if owner := fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid); info.Mode() != 0o400 || !strings.HasPrefix(munge, owner+"(") {
+		t.Errorf("%s has mode %v and owner %s", key, info.Mode(), owner)
+	}
+
+	// Another slurm.conf, and another key: the nodes have them, and what runs there is started again.
+	must(t, n.slurm.Configure("PartitionName=other Nodes=vnodes"))
+	must(t, n.slurm.Rekey())
+	n.give()
+	for _, node := range nodes {
+		n.agentDo(node, "files", "now")
+		n.until(time.Minute, node+" has the new files", func() bool {
+			return n.same(node, "/etc/slurm/slurm.conf", "etc/slurm.conf") && n.same(node, "/etc/munge/munge.key", "munge/munge.key")
+		})
+		n.is(names[node], " State=IDLE+DYNAMIC_NORM ")
+		ran(node, n.beside("srun", "-p", "other", "-w", names[node], "-D", "/tmp", "sh", "-c", whoami))
+	}
+	n.until(10*time.Second, "the files are in place", func() bool { return !strings.Contains(n.mustTool("node-file", "status", "--problems"), "vnode") })
+	n.step("another munge key and slurm.conf")
 
 	stop := filepath.Join(n.slurm.Dir, "stop")
 	undisturbed := n.submit(names["b"], `until [ -e `+stop+` ]; do sleep 0.1; done; `+whoami)
@@ -284,6 +309,13 @@ esac >/dev/null 2>&1 </dev/null
 func (n *harvest) installed(node string) {
 	n.t.Helper()
 	n.file(filepath.Join(node+".bin", "services"), services)
+	n.t.Cleanup(func() {
+		for _, log := range []string{n.root(node, "/run/slurmd.log"), n.root(node, "/var/log/munge/munged.log"), filepath.Join(n.slurm.Dir, "slurmctld.log")} {
+			if text, _ := os.ReadFile(log); n.t.Failed() {
+				n.t.Logf("%s of %s:\n%s", filepath.Base(log), node, text)
+			}
+		}
+	})
 	out, err := n.inside(n.t.Context(), node, "sh", "-ec", `mkdir /run/munge; chmod 700 /etc/munge /var/lib/munge /var/log/munge; chown munge /etc/munge /run/munge /var/lib/munge /var/log/munge`).CombinedOutput()
 	if err != nil {
 		n.t.Fatalf("%v %s", err, out)
@@ -303,13 +335,22 @@ func (n *harvest) update(number, name, script string) {
 	n.mustTool("update", "publish", number, "--ring", "100%", "--yes")
 }
 
-// deliver brings a node by hand what Slurm needs.
-func (n *harvest) deliver(node string) {
+// give has the nodes have what Slurm needs: the hub's own key and configuration.
+func (n *harvest) give() {
 	n.t.Helper()
-	out, err := n.inside(n.t.Context(), node, "sh", "-ec", `cp -p "$0/munge/munge.key" /etc/munge; cp "$0/etc/slurm.conf" /etc/slurm; chown munge /etc/munge/munge.key`, n.slurm.Dir).CombinedOutput()
-	if err != nil {
-		n.t.Fatalf("%v %s", err, out)
-	}
+	n.mustTool("node-file", "set", "vnode", "/etc/munge/munge.key", "--from", filepath.Join(n.slurm.Dir, "munge", "munge.key"),
+		"--secret", "--owner", "munge", "--mode", "0400", "--restart", "munge,slurmd", "--yes")
+	n.mustTool("node-file", "set", "vnode", "/etc/slurm/slurm.conf", "--from", filepath.Join(n.slurm.Dir, "etc", "slurm.conf"), "--restart", "slurmd", "--yes")
+	n.mustTool("trust", "publish", os.Getenv("FERNWERK_TRUST"))
+}
+
+// same tells whether a node's file is the hub's.
+func (n *harvest) same(node, path, hubs string) bool {
+	n.t.Helper()
+	is, _ := os.ReadFile(n.root(node, path))
+	want, err := os.ReadFile(filepath.Join(n.slurm.Dir, hubs))
+	must(n.t, err)
+	return bytes.Equal(is, want)
 }
 
 // begins is update 001: it waits for the files of the node type, and starts slurmd as

@@ -190,6 +190,18 @@ func (s *Server) Configure(lines ...string) error {
 	return s.Restart()
 }
 
+// Rekey makes another munge key, and restarts munged and slurmctld.
+func (s *Server) Rekey() error {
+	_, err := s.Run("sh", "-ec", `dd if=/dev/urandom of="$1/munge/munge.key" bs=1 count=128 2>/dev/null
+kill "$(cat /run/munge/munged.pid)"
+while [ -e /run/munge/munged.pid ]; do sleep 0.1; done
+su -s /bin/sh munge -c '/usr/sbin/munged --log-file="$0/log" --seed-file="$0/seed"' "$1/munge" >/dev/null 2>&1 </dev/null`, "rekey", s.Dir)
+	if err != nil {
+		return err
+	}
+	return s.Restart()
+}
+
 // Restart ends slurmctld by its process id, and starts it again.
 func (s *Server) Restart() error {
 	if _, err := s.Run("sh", "-c", `pid=$(cat "$1/slurmctld.pid") && kill "$pid" && while read -r _ _ state _ <"/proc/$pid/stat" && [ "$state" != Z ]; do sleep 0.1; done 2>/dev/null; slurmctld >/dev/null 2>&1 </dev/null`, "restart", s.Dir); err != nil {

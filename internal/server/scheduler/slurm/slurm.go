@@ -122,14 +122,30 @@ func (d *Driver) Differs(want node.Node, is node.State, found bool) string {
 		return "is " + is.Word + " and has no tunnel"
 	}
 	all, err := told(want)
-	switch {
-	case err != nil:
+	if why := resumed(want, is); why != "" {
+		return why
+	}
+	if why := differs(all, is); why != "" {
+		return why
+	}
+	if err != nil {
 		return err.Error()
+	}
+	return ""
+}
+
+// resumed says why a node with a tunnel is to be told of anew.
+func resumed(want node.Node, is node.State) string {
+	switch {
 	case is.Epoch != want.Epoch:
 		return "is " + is.Word + ", of a former session"
 	case down(is.Word) && strings.Contains(is.Word, reason):
 		return "is " + is.Word + " and has a tunnel"
 	}
+	return ""
+}
+
+func differs(all map[string]string, is node.State) string {
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if is.Properties[key] != all[key] {
 			return key + " is " + strconv.Quote(is.Properties[key]) + " and shall be " + strconv.Quote(all[key])
@@ -139,13 +155,15 @@ func (d *Driver) Differs(want node.Node, is node.State, found bool) string {
 }
 
 // told is what Slurm is told of a node that is up, by the names of [Driver.Read].
+// Beside an error it lacks the properties of the node type: who may use the machine
+// does not wait for them.
 func told(n node.Node) (map[string]string, error) {
-	if err := node.SlurmProperties(n.Properties); err != nil {
-		return nil, fleet.Errorf(fleet.Invalid, "cannot use the properties of node type %.80q: %w", n.NodeType, err)
-	}
-	all := maps.Clone(n.Properties)
-	if all == nil {
-		all = map[string]string{}
+	all := map[string]string{}
+	err := node.SlurmProperties(n.Properties)
+	if err == nil {
+		maps.Copy(all, n.Properties)
+	} else {
+		err = fleet.Errorf(fleet.Invalid, "cannot use the properties of node type %.80q: %w", n.NodeType, err)
 	}
 	client := ""
 	if n.ClientAddress.IsValid() {
@@ -155,11 +173,11 @@ func told(n node.Node) (map[string]string, error) {
 	all["extra"] = fmt.Sprintf("epoch=%d,ip=%s", n.Epoch, n.Address)
 	all["comment"] = strings.Join([]string{"cn=" + n.HostID, "type=" + n.NodeType, "client=" + client, "name=" + tool.Told(n.ClientName),
 		"since=" + n.ConnectedSince.UTC().Format(time.RFC3339)}, ",")
-	return all, nil
+	return all, err
 }
 
 // Apply makes one node what it shall be.
-func (d *Driver) Apply(ctx context.Context, c node.Change) error {
+func (d *Driver) Apply(ctx context.Context, c node.Change) (refused error) {
 	n := c.Node
 	if err := tool.Check(n); err != nil {
 		return err
@@ -167,12 +185,9 @@ func (d *Driver) Apply(ctx context.Context, c node.Change) error {
 	args := []string{"update", "nodename=" + n.Name}
 	switch {
 	case n.Up:
-		all, err := told(n)
-		if err != nil {
-			return err
-		}
-		if !c.Found {
-			return nil
+		var all map[string]string
+		if all, refused = told(n); !c.Found || refused != nil && resumed(n, c.Was) == "" && differs(all, c.Was) == "" {
+			return refused
 		}
 		for _, key := range slices.Sorted(maps.Keys(all)) {
 			value := all[key]
@@ -195,6 +210,8 @@ func (d *Driver) Apply(ctx context.Context, c node.Change) error {
 		d.leaving = d.leaving || c.Gone && ours(c.Was)
 		args = append(args, "state=down", "reason="+reason)
 	}
-	_, err := d.scontrol(ctx, args...)
-	return err
+	if _, err := d.scontrol(ctx, args...); err != nil {
+		return err
+	}
+	return refused
 }

@@ -153,21 +153,39 @@ func TestDriver_Again(t *testing.T) {
 	}
 }
 
-// What a node type cannot have is refused with words, and keeps nothing else away.
+// What a node type cannot have is refused with words, and keeps no node away.
 func TestDriver_Refuses(t *testing.T) {
-	d := &Driver{Tools: tool.Runner{Prefix: []string{"/does/not/exist"}}}
+	s := require.Slurm(t)
+	d := &Driver{Tools: tool.Runner{Prefix: s.Prefix}}
 	n := schedulertest.Node(1)
+	other{s, t}.Prepare(n)
 	n.Up, n.Epoch, n.Properties = true, 3, map[string]string{"besteffort": "YES"}
-	is := node.State{Up: true, Word: "IDLE+DYNAMIC_NORM", Epoch: 3}
 	const want = `cannot use the properties of node type "vnode": "besteffort" is no property of nodes of Slurm: they have features and weight`
-	if why := d.Differs(n, is, true); why != want {
-		t.Error(why)
-	}
-	if err := d.Apply(t.Context(), node.Change{Node: n, Found: true, Was: is}); fleet.CodeOf(err) != fleet.Invalid || fleet.HintOf(err) == "" {
-		t.Error(err)
+	for turn, why := range []string{"of a former session", want, want} {
+		all, err := d.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := all[n.Name]
+		if got := d.Differs(n, is, true); !strings.Contains(got, why) {
+			t.Errorf("turn %d: %s", turn, got)
+		}
+		if err := d.Apply(t.Context(), node.Change{Node: n, Found: true, Was: is}); fleet.CodeOf(err) != fleet.Invalid || err.Error() != want || fleet.HintOf(err) == "" {
+			t.Errorf("turn %d: %v", turn, err)
+		}
+		if turn > 0 {
+			d.Tools.Prefix = []string{"/does/not/exist"} // it is not told twice
+			if err := d.Apply(t.Context(), node.Change{Node: n, Found: true, Was: is}); fleet.CodeOf(err) != fleet.Invalid {
+				t.Error(err)
+			}
+			d.Tools.Prefix = s.Prefix
+			if !is.Up || is.Epoch != 3 {
+				t.Errorf("%+v", is)
+			}
+		}
 	}
 	n.Up = false
-	if why := d.Differs(n, is, true); why != "is IDLE+DYNAMIC_NORM and has no tunnel" {
+	if why := d.Differs(n, node.State{Up: true, Word: "IDLE+DYNAMIC_NORM", Epoch: 3}, true); why != "is IDLE+DYNAMIC_NORM and has no tunnel" {
 		t.Error(why)
 	}
 }
