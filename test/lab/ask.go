@@ -148,3 +148,16 @@ func (h *Host) Reach(p *slowline.Proxy) {
 
 // Cached is the folder of a product's copy.
 func (h *Host) Cached(product string) string { return filepath.Join(h.Dir, "cache", "depot", product) }
+
+// Login is who the lab's administrator is.
+func (l *Lab) Login() (user, secret string) { return admin, password }
+
+// ControlCall calls a method of the host's control interface.
+func (h *Host) ControlCall(method string, args ...any) any {
+	h.lab.t.Helper()
+	v, err := h.Control(h.Key()).Call(h.lab.t.Context(), methods.Actor{}, method, methods.Pos(args...))
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+	return v
+}

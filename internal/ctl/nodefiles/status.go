@@ -122,7 +122,7 @@ func (t command) knownHosts(ctx context.Context, nodeType, output string, short 
 			fmt.Fprintf(&b, "%s %s\n", strings.Join(h.Names, ","), k)
 		}
 		if h.Changed != "" {
-			t.Remark("%s: a key took the place of another at %s: fernwerk audit %s", h.HostID, h.Changed, h.HostID)
+			t.Remark("%s: a key took the place of another at %s; see: fernwerk audit --host %s", h.HostID, h.Changed, h.HostID)
 		}
 	}
 	if output != "" {
