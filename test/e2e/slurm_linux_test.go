@@ -303,12 +303,14 @@ if [ "$2" != start ]; then
 	old=$(cat "$pid")
 	kill "$old"
 	while kill -0 "$old"; do sleep 0.1; done 2>/dev/null
+	rm -f "$pid"
 fi
 [ ! -e /etc/default/slurmd ] || . /etc/default/slurmd
 case $1 in
 munge) su -s /bin/sh munge -c /usr/sbin/munged;;
 slurmd) eval "slurmd $SLURMD_OPTIONS";;
 esac >/dev/null 2>&1 </dev/null
+until [ -s "$pid" ]; do sleep 0.1; done # who called ends what is still of its process group
 `
 
 // installed makes a node one on which the packages munge and slurmd were just
