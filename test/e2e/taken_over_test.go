@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,7 +124,11 @@ func TestServerTakenOver_EveryDoor(t *testing.T) {
 	// The same answer has a machine that believes the server write the file.
 	for _, policy := range []string{"offline", "plain-opsi"} {
 		door("files_of_its_node_type_"+policy, func(t *testing.T, _ *victim) {
-			f := nodefile.File{Path: "/etc/cron", Mode: 0o644, Owner: "root", Group: "root"}
+			me, err := user.Current()
+			must(t, err)
+			us, err := user.LookupGroupId(me.Gid)
+			must(t, err)
+			f := nodefile.File{Path: "/etc/cron", Mode: 0o644, Owner: me.Username, Group: us.Name}
 			blob, err := f.Seal([]byte("* * * * * root "+o.evil()), nil)
 			must(t, err)
 			list, err := (&nodefile.List{NodeType: "vnode"}).With(f).Bytes()
