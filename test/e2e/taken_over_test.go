@@ -6,15 +6,18 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/nodefile"
 	"github.com/fernwerk/fernwerk/internal/fleet/trust"
 )
 
@@ -118,6 +121,39 @@ func TestServerTakenOver_EveryDoor(t *testing.T) {
 		v.says(t, "configuration that does not count here", "content_policy")
 		v.refuses(t, "loose", "refused loose 1.0-1")
 	})
+	// The same answer has a machine that believes the server write the file.
+	for _, policy := range []string{"offline", "plain-opsi"} {
+		door("files_of_its_node_type_"+policy, func(t *testing.T, _ *victim) {
+			me, err := user.Current()
+			must(t, err)
+			us, err := user.LookupGroupId(me.Gid)
+			must(t, err)
+			f := nodefile.File{Path: "/etc/cron", Mode: 0o644, Owner: me.Username, Group: us.Name}
+			blob, err := f.Seal([]byte("* * * * * root "+o.evil()), nil)
+			must(t, err)
+			list, err := (&nodefile.List{NodeType: "vnode"}).With(f).Bytes()
+			must(t, err)
+			answer, err := json.Marshal(nodefile.Answer{NodeType: "vnode", List: list, Every: 5})
+			must(t, err)
+			content, err := json.Marshal(nodefile.BlobAnswer{Blob: blob})
+			must(t, err)
+			v := o.machine(t, policy, func(string) {})
+			text, err := os.ReadFile(filepath.Join(v.Data, "identity.json"))
+			must(t, err)
+			text = bytes.Replace(text, []byte("{"), []byte(`{"nodeType":"vnode",`), 1)
+			must(t, os.WriteFile(filepath.Join(v.Data, "identity.json"), text, 0o600))
+			v.lies(t, o.first.shown(t, serves("^/v1/files$", answer), serves("^/v1/files/blob$", content))...)
+			must(t, v.Start(t.Context()))
+			await(t, "it asked and heard the lie", func() (bool, error) { return v.heard(t)[0].Hits > 1, nil })
+			await(t, "the list is looked at", func() (bool, error) {
+				out, _, _, err := o.Programs.Run(t.Context(), nil, "fernwerk-agent", "files", "list", "--data", v.Data)
+				return strings.Contains(out, map[string]string{"offline": "only a list that was signed offline counts; asked", "plain-opsi": "in place"}[policy]), err
+			})
+			if _, err := os.Stat(filepath.Join(v.Data+".root", "etc/cron")); (err == nil) != (policy == "plain-opsi") {
+				t.Errorf("under %s: %v", policy, err)
+			}
+		})
+	}
 	door("a_command_over_the_bus", func(t *testing.T, v *victim) {
 		call(t, "configState_createObjects", fleet.Row{"type": "ConfigState", "configId": "opsiclientd.config_service.permanent_connection", "objectId": v.id, "values": []any{true}})
 		v.syncs(t)

@@ -68,8 +68,9 @@ func (o *siege) machine(t *testing.T, policy string, prepare func(data string)) 
 	must(t, err)
 	data := filepath.Join(o.dir, "hosts", id)
 	must(t, os.MkdirAll(data, 0o700))
+	must(t, os.MkdirAll(data+".root/etc", 0o755))
 	prepare(data)
-	must(t, os.WriteFile(filepath.Join(data, "agent.conf"), []byte("[updates]\ninterval = 1\nspread = 0\n[config_service]\ncontact_interval = 5\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(data, "agent.conf"), []byte("[updates]\ninterval = 1\nspread = 0\n[config_service]\ncontact_interval = 5\n[files]\nroot = "+data+".root\n"), 0o600))
 	v := &victim{o: o, id: id, Agent: &site.Agent{Programs: o.Programs, Data: data, Log: filepath.Join(o.dir, id+".log"), BootID: "first"}}
 	_, errOut, code, err := o.Programs.Run(t.Context(), nil, "fernwerk-agent", "join", "--data", data, "--server", o.mirror, "--host-id", id,
 		"--one-time-password", password, "--ca-fingerprint", fingerprint, "--trust-root", "1:"+o.root, "--policy", policy)

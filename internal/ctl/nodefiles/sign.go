@@ -124,9 +124,9 @@ func (t command) sign(ctx context.Context, nodeType, file string, f *signing.Fla
 		t.Remark("%s", line)
 	}
 	if w.DryRun {
-		return t.Say(said, "would sign %d changes for nodes of type %s", len(changes), nodeType)
+		return t.Say(said, "would sign this for nodes of type %s", nodeType)
 	}
-	if err := t.Confirm(w.Yes, fmt.Sprintf("sign these %d changes for all nodes of type %s", len(changes), nodeType)); err != nil {
+	if err := t.Confirm(w.Yes, "sign this for all nodes of type "+nodeType); err != nil {
 		return err
 	}
 	version, err := t.put(d, f, l)

@@ -1,6 +1,7 @@
 package nodefile
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -52,7 +53,7 @@ func (f *Files) Ask(ctx context.Context, hostID string, req nodefile.Request) (o
 			return nil
 		}
 		l, row, err := f.own(tx, nodeType)
-		if err != nil || row.Sum == req.Holds {
+		if err != nil || row.Sum == req.Holds || req.Holds == "" && row.Text == "" {
 			return err
 		}
 		out.List, err = l.Bytes()
@@ -166,7 +167,7 @@ func (f *Files) Status(tx *store.Tx) ([]port.NodeFileHost, error) {
 			if err != nil {
 				return nil, err
 			}
-			sums = [2]string{row.Sum, signed}
+			sums = [2]string{row.Sum, cmp.Or(signed, noFiles(nodeType))}
 			newest[nodeType] = sums
 		}
 		now := sums[0]
@@ -176,7 +177,7 @@ func (f *Files) Status(tx *store.Tx) ([]port.NodeFileHost, error) {
 		if r.Files == nil {
 			r.Files = []nodefile.Status{}
 		}
-		out = append(out, port.NodeFileHost{HostID: h.HostID, NodeType: nodeType, Signed: h.Signed, Current: h.List == now, Problem: r.Problem, Told: h.Told, Files: r.Files})
+		out = append(out, port.NodeFileHost{HostID: h.HostID, NodeType: nodeType, Signed: h.Signed, Current: h.List == now || h.List == "" && now == noFiles(nodeType), Problem: r.Problem, Told: h.Told, Files: r.Files})
 	}
 	return out, nil
 }

@@ -29,7 +29,7 @@ import (
 )
 
 type list struct {
-	NodeType  string `col:"nodeType,ident"`
+	NodeType  string `col:"nodeType,ident,lower,owner=nodeType.id"`
 	Text      string `col:"text"`
 	Sum       string `col:"sum"`
 	ChangedAt string `col:"changedAt,time"`
@@ -98,12 +98,21 @@ func New(c Config) *Files { return &Files{c} }
 func (f *Files) own(tx *store.Tx, nodeType string) (*nodefile.List, list, error) {
 	r, err := tx.ByKey(lists, nodeType)
 	if err != nil || r == nil {
-		return &nodefile.List{NodeType: nodeType}, list{NodeType: nodeType}, err
+		return &nodefile.List{NodeType: nodeType}, list{NodeType: nodeType, Sum: noFiles(nodeType)}, err
 	}
 	var row list
 	lists.Decode(r, &row)
 	l, err := nodefile.Parse([]byte(row.Text))
 	return l, row, err
+}
+
+// noFiles is the digest of a type's list without files.
+func noFiles(nodeType string) string {
+	text, err := (&nodefile.List{NodeType: nodeType}).Bytes()
+	if err != nil {
+		return "" // the type was let in when the host joined
+	}
+	return nodefile.Sum(text)
 }
 
 // signed is the list that was signed offline; nil for none.
