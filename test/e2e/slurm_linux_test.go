@@ -145,8 +145,8 @@ const whoami = `hostname; ip -4 -o addr show dev tun0; echo $SLURMD_NODENAME`
 
 // TestSlurm is the way of a machine that was just given a token into Slurm: it gets the
 // munge key and slurm.conf as files of its node type, and a job that the hub submits runs
-// on it, through the tunnel. Unplugged it is down, with the reason tunnel-down; plugged in
-// again it is idle and runs jobs; and a job on another node notices nothing (row 68). No
+// on it, through the tunnel. Unplugged it is down, with the reason tunnel-down, and its job
+// is queued again; plugged in again it is idle and runs jobs; and a job on another node notices nothing (row 68). No
 // tunnel waits for a slurmctld that hangs (row 67).
 func TestSlurm(t *testing.T) {
 	nodes := []string{"a", "b"}
@@ -226,7 +226,8 @@ func TestSlurm(t *testing.T) {
 
 	stop := filepath.Join(n.slurm.Dir, "stop")
 	undisturbed := n.submit(names["b"], `until [ -e `+stop+` ]; do sleep 0.1; done; `+whoami)
-	lost := n.submit(names["a"], `until [ -e `+stop+` ]; do sleep 0.1; done; `+whoami)
+	beats := filepath.Join(n.slurm.Dir, "beats")
+	lost := n.submit(names["a"], `while :; do echo >>`+beats+`; sleep 0.2; done`)
 	for _, id := range []string{undisturbed, lost} {
 		n.until(20*time.Second, "a job runs", func() bool { return n.state(id) == "RUNNING" })
 	}
@@ -246,14 +247,22 @@ func TestSlurm(t *testing.T) {
 	n.in("ra", "ip", "link", "set", "lan", "up")
 	n.is(names["a"], " State=IDLE")
 	n.step("plugged in: a is IDLE")
+	n.until(30*time.Second, "what ran on a without the hub has ended", func() bool {
+		before, err := os.Stat(beats)
+		must(t, err)
+		<-time.After(time.Second)
+		after, err := os.Stat(beats)
+		must(t, err)
+		return after.Size() == before.Size()
+	})
+	n.beside("scancel", lost) // it would run again two minutes later
+	n.step("a's lost job has ended there")
 	must(t, os.WriteFile(stop, nil, 0o644))
 	ran("b", n.output(undisturbed))
 	if out := n.beside("scontrol", "-o", "show", "job", undisturbed); !strings.Contains(out, " Restarts=0 ") {
 		t.Errorf("the job on b was restarted: %s", out)
 	}
 	ran("a", n.output(n.submit(names["a"], whoami)))
-	n.beside("scontrol", "update", "jobid="+lost, "starttime=now") // it would wait two minutes
-	ran("a", n.output(lost))
 	right := func() {
 		t.Helper()
 		n.until(10*time.Second, "nothing differs", func() bool {
