@@ -231,6 +231,7 @@ func TestSlurm(t *testing.T) {
 	for _, id := range []string{undisturbed, lost} {
 		n.until(20*time.Second, "a job runs", func() bool { return n.state(id) == "RUNNING" })
 	}
+	n.until(20*time.Second, "the job on a has begun", func() bool { _, err := os.Stat(beats); return err == nil })
 	n.step("a job runs on each")
 	n.in("ra", "ip", "link", "set", "lan", "down")
 	n.is(names["a"], " State=DOWN", " Reason=tunnel-down")
