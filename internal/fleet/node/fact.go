@@ -28,6 +28,13 @@ type Fact struct {
 	ClientName    string
 	Since         time.Time
 	Epoch         string
+	LAN           []LAN // where the node is beside its tunnels; of one that is up
+}
+
+// LAN is an address of a node in a private network.
+type LAN struct {
+	Address string   // with the network's length
+	AlsoBy  []string // who else tells it, so that nobody is led there
 }
 
 // Record is a name as people see it. One with a Problem is another's already.
@@ -37,5 +44,6 @@ type Record struct {
 	Value   string
 	TTL     int64  // seconds
 	Of      string // what the name comes from
+	For     string // who gets this answer, "" for everybody else
 	Problem string
 }

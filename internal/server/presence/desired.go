@@ -7,6 +7,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/lan"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
@@ -132,7 +133,7 @@ func One(tx *store.Tx, hostID string) (n node.Node, ok bool, err error) {
 // own LAN, and what its type says about that.
 type Neighbour struct {
 	node.Node
-	LAN       []netip.Prefix
+	LAN       []lan.Place
 	LanDirect bool // the LAN address may be answered to neighbours
 }
 
@@ -142,19 +143,27 @@ func Neighbours(tx *store.Tx) (all []Neighbour, err error) {
 	if err != nil {
 		return nil, err
 	}
+	rows, err := store.All[told](tx, tolds, nil)
+	if err != nil {
+		return nil, err
+	}
+	by := map[string]told{}
+	for _, r := range rows {
+		by[r.HostID] = r
+	}
+	claims := lan.Claims{}
 	err = desired(tx, func(n node.Node, known []session) bool {
-		k := t[n.NodeType]
-		nb := Neighbour{Node: n, LanDirect: k.LanDirect}
+		nb := Neighbour{Node: n, LanDirect: t[n.NodeType].LanDirect}
 		if s, up := newest(known, tx.Now()); up {
-			for _, l := range s.LAN {
-				if p, err := netip.ParsePrefix(l); err == nil {
-					nb.LAN = append(nb.LAN, p)
-				}
-			}
+			nb.LAN = t.places(s.Client, s.lanOf(by[n.HostID], tx.Now()))
+			claims.Add(n.HostID, nb.LAN)
 		}
 		all = append(all, nb)
 		return true
 	})
+	for _, nb := range all {
+		claims.Judge(nb.HostID, nb.LAN)
+	}
 	return all, err
 }
 
@@ -168,12 +177,14 @@ func Facts(tx *store.Tx, hostID string) ([]node.Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	named := map[string]node.Node{}
-	for n, err := range Desired(tx) {
-		if err != nil {
-			return nil, err
-		}
+	nodes, err := Neighbours(tx)
+	if err != nil {
+		return nil, err
+	}
+	named, claims := map[string]Neighbour{}, lan.Claims{}
+	for _, n := range nodes {
 		named[n.HostID] = n
+		claims.Add(n.HostID, n.LAN)
 	}
 	facts := []node.Fact{}
 	by := map[string][]session{}
@@ -181,10 +192,18 @@ func Facts(tx *store.Tx, hostID string) ([]node.Fact, error) {
 		by[s.HostID] = append(by[s.HostID], s)
 	}
 	for _, s := range rows {
-		if n := named[s.HostID]; s.Since > 0 {
-			facts = append(facts, node.Fact{HostID: s.HostID, Name: n.Name, NodeType: n.NodeType, Tunnel: s.Tunnel, Up: s.counts(by[s.HostID], tx.Now()),
-				Address: s.Address, ClientAddress: s.Client, ClientName: s.Name, Since: time.UnixMilli(s.Since), Epoch: s.Epoch})
+		if s.Since == 0 {
+			continue
 		}
+		n := named[s.HostID]
+		f := node.Fact{HostID: s.HostID, Name: n.Name, NodeType: n.NodeType, Tunnel: s.Tunnel, Up: s.counts(by[s.HostID], tx.Now()),
+			Address: s.Address, ClientAddress: s.Client, ClientName: s.Name, Since: time.UnixMilli(s.Since), Epoch: s.Epoch}
+		if f.Up {
+			for _, p := range n.LAN {
+				f.LAN = append(f.LAN, node.LAN{Address: p.At.String(), AlsoBy: claims.Others(s.HostID, p)})
+			}
+		}
+		facts = append(facts, f)
 	}
 	return facts, nil
 }
