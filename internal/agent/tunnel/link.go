@@ -116,6 +116,9 @@ func (l *link) set(change func(*Status)) {
 	if l.st.State != was {
 		l.st.Since = time.Now().UTC().Truncate(time.Second)
 	}
+	if l.st.State == Connected && was != Connected && l.Came != nil {
+		defer l.Came()
+	}
 	if err := l.st.write(l.place.Dir); err != nil {
 		l.Log.Warn("Tunnel's state is not noted", "tunnel", l.place.Name, "error", err)
 	}

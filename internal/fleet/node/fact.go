@@ -37,6 +37,19 @@ type LAN struct {
 	AlsoBy  []string // who else tells it, so that nobody is led there
 }
 
+// LANs are addresses as methods return them.
+func LANs(all []LAN) []any {
+	out := []any{}
+	for _, l := range all {
+		others := []any{}
+		for _, o := range l.AlsoBy {
+			others = append(others, o)
+		}
+		out = append(out, map[string]any{"address": l.Address, "alsoBy": others})
+	}
+	return out
+}
+
 // Record is a name as people see it. One with a Problem is another's already.
 type Record struct {
 	Name    string

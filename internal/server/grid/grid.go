@@ -118,6 +118,7 @@ func (g *Grid) Ports(p *methods.Ports) {
 func (g *Grid) Parts(p *httpapi.Parts) {
 	p.Tunnel = g.Credentials().Credentials
 	p.Mesh = g.askMesh
+	p.LAN = g.tellLAN
 }
 
 // Add adds the parts to those that run.

@@ -53,6 +53,7 @@ type Parts struct {
 	Join, Renew, Contact Asked
 	Tunnel               Asked        // /v1/tunnel/...
 	Mesh                 Asked        // /v1/mesh
+	LAN                  Asked        // /v1/lan
 	Revocations          http.Handler // /v1/crl
 	BareNodes            http.Handler // /v1/gen_certif
 	// /repository/... and /workbench/...: packages, to be read and written.

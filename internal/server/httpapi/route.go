@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/fleet/lan"
 )
 
 // access says who may use a route. The zero value is no access: a route without
@@ -71,6 +72,7 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/gen_certif", access: public, body: maxJoin, handler: p.BareNodes},
 		{pattern: "POST /v1/tunnel/{name}", access: known, body: maxJoin, handler: p.Tunnel.handler()},
 		{pattern: "POST /v1/mesh", access: known, body: maxJoin, handler: p.Mesh.handler()},
+		{pattern: "POST " + lan.Path, access: known, body: lan.MaxReport + 1, handler: p.LAN.handler()},
 		{pattern: "POST /v1/contact", access: known, body: maxTold, handler: p.Contact.handler()},
 		{pattern: "GET /v1/crl", access: public, body: none, handler: p.Revocations},
 		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},
