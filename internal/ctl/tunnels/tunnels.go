@@ -3,7 +3,7 @@ package tunnels
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,25 +63,22 @@ func (t command) show(rows []fleet.Row, none string, more ...string) error {
 			r["received"], r["sent"] = "", ""
 		}
 		r["host"] = r["hostId"]
-		r["lan"] = places(r["lan"])
+		r["lan"] = places(r)
 	}
 	return t.List(rows, none, append([]string{"host", "tunnel", "state", "name", "address", "from", "since", "received", "sent"}, more...)...)
 }
 
 // places are LAN addresses as people read them.
-func places(v any) string {
-	var out []string
-	all, _ := v.([]any)
-	for _, one := range all {
-		p, _ := one.(map[string]any)
-		text, _ := p["address"].(string)
-		others, _ := p["alsoBy"].([]any)
-		for _, o := range others {
-			text += fmt.Sprintf(" (told by %v too)", o)
+func places(r fleet.Row) string {
+	all := slices.Clone(r.Strings("lan"))
+	for i, at := range all {
+		for _, p := range r.Strings("lanProblems") {
+			if why, ok := strings.CutPrefix(p, at+" "); ok {
+				all[i] += " (" + why + ")"
+			}
 		}
-		out = append(out, text)
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(all, ", ")
 }
 
 func (t command) showCommand() *cobra.Command {

@@ -33,21 +33,21 @@ type Fact struct {
 
 // LAN is an address of a node in a private network.
 type LAN struct {
-	Address string   // with the network's length
-	AlsoBy  []string // who else tells it, so that nobody is led there
+	Address string // with the network's length
+	Problem string // why nobody is led there
 }
 
-// LANs are addresses as methods return them.
-func LANs(all []LAN) []any {
-	out := []any{}
+// LANs are addresses as methods return them: all, and those that have a problem, each
+// followed by it.
+func LANs(all []LAN) (addresses, problems []any) {
+	addresses, problems = []any{}, []any{}
 	for _, l := range all {
-		others := []any{}
-		for _, o := range l.AlsoBy {
-			others = append(others, o)
+		addresses = append(addresses, l.Address)
+		if l.Problem != "" {
+			problems = append(problems, l.Address+" "+l.Problem)
 		}
-		out = append(out, map[string]any{"address": l.Address, "alsoBy": others})
 	}
-	return out
+	return addresses, problems
 }
 
 // Record is a name as people see it. One with a Problem is another's already.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/lan"
@@ -24,5 +25,9 @@ func (g *Grid) tellLAN(_ http.ResponseWriter, r *http.Request) (any, int, error)
 	if err != nil {
 		return nil, 0, err
 	}
-	return struct{}{}, http.StatusOK, g.Presence.Tell(r.Context(), hostID, told)
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return nil, 0, fleet.Errorf(fleet.Invalid, "cannot take LAN addresses of %s: it comes from nowhere", hostID)
+	}
+	return struct{}{}, http.StatusOK, g.Presence.Tell(r.Context(), hostID, from.Addr(), told)
 }

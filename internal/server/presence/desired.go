@@ -3,6 +3,7 @@ package presence
 import (
 	"iter"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -135,6 +136,9 @@ type Neighbour struct {
 	node.Node
 	LAN       []lan.Place
 	LanDirect bool // the LAN address may be answered to neighbours
+
+	doubted   []string // what it told elsewhere than where its session is
+	elsewhere string
 }
 
 // Neighbours are the nodes, with their LANs.
@@ -155,7 +159,12 @@ func Neighbours(tx *store.Tx) (all []Neighbour, err error) {
 	err = desired(tx, func(n node.Node, known []session) bool {
 		nb := Neighbour{Node: n, LanDirect: t[n.NodeType].LanDirect}
 		if s, up := newest(known, tx.Now()); up {
-			nb.LAN = t.places(s.Client, s.lanOf(by[n.HostID], tx.Now()))
+			told, elsewhere := s.lanOf(by[n.HostID], tx.Now())
+			nb.LAN = t.places(s.Client, told)
+			if elsewhere {
+				nb.elsewhere, nb.LAN = by[n.HostID].From, nil
+				nb.doubted = told
+			}
 			claims.Add(n.HostID, nb.LAN)
 		}
 		all = append(all, nb)
@@ -200,7 +209,14 @@ func Facts(tx *store.Tx, hostID string) ([]node.Fact, error) {
 			Address: s.Address, ClientAddress: s.Client, ClientName: s.Name, Since: time.UnixMilli(s.Since), Epoch: s.Epoch}
 		if f.Up {
 			for _, p := range n.LAN {
-				f.LAN = append(f.LAN, node.LAN{Address: p.At.String(), AlsoBy: claims.Others(s.HostID, p)})
+				l := node.LAN{Address: p.At.String()}
+				if others := claims.Others(s.HostID, p); len(others) > 0 {
+					l.Problem = "told by " + strings.Join(others, ", ") + " too"
+				}
+				f.LAN = append(f.LAN, l)
+			}
+			for _, at := range n.doubted {
+				f.LAN = append(f.LAN, node.LAN{Address: at, Problem: "told from " + n.elsewhere + ", where the tunnel does not come from"})
 			}
 		}
 		facts = append(facts, f)

@@ -12,14 +12,15 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/lan"
 )
 
-// told is where a host last said that it is, beside its tunnels. It is the host's,
-// whatever its sessions are, and counts while the host comes from where it came from
-// when it said so.
+// told is where a host last said that it is, beside its tunnels, and where it was when
+// it said so. It is the host's, whatever its sessions are, and counts for a session
+// that comes from there: a host that moves says so by its new way while the server
+// still has its session of the old one.
 type told struct {
 	HostID string   `col:"hostId,ident,lower,valid=host,owner=host.id"`
 	LAN    []string `col:"lan"`
-	At     int64    `col:"at"` // Unix milliseconds
-	Client string   `col:"client"`
+	At     int64    `col:"at"`   // Unix milliseconds
+	From   string   `col:"from"` // where the report came from
 }
 
 var tolds = fleet.LocalClass[told]("presenceLAN")
@@ -36,13 +37,14 @@ type bucket struct {
 	at   time.Time
 }
 
-// Tell takes in where a host says that it is. What it said before writes nothing.
-func (p *Presence) Tell(ctx context.Context, hostID string, r lan.Report) error {
+// Tell takes in where a host says that it is, in a report that came from an address,
+// outside of tunnels or in its own. What it said before writes nothing.
+func (p *Presence) Tell(ctx context.Context, hostID string, from netip.Addr, r lan.Report) error {
 	hostID = strings.ToLower(hostID)
 	if err := r.Check(); err != nil {
 		return err
 	}
-	next := told{HostID: hostID, LAN: []string{}}
+	next := told{HostID: hostID, LAN: []string{}, From: text(from.Unmap().WithZone(""))}
 	for _, at := range r.LAN {
 		next.LAN = append(next.LAN, at.String())
 	}
@@ -51,16 +53,9 @@ func (p *Presence) Tell(ctx context.Context, hostID string, r lan.Report) error 
 		if was, err = toldBy(tx, hostID); err != nil {
 			return false, err
 		}
-		known, err := of(tx, hostID)
-		if err != nil {
-			return false, err
-		}
-		next.Client, next.At = "", tx.Now().UnixMilli()
-		if s, up := newest(known, tx.Now()); up {
-			next.Client = s.Client
-		}
+		next.At = tx.Now().UnixMilli()
 		old := time.Duration(next.At-was.At) * time.Millisecond
-		return was.HostID == "" || !slices.Equal(was.LAN, next.LAN) || was.Client != next.Client || old < 0 || old > lan.Again/2, nil
+		return was.HostID == "" || !slices.Equal(was.LAN, next.LAN) || was.From != next.From || old < 0 || old > lan.Again/2, nil
 	}
 	news := false
 	if err := p.Store.View(ctx, func(tx *store.Tx) (err error) { news, err = look(tx); return err }); err != nil || !news {
@@ -81,9 +76,7 @@ func (p *Presence) Tell(ctx context.Context, hostID string, r lan.Report) error 
 				return err
 			}
 		}
-		if !slices.Equal(was.LAN, next.LAN) || was.Client != next.Client {
-			tx.Wake(Topic)
-		}
+		tx.Wake(Topic)
 		return tx.Put(tolds, tolds.Encode(next))
 	})
 }
@@ -119,28 +112,17 @@ func toldBy(tx *store.Tx, hostID string) (t told, err error) {
 	return t, err
 }
 
-// rebind has what a host said count for a session that begins, if it was said after
-// the session began: the agent may be quicker than the news of its tunnel.
-func rebind(tx *store.Tx, s session) error {
-	t, err := toldBy(tx, s.HostID)
-	if err != nil || t.HostID == "" || t.Client == s.Client || t.At < s.Since {
-		return err
-	}
-	t.Client = s.Client
-	return tx.Put(tolds, tolds.Encode(t))
-}
-
 // lanOf is where a host is by a session that counts: what its tunnel reports, else
-// what the host told.
-func (s session) lanOf(t told, now time.Time) []string {
+// what the host told. elsewhere says that it told it at another place than the session
+// is of.
+func (s session) lanOf(t told, now time.Time) (all []string, elsewhere bool) {
 	if len(s.LAN) > 0 {
-		return s.LAN
+		return s.LAN, false
 	}
-	old := time.Duration(now.UnixMilli()-t.At) * time.Millisecond
-	if t.HostID != s.HostID || t.Client != s.Client || old > lan.Life {
-		return nil
+	if old := time.Duration(now.UnixMilli()-t.At) * time.Millisecond; t.HostID != s.HostID || old > lan.Life {
+		return nil, false
 	}
-	return t.LAN
+	return t.LAN, t.From != s.Client && t.From != s.Address
 }
 
 // places are a session's, without those in the ranges of node types: they are in

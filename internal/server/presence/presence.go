@@ -22,10 +22,10 @@
 // # Where a node is beside its tunnels
 //
 // A host tells its LAN addresses ([Presence.Tell]; package fleet/lan says what is
-// believed of it). They are kept for the host, not for a session: the next session
-// has them too, as long as it comes from the same address. After a session from
-// another one they count when the host has told them anew, which it does each time
-// that a tunnel came up.
+// believed of it). They are kept for the host, not for a session, together with where
+// the report came from: they count for sessions that come from there too, whether these
+// were before or come after. So what a host tells at one site is never taken for another,
+// also while it moves.
 //
 // # What follows from it
 //

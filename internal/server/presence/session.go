@@ -135,9 +135,6 @@ func (p *Presence) up(tx *store.Tx, s Session, certain bool) error {
 	if err := tx.Put(sessions, sessions.Encode(next)); err != nil {
 		return err
 	}
-	if err := rebind(tx, next); err != nil {
-		return err
-	}
 	p.ups.Add(1)
 	tx.Wake(Topic)
 	if certain { // whatever else is known of this tunnel is over

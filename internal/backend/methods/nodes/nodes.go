@@ -104,8 +104,9 @@ func facts(c *methods.Call) (any, error) {
 		all, err := p.Facts(tx)
 		for _, f := range all {
 			if visible[f.HostID] {
+				lan, problems := node.LANs(f.LAN)
 				out = append(out, map[string]any{"hostId": f.HostID, "name": f.Name, "nodeType": f.NodeType, "tunnel": f.Tunnel, "up": f.Up, "address": f.Address,
-					"clientAddress": f.ClientAddress, "clientName": f.ClientName, "since": f.Since.UTC().Format(time.RFC3339), "epoch": f.Epoch, "lan": node.LANs(f.LAN)})
+					"clientAddress": f.ClientAddress, "clientName": f.ClientName, "since": f.Since.UTC().Format(time.RFC3339), "epoch": f.Epoch, "lan": lan, "lanProblems": problems})
 			}
 		}
 		return err
