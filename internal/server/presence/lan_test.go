@@ -86,7 +86,10 @@ func TestTell_SurvivesSessions(t *testing.T) {
 			}
 		}
 		const home, office = "203.0.113.10", "203.0.113.11"
-		tell := func(from string, at ...string) { t.Helper(); good(t, p.Tell(t.Context(), host(0), ip(from), report(at...))) }
+		tell := func(from string, at ...string) {
+			t.Helper()
+			good(t, p.Tell(t.Context(), host(0), ip(from), report(at...)))
+		}
 		good(t, p.Up(t.Context(), sessionAt(c, host(0), "1", home)))
 		is("nothing told", "")
 		tell(home, "192.168.1.2/24")
