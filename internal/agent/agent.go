@@ -206,19 +206,13 @@ func Private(dataDir string) error {
 	return nil
 }
 
-// beingWritten is how old a file is at most that another program of this machine may
-// write at this moment: fernwerk-agent tunnel up writes beside the agent that starts.
-const beingWritten = time.Minute
-
 // clearTemp removes what scripts that were cut off, and files that were not
 // finished, left behind.
 func (a *Agent) clearTemp() error {
 	for _, sub := range []string{"", "control"} {
 		left, _ := filepath.Glob(filepath.Join(a.cfg.DataDir, sub, atomicfile.TempPrefix+"*"))
 		for _, path := range left {
-			if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > beingWritten {
-				os.Remove(path)
-			}
+			os.Remove(path)
 		}
 	}
 	dir := filepath.Join(a.cfg.DataDir, "tmp")
