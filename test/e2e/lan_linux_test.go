@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -164,4 +165,32 @@ func TestNeighbours(t *testing.T) {
 	if log := n.in("hub", "cat", filepath.Join(n.dir, "fernwerkd.log")); strings.Contains(log, "level=ERROR") {
 		t.Errorf("the server's log has errors: %s", log)
 	}
+}
+
+// A node that moves is back in its tunnel within seconds, although OpenVPN's own patience
+// is a minute.
+func TestNeighbours_TunnelFollows(t *testing.T) {
+	n := newTunnelNet(t)
+	n.branch("r1", "203.0.113.10")
+	n.branch("r2", "203.0.113.11")
+	n.space("b")
+	n.plug("b", "eth0", "r1", "192.168.1.3")
+	text, err := os.ReadFile(n.conf)
+	must(t, err)
+	must(t, os.WriteFile(n.conf, []byte(strings.Replace(string(text), "keepalive = [1, 4]\n", "", 1)), 0o600))
+	n.serve()
+	n.nodeType()
+	id := n.join("b", plain...)
+	n.start("b")
+	n.agentDo("b", "tunnel", "up", "vpns", "--wait", "--timeout", "30s")
+	address := n.status("b").Address
+	n.until(10*time.Second, "b is reached", func() bool { return n.pings("hub", address) })
+	n.unplug("b", "eth0")
+	n.plug("b", "eth1", "r2", "192.168.1.7")
+	took := n.until(20*time.Second, "b is reached where it moved to", func() bool { return n.pings("hub", address) })
+	t.Logf("reached after %v", took)
+	n.until(5*time.Second, "the server knows", func() bool {
+		show := n.mustTool("tunnel", "show", id)
+		return strings.Contains(show, "203.0.113.11") && strings.Contains(show, "192.168.1.7/24") && !strings.Contains(show, "(")
+	})
 }

@@ -46,7 +46,11 @@ func Add(g *run.Group, c Config) error {
 	g.Add("tunnels", run.Supervise("tunnels", t, c.Log))
 	own, err := c.Own()
 	if err == nil {
-		g.Add("lan", run.Supervise("lan", c.lan(own, came), c.Log))
+		tells := c.lan(own, came)
+		tells.Watch = func(ctx context.Context, changed func()) {
+			places.Watch(ctx, func() { changed(); t.Moved() })
+		}
+		g.Add("lan", run.Supervise("lan", tells, c.Log))
 	}
 	if err != nil || !own.Bool("mesh", "enabled") {
 		return err
@@ -71,7 +75,7 @@ func (c Config) lan(own *conf.Settings, came <-chan struct{}) *lan.Service {
 			others, _ := tunnel.Places(c.DataDir) // somebody else may run openvpn there
 			return err == nil && slices.ContainsFunc(others, func(p tunnel.Place) bool { return !p.Up })
 		},
-		Came: came, Watch: places.Watch, Ask: machine(c.DataDir, c.Version).Ask, Log: c.Log,
+		Came: came, Ask: machine(c.DataDir, c.Version).Ask, Log: c.Log,
 	}
 }
 

@@ -32,6 +32,8 @@ type Service struct {
 	// Came is told that a tunnel came up; it is quick. Nil: nobody wants to know.
 	Came func()
 	Log  *slog.Logger
+
+	moves moves
 }
 
 // Serve works until ctx ends. The tunnels stay up: the next agent takes them over.
