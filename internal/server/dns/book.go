@@ -80,7 +80,7 @@ func (s *Server) write(d Data) *book {
 		n := &nodes[i]
 		b.at[n.Address] = n
 		for _, p := range n.LAN {
-			if n.LanDirect && n.Up && !p.Disputed {
+			if n.LanDirect && n.Up {
 				b.near[p.At.Addr()] = append(b.near[p.At.Addr()], n)
 			}
 		}
