@@ -82,7 +82,7 @@ func (m *machine) lock() (unlock func()) {
 func (m *machine) pass(d time.Duration) []string {
 	was := len(m.asked)
 	m.mu.Unlock()
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 	m.mu.Lock()
 	return m.asked[was:]
