@@ -6,14 +6,18 @@ package grid
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/internal/agent/lan"
 	"github.com/fernwerk/fernwerk/internal/agent/mesh"
 	"github.com/fernwerk/fernwerk/internal/agent/tunnel"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/kit/places"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
 
@@ -33,8 +37,23 @@ type Config struct {
 
 // Add adds the parts to those that run.
 func Add(g *run.Group, c Config) error {
-	g.Add("tunnels", run.Supervise("tunnels", c.tunnels(), c.Log))
+	came := make(chan struct{}, 1)
+	t := c.tunnels()
+	t.Came = func() {
+		select {
+		case came <- struct{}{}:
+		default:
+		}
+	}
+	g.Add("tunnels", run.Supervise("tunnels", t, c.Log))
 	own, err := c.Own()
+	if err == nil {
+		tells := c.lan(own, came)
+		tells.Watch = func(ctx context.Context, changed func()) {
+			places.Watch(ctx, func() { changed(); t.Moved() })
+		}
+		g.Add("lan", run.Supervise("lan", tells, c.Log))
+	}
 	if err != nil || !own.Bool("mesh", "enabled") {
 		return err
 	}
@@ -42,6 +61,24 @@ func Add(g *run.Group, c Config) error {
 		Settings: mesh.Settings{Port: int(own.Int("mesh", "port")), Device: own.String("mesh", "device"), Program: own.String("mesh", "program")}}
 	g.Add("mesh", run.Supervise("mesh", run.Func(s.Serve), c.Log))
 	return nil
+}
+
+// lan is the part that tells the server where the machine is beside its tunnels.
+func (c Config) lan(own *conf.Settings, came <-chan struct{}) *lan.Service {
+	return &lan.Service{
+		Here: func() []netip.Prefix { return places.Here(own.String("mesh", "device")) },
+		Up: func() bool {
+			all, err := tunnel.Statuses(c.DataDir)
+			for _, st := range all {
+				if st.State == tunnel.Connected {
+					return true
+				}
+			}
+			others, _ := tunnel.Places(c.DataDir) // somebody else may run openvpn there
+			return err == nil && slices.ContainsFunc(others, func(p tunnel.Place) bool { return !p.Up })
+		},
+		Came: came, Ask: machine(c.DataDir, c.Version).Ask, Log: c.Log,
+	}
 }
 
 // MeshDir is the mesh's folder.

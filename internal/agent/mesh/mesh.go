@@ -151,7 +151,7 @@ func (s *Service) apply(ctx context.Context) error {
 	if !s.Now().Before(s.state.NotAfter) {
 		return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the machine's certificate of the mesh was good until %v", s.state.NotAfter), "it is renewed as soon as the server answers")
 	}
-	return s.process.Apply(ctx, s.config(places(s.Settings.Device)), s.readdressed(ctx))
+	return s.process.Apply(ctx, s.config(here(s.Settings.Device)), s.readdressed(ctx))
 }
 
 // readdressed tells whether the process runs under another address than it is to
@@ -209,7 +209,7 @@ func (s *Service) ask(ctx context.Context, since int64) (every time.Duration, ne
 	if err != nil {
 		return 0, false, err
 	}
-	lan := places(s.Settings.Device)
+	lan := here(s.Settings.Device)
 	req := mesh.Request{Key: key, Holds: s.state.Fingerprint, Since: since, LAN: lan}
 	if len(s.state.Map.Map) > 0 {
 		req.Tag = mesh.Tag(s.state.Map.Map)

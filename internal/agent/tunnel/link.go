@@ -116,6 +116,9 @@ func (l *link) set(change func(*Status)) {
 	if l.st.State != was {
 		l.st.Since = time.Now().UTC().Truncate(time.Second)
 	}
+	if l.st.State == Connected && was != Connected && l.Came != nil {
+		defer l.Came()
+	}
 	if err := l.st.write(l.place.Dir); err != nil {
 		l.Log.Warn("Tunnel's state is not noted", "tunnel", l.place.Name, "error", err)
 	}
@@ -147,6 +150,8 @@ func (l *link) session(ctx context.Context) error {
 			}
 		})
 	})
+	moved, settled := l.moves.wait(), time.NewTimer(settle)
+	defer settled.Stop()
 	if err := l.begin(ctx, c, pid); err != nil {
 		return errors.Join(errEnded, err)
 	}
@@ -158,6 +163,13 @@ func (l *link) session(ctx context.Context) error {
 			return nil
 		case <-l.left:
 			return nil
+		case <-moved:
+			moved = l.moves.wait()
+			settled.Reset(settle)
+		case <-settled.C:
+			if err := l.follow(ctx, c); err != nil {
+				return errors.Join(errEnded, err)
+			}
 		case err := <-ended:
 			return errors.Join(errEnded, err)
 		case e := <-events:
@@ -221,7 +233,8 @@ func (l *link) begin(ctx context.Context, c *openvpn.Conn, pid int) error {
 	return nil
 }
 
-// state takes in one of openvpn's states: time,CONNECTED,SUCCESS,OURS,SERVER,...
+// state takes in one of openvpn's states:
+// time,CONNECTED,SUCCESS,OURS,SERVER,PORT,LOCAL,...
 func (st *Status) state(text string) {
 	part := strings.Split(text, ",")
 	if len(part) < 5 {
@@ -237,7 +250,10 @@ func (st *Status) state(text string) {
 	if err != nil {
 		return
 	}
-	st.State, st.Address, st.Problem, st.Server = Connected, ours.String(), "", ""
+	st.State, st.Address, st.Problem, st.Server, st.Local = Connected, ours.String(), "", "", ""
+	if len(part) > 6 {
+		st.Local = part[6]
+	}
 	if server, err := netip.ParseAddr(part[4]); err == nil {
 		st.Server = server.String()
 	}

@@ -29,7 +29,11 @@ type Service struct {
 	// DNS servers. Nil: none, and auto.
 	Wanted func(ctx context.Context) ([]string, error)
 	Rule   func(ctx context.Context, name string) string
-	Log    *slog.Logger
+	// Came is told that a tunnel came up; it is quick. Nil: nobody wants to know.
+	Came func()
+	Log  *slog.Logger
+
+	moves moves
 }
 
 // Serve works until ctx ends. The tunnels stay up: the next agent takes them over.

@@ -26,6 +26,7 @@ type Status struct {
 	Address string    `json:"address"` // ours, in the tunnel
 	Device  string    `json:"device"`
 	Server  string    `json:"server"` // the other end's address
+	Local   string    `json:"local"`  // our end's, outside; "" by UDP
 	Since   time.Time `json:"since"`  // of State
 	DNS     []string  `json:"dns"`
 	Search  []string  `json:"search"`

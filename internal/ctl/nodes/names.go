@@ -17,7 +17,8 @@ func (t command) namesCommand() *cobra.Command {
 		Long: `List the names that the server answers for: those of nodes, of hosts that are
 nodes, and of its configuration, or those with TEXT in name or value. The names of
 addresses that nobody has resolve too and are not listed: they follow from the
-node types. A name that two want is listed with who does not get it.`,
+node types. A name that two want is listed with who does not get it. Where FOR says
+so, the answer is for these nodes only, and the others get the one without.`,
 		Example: "  fernwerk dns list vnode-7",
 		RunE: func(c *cobra.Command, given []string) error {
 			rows, err := t.Rows(c.Context(), "dns_getRecords")
@@ -31,7 +32,7 @@ node types. A name that two want is listed with who does not get it.`,
 					out = append(out, r)
 				}
 			}
-			return t.List(out, "no names", "name", "kind=type", "value", "ttl", "of", "problem")
+			return t.List(out, "no names", "name", "kind=type", "value", "ttl", "for", "of", "problem")
 		},
 	}
 	c.Flags().BoolVar(&problems, "problems", false, "only names that two want")

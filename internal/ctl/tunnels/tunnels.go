@@ -3,6 +3,7 @@ package tunnels
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ the asked server runs itself.`,
 	return c
 }
 
-func (t command) show(rows []fleet.Row, none string) error {
+func (t command) show(rows []fleet.Row, none string, more ...string) error {
 	if t.JSON {
 		return t.WriteJSON(rows)
 	}
@@ -62,21 +63,38 @@ func (t command) show(rows []fleet.Row, none string) error {
 			r["received"], r["sent"] = "", ""
 		}
 		r["host"] = r["hostId"]
+		r["lan"] = places(r)
 	}
-	return t.List(rows, none, "host", "tunnel", "state", "name", "address", "from", "since", "received", "sent")
+	return t.List(rows, none, append([]string{"host", "tunnel", "state", "name", "address", "from", "since", "received", "sent"}, more...)...)
+}
+
+// places are LAN addresses as people read them.
+func places(r fleet.Row) string {
+	all := slices.Clone(r.Strings("lan"))
+	for i, at := range all {
+		for _, p := range r.Strings("lanProblems") {
+			if why, ok := strings.CutPrefix(p, at+" "); ok {
+				all[i] += " (" + why + ")"
+			}
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 func (t command) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show HOST", Args: tool.Args,
 		Short: "Show the tunnels of a host",
+		Long: `Show the tunnels of a host, and its LAN addresses beside them: its neighbours there get
+these for its name if its node type says so (fernwerk node-type set TYPE --lan-direct).
+An address that another node tells too is answered to nobody.`,
 		RunE: func(c *cobra.Command, given []string) error {
 			host := strings.ToLower(given[0])
 			rows, err := t.Rows(c.Context(), "tunnel_getObjects", []any{host})
 			if err != nil {
 				return err
 			}
-			return t.show(rows, host+" was in no tunnel")
+			return t.show(rows, host+" was in no tunnel", "lan")
 		},
 	}
 }

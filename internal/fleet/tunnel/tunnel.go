@@ -139,12 +139,25 @@ func (s Settings) Render() (string, error) {
 	lines := append([]string{"client", "dev tun", "proto " + proto, "remote " + s.Remote + " " + strconv.Itoa(port), "nobind",
 		"ca ca.crt", "cert client.crt", "key client.key", "remote-cert-tls server", "tls-version-min 1.2",
 		"data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305", "keepalive 10 60", "persist-key", "persist-tun"}, s.own()...)
+	lines = append(lines, s.soon()...)
 	lines = append(lines, s.Extra...)
 	text := strings.Join(lines, "\n") + "\n"
 	if err := Check(text); err != nil {
 		return fail(err)
 	}
 	return text, nil
+}
+
+// soon are the lines by which a client tries again that had no answer, as it moved to
+// another network meanwhile: openvpn's own patience is two minutes, and rises to five.
+func (s Settings) soon() (lines []string) {
+	for _, line := range []string{"server-poll-timeout 10", "connect-retry 1 10"} {
+		word, _, _ := strings.Cut(line, " ")
+		if !slices.ContainsFunc(s.Extra, func(e string) bool { return strings.HasPrefix(e, word+" ") }) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // own are the lines of a tunnel that Fernwerk runs.

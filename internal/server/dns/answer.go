@@ -47,6 +47,10 @@ func (s *Server) reply(q *dns.Msg, from netip.Addr, udp bool) *dns.Msg {
 		zone = b.zoneOf(plain(ask.Name))
 	}
 	if zone == "" {
+		if rr := s.neighbour(b, ask, from); rr != nil {
+			m.Answer = append(m.Answer, rr)
+			return m
+		}
 		m.Rcode = dns.RcodeRefused
 		return m
 	}
@@ -127,7 +131,8 @@ func (s *Server) lookup(b *book, zone, name, owner string, from netip.Addr) (rrs
 		return []dns.RR{&dns.CNAME{Hdr: header(owner, dns.TypeCNAME, e.ttl), Target: absolute(e.alias)}}, e.alias, true
 	case has && e.node != nil:
 		if e.node.Resolves {
-			return append(rrs, record(owner, b.view(e.node, from), e.ttl)), "", true
+			a, ttl := b.view(e.node, from)
+			return append(rrs, record(owner, a, min(ttl, e.ttl))), "", true
 		}
 	case has:
 		for _, a := range e.addresses {
@@ -136,10 +141,11 @@ func (s *Server) lookup(b *book, zone, name, owner string, from netip.Addr) (rrs
 		return rrs, "", true
 	default:
 		if a, planned := b.planned(name); planned && b.resolves(a) {
+			ttl := uint32(nodeTTL)
 			if n := b.at[a]; n != nil {
-				a = b.view(n, from)
+				a, ttl = b.view(n, from)
 			}
-			return append(rrs, record(owner, a, nodeTTL)), "", true
+			return append(rrs, record(owner, a, ttl)), "", true
 		}
 	}
 	return rrs, "", there || b.inner[name] && !has
@@ -183,23 +189,6 @@ func (b *book) aboveReverse(name string) bool {
 		}
 	}
 	return false
-}
-
-// view is a node's address for who asks: that in its LAN for its neighbours
-// there, if its type has it so, else that of the tunnel.
-func (b *book) view(n *Node, from netip.Addr) netip.Addr {
-	asker := b.at[from]
-	if !n.LanDirect || !n.Up || asker == nil || !asker.Up || asker.ClientAddress != n.ClientAddress || !n.ClientAddress.IsValid() {
-		return n.Address
-	}
-	for _, theirs := range n.LAN {
-		for _, mine := range asker.LAN {
-			if mine.Masked() == theirs.Masked() && theirs.Addr().Is4() == n.Address.Is4() {
-				return theirs.Addr()
-			}
-		}
-	}
-	return n.Address
 }
 
 func (s *Server) soa(b *book, zone string) dns.RR {

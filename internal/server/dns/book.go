@@ -16,10 +16,11 @@ type book struct {
 	zone    string
 	reverse []string // zones, the longest first
 	plans   []Plan
-	names   map[string]entry     // of the configuration and of hosts
-	inner   map[string]bool      // names that are there because others lie below
-	up      map[netip.Addr]bool  // addresses of nodes that are
-	at      map[netip.Addr]*Node // nodes by tunnel address
+	names   map[string]entry       // of the configuration and of hosts
+	inner   map[string]bool        // names that are there because others lie below
+	up      map[netip.Addr]bool    // addresses of nodes that are
+	at      map[netip.Addr]*Node   // nodes by tunnel address
+	near    map[netip.Addr][]*Node // nodes whose neighbours are told so, by LAN address
 	back    map[netip.Addr]string
 	taken   []Taken
 	digest  [sha256.Size]byte
@@ -43,7 +44,7 @@ type Taken struct {
 
 func (s *Server) write(d Data) *book {
 	b := &book{zone: s.Zone, names: map[string]entry{}, inner: map[string]bool{}, up: map[netip.Addr]bool{},
-		at: map[netip.Addr]*Node{}, back: map[netip.Addr]string{}}
+		at: map[netip.Addr]*Node{}, near: map[netip.Addr][]*Node{}, back: map[netip.Addr]string{}}
 	for _, p := range d.Plans {
 		if !under(p.Domain(), s.Zone) {
 			continue // another server's
@@ -78,6 +79,11 @@ func (s *Server) write(d Data) *book {
 	for i := range nodes {
 		n := &nodes[i]
 		b.at[n.Address] = n
+		for _, p := range n.LAN {
+			if n.LanDirect && n.Up {
+				b.near[p.At.Addr()] = append(b.near[p.At.Addr()], n)
+			}
+		}
 		if n.Resolves {
 			b.up[n.Address] = true
 		}
@@ -202,8 +208,9 @@ func (s *Server) Records() []node.Record {
 	for _, t := range b.taken {
 		records = append(records, node.Record{Name: t.Name, Of: t.Not, Problem: "taken by " + t.By})
 	}
+	records = append(records, b.views()...)
 	slices.SortFunc(records, func(x, y node.Record) int {
-		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Type, y.Type), cmp.Compare(x.Value, y.Value))
+		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.For, y.For), cmp.Compare(x.Type, y.Type), cmp.Compare(x.Value, y.Value))
 	})
 	return records
 }

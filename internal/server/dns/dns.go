@@ -17,11 +17,17 @@
 // # Views
 //
 // Who asks through a tunnel comes from a tunnel address, so it is known which node
-// asks. Where the type of the node asked for says so, and both come from the same
-// public address and have an address in the same private network, the answer is
-// the LAN address: neighbours talk directly. Nothing is known of a network but
-// what its nodes report, so the name only says where to try; who answers there
-// shows its key.
+// asks. Where the type of the node asked for says so, and both are in one network
+// (package lan in fleet says when that is), the answer is the LAN address: neighbours
+// talk directly. An address that two nodes tell is answered to nobody. Nothing else is
+// known of a network but what its nodes report, so the name only says where to try; who
+// answers there shows its key.
+//
+// The reverse name is the same too: a neighbour that asks for the name of a LAN address
+// gets it, although the zone is not ours. To anybody else such a question is foreign.
+//
+// What a neighbour is told lives five seconds in caches, for nodes move, and then the
+// LAN address leads nowhere while that in the tunnel would.
 //
 // # What answers are made of
 //
@@ -46,20 +52,22 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/fernwerk/fernwerk/internal/fleet/lan"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
 // Times to live, in seconds.
 const (
 	nodeTTL = 30   // of what a node's coming and going changes, and of its absence
+	viewTTL = 5    // of what neighbours are told, and nobody else
 	restTTL = 3600 // of the configuration's names
 )
 
 // Node is a node as names want it.
 type Node struct {
 	node.Node
-	LAN       []netip.Prefix // its addresses in private networks
-	LanDirect bool           // neighbours may be told these
+	LAN       []lan.Place // where it is beside its tunnels
+	LanDirect bool        // neighbours may be told that
 }
 
 // Data is what names are made of, apart from the configuration.

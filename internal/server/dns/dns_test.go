@@ -15,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/fernwerk/fernwerk/internal/fleet/lan"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 	"github.com/fernwerk/fernwerk/test/require"
 )
@@ -43,16 +44,20 @@ func nodeAt(address, hostID string, p Plan, up bool) Node {
 	return Node{Node: node.Node{HostID: hostID, Name: name, Address: ip(address), Up: up, Resolves: up || p.KeepDead, ClientAddress: ip("192.0.2.7")}}
 }
 
+func places(from, at string) []lan.Place {
+	return lan.Places(ip(from), []netip.Prefix{netip.MustParsePrefix(at)})
+}
+
 // newServer is a server over a small world, which it answers for.
 func newServer(t testing.TB) (*Server, *world) {
 	kept, shown, six := plan(t, "10.134.0.0/16", "vnode-{a}-{b}", true), plan(t, "10.135.7.0/24", "live-{b}", false), plan(t, "fd00:7::/112", "six-{a}-{b}", true)
 	w := &world{now: time.Unix(1_800_000_000, 0)}
 	near := nodeAt("10.134.7.38", "client1.grid.example.org", kept, true)
-	near.LAN, near.LanDirect = []netip.Prefix{netip.MustParsePrefix("192.168.1.10/24")}, true
+	near.LAN, near.LanDirect = places("192.0.2.7", "192.168.1.10/24"), true
 	asker := nodeAt("10.134.7.39", "client2.grid.example.org", kept, true)
-	asker.LAN = []netip.Prefix{netip.MustParsePrefix("192.168.1.11/24")}
+	asker.LAN = places("192.0.2.7", "192.168.1.11/24")
 	clash := nodeAt("10.134.7.40", "client3.grid.example.org", kept, true) // the same network, at another site
-	clash.LAN, clash.ClientAddress = asker.LAN, ip("198.51.100.9")
+	clash.LAN, clash.ClientAddress = places("198.51.100.9", "192.168.1.11/24"), ip("198.51.100.9")
 	w.data = Data{Plans: []Plan{kept, shown, six}, Nodes: []Node{near, asker, clash,
 		nodeAt("10.135.7.2", "client4.grid.example.org", shown, true), nodeAt("10.135.7.3", "client5.grid.example.org", shown, false),
 		nodeAt("10.134.7.41", "vnode-9-9.grid.example.org", kept, true), // a host that calls itself as the plan calls another address
@@ -214,15 +219,56 @@ func TestViews(t *testing.T) {
 	if got := brief(ask(s, "38.7.134.10.in-addr.arpa.", "PTR", "10.134.7.39")); !strings.HasSuffix(got, "vnode-7-38.grid.example.org.") {
 		t.Errorf("back: %s", got)
 	}
-	w.mu.Lock()
-	w.data.Nodes[0].Up = false
-	w.mu.Unlock()
-	if err := s.Reload(t.Context()); err != nil {
-		t.Fatal(err)
+	// The same reverse name, for the neighbour and for nobody else.
+	for from, want := range map[string]string{"10.134.7.39": "NOERROR | PTR vnode-7-38.grid.example.org.", "10.134.7.40": "REFUSED", "10.134.7.42": "REFUSED", "203.0.113.5": "REFUSED", "192.168.1.11": "REFUSED"} {
+		if got := brief(ask(s, "10.1.168.192.in-addr.arpa.", "PTR", from)); got != want {
+			t.Errorf("back from the LAN, by %s: %s", from, got)
+		}
 	}
-	if got := brief(ask(s, "vnode-7-38.grid.example.org.", "A", "10.134.7.39")); !strings.HasSuffix(got, "A 10.134.7.38") {
-		t.Errorf("down: %s", got)
+	if got := brief(ask(s, "11.1.168.192.in-addr.arpa.", "PTR", "10.134.7.38")); got != "REFUSED" {
+		t.Errorf("back without leave: %s", got)
 	}
+	if got := brief(ask(s, "10.1.168.192.in-addr.arpa.", "A", "10.134.7.39")); got != "REFUSED" {
+		t.Errorf("something else of a foreign zone: %s", got)
+	}
+	for from, most := range map[string]uint32{"10.134.7.39": viewTTL, "10.134.7.42": viewTTL, "10.134.7.40": nodeTTL, "203.0.113.5": nodeTTL} { // .42 may tell its LAN any moment
+		if ttl := ask(s, "vnode-7-38.grid.example.org.", "A", from).Answer[0].Header().Ttl; ttl != most {
+			t.Errorf("what %s is told lives %d s", from, ttl)
+		}
+	}
+	change := func(what string, fn func(near *Node)) {
+		t.Helper()
+		w.mu.Lock()
+		fn(&w.data.Nodes[0])
+		w.mu.Unlock()
+		if err := s.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := brief(ask(s, "vnode-7-38.grid.example.org.", "A", "10.134.7.39")); !strings.HasSuffix(got, "A 10.134.7.38") {
+			t.Errorf("%s: %s", what, got)
+		}
+		if got := brief(ask(s, "10.1.168.192.in-addr.arpa.", "PTR", "10.134.7.39")); got != "REFUSED" {
+			t.Errorf("%s, back: %s", what, got)
+		}
+	}
+	listed := func() (all []string) {
+		for _, r := range s.Records() {
+			if r.For != "" {
+				all = append(all, r.Name+" "+r.Value+" "+r.For+" "+r.Problem)
+			}
+		}
+		return all
+	}
+	if got := listed(); !slices.Equal(got, []string{"vnode-7-38.grid.example.org 192.168.1.10 nodes in 192.168.1.0/24 behind 192.0.2.7 "}) {
+		t.Errorf("listed: %q", got)
+	}
+	change("told by two", func(near *Node) { near.LAN[0].Disputed = true })
+	if got := listed(); len(got) != 1 || !strings.Contains(got[0], "told by another node") {
+		t.Errorf("listed: %q", got)
+	}
+	change("moved", func(near *Node) { near.LAN = places("192.0.2.7", "192.168.7.10/24") })
+	change("behind another router", func(near *Node) { near.LAN = places("198.51.100.9", "192.168.1.10/24") })
+	change("down", func(near *Node) { near.LAN, near.Up = places("192.0.2.7", "192.168.1.10/24"), false })
 }
 
 func TestMessages(t *testing.T) {

@@ -128,6 +128,7 @@ func (g *Grid) Parts(p *httpapi.Parts) {
 	p.Tunnel = g.Credentials().Credentials
 	p.Mesh = g.askMesh
 	p.Files, p.FileBlob = g.askFiles, g.fileBlob
+	p.LAN = g.tellLAN
 }
 
 // Add adds the parts to those that run.

@@ -54,6 +54,7 @@ type Parts struct {
 	Tunnel               Asked        // /v1/tunnel/...
 	Mesh                 Asked        // /v1/mesh
 	Files, FileBlob      Asked        // /v1/files: the files of a node's type
+	LAN                  Asked        // /v1/lan
 	Revocations          http.Handler // /v1/crl
 	BareNodes            http.Handler // /v1/gen_certif
 	// /repository/... and /workbench/...: packages, to be read and written.

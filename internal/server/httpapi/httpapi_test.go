@@ -56,7 +56,7 @@ func everything(log io.Writer) *Server {
 			Repository: echo, Workbench: echo,
 			Tunnel: asked,
 			Files:  asked, FileBlob: asked,
-			Mesh: asked, BareNodes: echoAll, Feed: echoAll,
+			Mesh: asked, LAN: asked, BareNodes: echoAll, Feed: echoAll,
 			Authority: func() []byte { return []byte("-----BEGIN") },
 			Authenticate: func(w http.ResponseWriter, r *http.Request) (methods.Actor, error) {
 				role, _, ok := r.BasicAuth()

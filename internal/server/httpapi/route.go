@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
+	"github.com/fernwerk/fernwerk/internal/fleet/lan"
 )
 
 // access says who may use a route. The zero value is no access: a route without
@@ -73,6 +74,7 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/mesh", access: known, body: maxJoin, handler: p.Mesh.handler()},
 		{pattern: "POST /v1/files", access: known, body: maxTold, handler: p.Files.handler()},
 		{pattern: "POST /v1/files/blob", access: known, body: maxJoin, handler: p.FileBlob.handler()},
+		{pattern: "POST " + lan.Path, access: known, body: lan.MaxReport + 1, handler: p.LAN.handler()},
 		{pattern: "POST /v1/contact", access: known, body: maxTold, handler: p.Contact.handler()},
 		{pattern: "GET /v1/crl", access: public, body: none, handler: p.Revocations},
 		{pattern: "GET /messagebus/v1", access: known, body: none, handler: p.Bus},

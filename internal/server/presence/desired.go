@@ -3,10 +3,12 @@ package presence
 import (
 	"iter"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/lan"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
@@ -132,8 +134,11 @@ func One(tx *store.Tx, hostID string) (n node.Node, ok bool, err error) {
 // own LAN, and what its type says about that.
 type Neighbour struct {
 	node.Node
-	LAN       []netip.Prefix
+	LAN       []lan.Place
 	LanDirect bool // the LAN address may be answered to neighbours
+
+	doubted   []string // what it told elsewhere than where its session is
+	elsewhere string
 }
 
 // Neighbours are the nodes, with their LANs.
@@ -142,19 +147,32 @@ func Neighbours(tx *store.Tx) (all []Neighbour, err error) {
 	if err != nil {
 		return nil, err
 	}
+	rows, err := store.All[told](tx, tolds, nil)
+	if err != nil {
+		return nil, err
+	}
+	by := map[string]told{}
+	for _, r := range rows {
+		by[r.HostID] = r
+	}
+	claims := lan.Claims{}
 	err = desired(tx, func(n node.Node, known []session) bool {
-		k := t[n.NodeType]
-		nb := Neighbour{Node: n, LanDirect: k.LanDirect}
+		nb := Neighbour{Node: n, LanDirect: t[n.NodeType].LanDirect}
 		if s, up := newest(known, tx.Now()); up {
-			for _, l := range s.LAN {
-				if p, err := netip.ParsePrefix(l); err == nil {
-					nb.LAN = append(nb.LAN, p)
-				}
+			told, elsewhere := s.lanOf(by[n.HostID], tx.Now())
+			nb.LAN = t.places(s.Client, told)
+			if elsewhere {
+				nb.elsewhere, nb.LAN = by[n.HostID].From, nil
+				nb.doubted = told
 			}
+			claims.Add(n.HostID, nb.LAN)
 		}
 		all = append(all, nb)
 		return true
 	})
+	for _, nb := range all {
+		claims.Judge(nb.HostID, nb.LAN)
+	}
 	return all, err
 }
 
@@ -168,12 +186,14 @@ func Facts(tx *store.Tx, hostID string) ([]node.Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	named := map[string]node.Node{}
-	for n, err := range Desired(tx) {
-		if err != nil {
-			return nil, err
-		}
+	nodes, err := Neighbours(tx)
+	if err != nil {
+		return nil, err
+	}
+	named, claims := map[string]Neighbour{}, lan.Claims{}
+	for _, n := range nodes {
 		named[n.HostID] = n
+		claims.Add(n.HostID, n.LAN)
 	}
 	facts := []node.Fact{}
 	by := map[string][]session{}
@@ -181,10 +201,25 @@ func Facts(tx *store.Tx, hostID string) ([]node.Fact, error) {
 		by[s.HostID] = append(by[s.HostID], s)
 	}
 	for _, s := range rows {
-		if n := named[s.HostID]; s.Since > 0 {
-			facts = append(facts, node.Fact{HostID: s.HostID, Name: n.Name, NodeType: n.NodeType, Tunnel: s.Tunnel, Up: s.counts(by[s.HostID], tx.Now()),
-				Address: s.Address, ClientAddress: s.Client, ClientName: s.Name, Since: time.UnixMilli(s.Since), Epoch: s.Epoch})
+		if s.Since == 0 {
+			continue
 		}
+		n := named[s.HostID]
+		f := node.Fact{HostID: s.HostID, Name: n.Name, NodeType: n.NodeType, Tunnel: s.Tunnel, Up: s.counts(by[s.HostID], tx.Now()),
+			Address: s.Address, ClientAddress: s.Client, ClientName: s.Name, Since: time.UnixMilli(s.Since), Epoch: s.Epoch}
+		if f.Up {
+			for _, p := range n.LAN {
+				l := node.LAN{Address: p.At.String()}
+				if others := claims.Others(s.HostID, p); len(others) > 0 {
+					l.Problem = "told by " + strings.Join(others, ", ") + " too"
+				}
+				f.LAN = append(f.LAN, l)
+			}
+			for _, at := range n.doubted {
+				f.LAN = append(f.LAN, node.LAN{Address: at, Problem: "told from " + n.elsewhere + ", where the tunnel does not come from"})
+			}
+		}
+		facts = append(facts, f)
 	}
 	return facts, nil
 }

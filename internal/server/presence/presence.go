@@ -19,6 +19,14 @@
 // Each session that counts gets a number from the database, which only rises.
 // Drivers see it as [node.Node.Epoch].
 //
+// # Where a node is beside its tunnels
+//
+// A host tells its LAN addresses ([Presence.Tell]; package fleet/lan says what is
+// believed of it). They are kept for the host, not for a session, together with where
+// the report came from: they count for sessions that come from there too, whether these
+// were before or come after. So what a host tells at one site is never taken for another,
+// also while it moves.
+//
 // # What follows from it
 //
 // Tunnels only write rows and are done. [Presence.Serve] compares what shall be
@@ -31,6 +39,7 @@ package presence
 import (
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,7 +75,8 @@ type Session struct {
 	// NodeType is that of a host that joined as none; what it joined as counts.
 	NodeType string
 	// LAN are addresses of the node in private networks, with their length, for
-	// neighbours there.
+	// neighbours there, where the tunnel tells them; else those that the host told
+	// count ([Presence.Tell]).
 	LAN []netip.Prefix
 }
 
@@ -119,7 +129,7 @@ var (
 )
 
 // Classes are for [store.Open].
-func Classes() []*fleet.Class { return []*fleet.Class{sessions, addresses, holders, counts} }
+func Classes() []*fleet.Class { return []*fleet.Class{sessions, addresses, holders, counts, tolds} }
 
 // Config is what Presence needs. Store was opened with [Classes].
 type Config struct {
@@ -142,6 +152,9 @@ type Presence struct {
 	Config
 	ups, downs, stale, changes, failures atomic.Int64
 	late                                 lateness
+
+	mu      sync.Mutex
+	telling map[string]*bucket
 }
 
 // New makes Presence. Serve does what follows from reports.
@@ -152,7 +165,7 @@ func New(c Config) *Presence {
 	if c.Resync == 0 {
 		c.Resync = 5 * time.Minute
 	}
-	return &Presence{Config: c}
+	return &Presence{Config: c, telling: map[string]*bucket{}}
 }
 
 // Counted are the reports since the start: sessions that began and ended,

@@ -12,11 +12,12 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/fleet/lan"
 )
 
 var validEpoch = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,100}$`)
 
-// most LAN addresses that a session may report.
+// most LAN addresses that a session may report, good or not.
 const maxLAN = 16
 
 // check makes a session canonical.
@@ -37,8 +38,7 @@ func (s *Session) check() error {
 		return fleet.Errorf(fleet.TooLarge, "cannot report a session of %s: it has more than %d LAN addresses", s.HostID, maxLAN)
 	}
 	s.Address, s.ClientAddress = s.Address.Unmap().WithZone(""), s.ClientAddress.Unmap().WithZone("")
-	s.LAN = slices.Clone(s.LAN)
-	s.LAN = slices.DeleteFunc(s.LAN, func(p netip.Prefix) bool { return !p.IsValid() || !p.Addr().IsPrivate() })
+	s.LAN = lan.New(s.LAN).LAN
 	return nil
 }
 

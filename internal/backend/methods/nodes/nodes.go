@@ -26,9 +26,9 @@ func Group() methods.Group {
 		{Name: "presence_down", Roles: administrators, Do: down, Writes: true, Params: []methods.Param{need("hostId"), need("tunnel"), need("epoch")},
 			Doc: "Reports that this session ended, and no other. It counts after a grace time."},
 		{Name: "presence_getObjects", Roles: watchers, Do: facts, Params: []methods.Param{may("hostIds")},
-			Doc: "The tunnels of nodes: which is up, at which address, since when."},
+			Doc: "The tunnels of nodes: which is up, at which address, since when, and where the node is beside it (lan)."},
 		{Name: "dns_getRecords", Roles: administrators, Do: names,
-			Doc: "The names of nodes, of hosts and of the configuration, and names that two want. Names of addresses that nobody has are computed and not listed."},
+			Doc: "The names of nodes, of hosts and of the configuration, what neighbours are told instead (for), and names that two want. Names of addresses that nobody has are computed and not listed."},
 	}}
 }
 
@@ -104,8 +104,9 @@ func facts(c *methods.Call) (any, error) {
 		all, err := p.Facts(tx)
 		for _, f := range all {
 			if visible[f.HostID] {
+				lan, problems := node.LANs(f.LAN)
 				out = append(out, map[string]any{"hostId": f.HostID, "name": f.Name, "nodeType": f.NodeType, "tunnel": f.Tunnel, "up": f.Up, "address": f.Address,
-					"clientAddress": f.ClientAddress, "clientName": f.ClientName, "since": f.Since.UTC().Format(time.RFC3339), "epoch": f.Epoch})
+					"clientAddress": f.ClientAddress, "clientName": f.ClientName, "since": f.Since.UTC().Format(time.RFC3339), "epoch": f.Epoch, "lan": lan, "lanProblems": problems})
 			}
 		}
 		return err
@@ -121,7 +122,7 @@ func names(c *methods.Call) (any, error) {
 	all, err := p.Names(c.Context)
 	out := []any{}
 	for _, r := range all {
-		out = append(out, map[string]any{"name": r.Name, "type": r.Type, "value": r.Value, "ttl": r.TTL, "of": r.Of, "problem": r.Problem})
+		out = append(out, map[string]any{"name": r.Name, "type": r.Type, "value": r.Value, "ttl": r.TTL, "of": r.Of, "for": r.For, "problem": r.Problem})
 	}
 	return out, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
 )
 
 // Group is the package's part of the method table.
@@ -19,7 +20,7 @@ func Group() methods.Group {
 	operators, watchers := []methods.Role{methods.Operator}, []methods.Role{methods.Operator, methods.Reader}
 	return methods.Group{Methods: []*methods.Method{
 		{Name: "tunnel_getObjects", Roles: watchers, Do: list, Params: []methods.Param{{Name: "hostIds", Optional: true}},
-			Doc: "Who is or was last in which tunnel, with the bytes that this server's own tunnels carried; they are a minute old at most."},
+			Doc: "Who is or was last in which tunnel, where it is beside that (lan; lanProblems says why nobody is led to an address), and the bytes that this server's own tunnels carried; they are a minute old at most."},
 		{Name: "tunnel_disconnect", Roles: operators, Do: disconnect, Writes: true, Params: []methods.Param{{Name: "hostId"}, {Name: "tunnel"}},
 			Doc: "Ends what a host has in a tunnel now. It may come back at once: who shall stay out is revoked."},
 	}}
@@ -51,10 +52,11 @@ func list(c *methods.Call) (any, error) {
 			if !visible[f.HostID] {
 				continue
 			}
+			lan, problems := node.LANs(f.LAN)
 			t, here := carried[f.HostID+" "+f.Tunnel+" "+f.Epoch]
 			out = append(out, map[string]any{"hostId": f.HostID, "name": f.Name, "nodeType": f.NodeType, "tunnel": f.Tunnel, "up": f.Up, "address": f.Address,
 				"clientAddress": f.ClientAddress, "clientName": f.ClientName, "since": f.Since.UTC().Format(time.RFC3339), "epoch": f.Epoch,
-				"here": here, "received": int64(t.Received), "sent": int64(t.Sent)})
+				"lan": lan, "lanProblems": problems, "here": here, "received": int64(t.Received), "sent": int64(t.Sent)})
 		}
 		return err
 	})
