@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -224,23 +225,9 @@ func (r Resolver) Keep(ctx context.Context) error {
 func (r Resolver) tell(ctx context.Context, s *state, p Noted) error {
 	switch p.By {
 	case Resolvectl:
-		dns := []string{"dns", p.Device}
-		for _, a := range p.Servers {
-			dns = append(dns, a.String())
-		}
-		if len(p.Servers) == 0 {
-			dns = append(dns, "") // none, and not "show them"
-		}
-		if err := run(ctx, "", "resolvectl", dns...); err != nil {
-			return err
-		}
-		domains := append([]string{"domain", p.Device}, p.Search...)
-		if len(p.Search) == 0 {
-			domains = append(domains, "")
-		}
-		return run(ctx, "", "resolvectl", domains...)
+		return resolved(ctx, p.Part)
 	case Resolvconf:
-		return run(ctx, p.lines(), "resolvconf", "-a", p.Device+".fernwerk")
+		return run(ctx, p.lines(), "resolvconf", "-a", p.record())
 	case File:
 		return r.edit(s)
 	}
@@ -253,11 +240,14 @@ func (r Resolver) takeBack(ctx context.Context, s *state, p Noted) error {
 	var err error
 	switch p.By {
 	case Resolvectl:
-		if _, gone := os.Stat("/sys/class/net/" + p.Device); gone == nil { // else it went with the device
+		if _, gone := net.InterfaceByName(p.Device); gone == nil { // else it went with the device
 			err = run(ctx, "", "resolvectl", "revert", p.Device)
 		}
 	case Resolvconf:
-		err = run(ctx, "", "resolvconf", "-d", p.Device+".fernwerk")
+		err = run(ctx, "", "resolvconf", "-d", p.record())
+		if err != nil && strings.Contains(err.Error(), "No resolv.conf for interface") { // openresolv of what was never told
+			err = nil
+		}
 	case File:
 		err = r.edit(s)
 	}
@@ -265,6 +255,29 @@ func (r Resolver) takeBack(ctx context.Context, s *state, p Noted) error {
 		return err // it stays noted
 	}
 	return r.save(*s)
+}
+
+// resolved tells systemd-resolved. An empty word means none; no word would ask what
+// there is.
+func resolved(ctx context.Context, p Part) error {
+	servers, domains := []string{"dns", p.Device}, append([]string{"domain", p.Device}, p.Search...)
+	for _, a := range p.Servers {
+		servers = append(servers, a.String())
+	}
+	for _, args := range []*[]string{&servers, &domains} {
+		if len(*args) == 2 {
+			*args = append(*args, "")
+		}
+	}
+	if err := run(ctx, "", "resolvectl", servers...); err != nil {
+		return err
+	}
+	return run(ctx, "", "resolvectl", domains...)
+}
+
+// record is the part's name for resolvconf: an interface, and who says it.
+func (p Part) record() string {
+	return p.Device + ".fernwerk-" + strings.NewReplacer(" ", "-", ".", "-").Replace(p.Owner)
 }
 
 // lines are a part in the form of resolv.conf.
