@@ -210,10 +210,7 @@ func Private(dataDir string) error {
 // finished, left behind.
 func (a *Agent) clearTemp() error {
 	for _, sub := range []string{"", "control"} {
-		left, _ := filepath.Glob(filepath.Join(a.cfg.DataDir, sub, atomicfile.TempPrefix+"*"))
-		for _, path := range left {
-			os.Remove(path)
-		}
+		atomicfile.Sweep(filepath.Join(a.cfg.DataDir, sub))
 	}
 	dir := filepath.Join(a.cfg.DataDir, "tmp")
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
