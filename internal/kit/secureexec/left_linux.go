@@ -39,23 +39,24 @@ func Mark(dir string) []string {
 //
 // Who cleared its environment, and is alone in its group by now, is not found.
 func EndLeft(ctx context.Context, dir string) (int, error) {
-	began, ended := time.Now(), map[int]bool{}
+	began, ended, first := time.Now(), map[int]bool{}, true
 	for {
 		all, err := leftOf(dir)
 		if err != nil {
 			return len(ended), fmt.Errorf("cannot look for what is left: %w", err)
 		}
-		signal, late := unix.SIGTERM, time.Since(began)
-		if late > leftGrace {
-			signal = unix.SIGKILL
-		}
+		late := time.Since(began)
 		for _, p := range all {
-			if !ended[p.Pid] || signal == unix.SIGKILL {
-				p.Signal(signal) // fails only if it is gone
+			switch { // signals fail only if it is gone
+			case late > leftGrace:
+				p.Signal(unix.SIGKILL)
+			case first: // and not whom they start to put their things in order
+				p.Signal(unix.SIGTERM)
 			}
 			ended[p.Pid] = true
 			p.Release()
 		}
+		first = false
 		if len(all) == 0 {
 			return len(ended), nil
 		}
