@@ -17,7 +17,7 @@ import (
 // the list of places is another file by now, which costs next to nothing, and
 // anew at everything, for the configuration may have changed.
 const (
-	notice = 500 * time.Millisecond
+	notice = time.Second
 	reread = 30 * time.Second
 )
 
