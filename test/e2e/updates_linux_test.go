@@ -382,6 +382,7 @@ func TestUpdates_OnTheMachine(t *testing.T) {
 		list, err := o.attempts(t.Context(), 2, id)
 		return len(list) == 2 && list[1].State == string(update.Failed), err
 	})
+	says(o.fernwerk(t, "update", "decide", "002", id, "skip", "--dry-run"), "where it is failed")
 	o.fernwerk(t, "update", "decide", "002", id, "skip")
 	state(3, update.Done)
 	if marks := o.marks(t, id); !slices.Equal(marks, []string{"001", "001", "002", "002", "003"}) {

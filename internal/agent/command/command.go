@@ -13,6 +13,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
+	"github.com/fernwerk/fernwerk/internal/kit/systemd"
 )
 
 // usageError is a wrong command line: exit status 2.
@@ -38,7 +39,7 @@ func New(version string) *cobra.Command {
 		return usageError{fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&dataDir, "data", platform.DataDir(), "the agent's data folder")
-	root.AddCommand(joinCommand(&dataDir), runCommand(&dataDir, version), statusCommand(&dataDir), trustCommand(&dataDir), fireCommand(&dataDir), updatesCommand(&dataDir), filesCommand(&dataDir), tunnelCommand(&dataDir, version), meshCommand(&dataDir))
+	root.AddCommand(joinCommand(&dataDir), runCommand(&dataDir, version), statusCommand(&dataDir), trustCommand(&dataDir), fireCommand(&dataDir), updatesCommand(&dataDir), filesCommand(&dataDir), tunnelCommand(&dataDir, version), meshCommand(&dataDir), serviceCommand(&dataDir))
 	return root
 }
 
@@ -74,6 +75,9 @@ func runCommand(dataDir *string, version string) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "ready https://%s\n", a.Addr())
+			if err := systemd.Ready(c.Context()); err != nil {
+				log.Warn("systemd does not hear", "error", err)
+			}
 			return a.Serve(c.Context())
 		},
 	}

@@ -148,13 +148,16 @@ func address(server string) (*url.URL, error) {
 	return &url.URL{Scheme: "https", Host: host}, nil
 }
 
+// heeds is for how long a busy server has a command of a person wait.
+const heeds = 5 * time.Minute
+
 // Client is a connection to the server as this machine.
 func (id Identity) Client(userAgent string) (*rpc.Client, error) {
 	cfg, err := id.TLS()
 	if err != nil {
 		return nil, err
 	}
-	return rpc.NewClient(rpc.Options{URL: id.Server, User: id.HostID, TLS: cfg, UserAgent: userAgent,
+	return rpc.NewClient(rpc.Options{URL: id.Server, User: id.HostID, TLS: cfg, UserAgent: userAgent, Patience: heeds,
 		Password: func(context.Context) (string, error) { return id.HostKey, nil }})
 }
 

@@ -17,6 +17,9 @@ const (
 	lastWait  = 30 * time.Second
 	// renewLook is how often the certificate of a tunnel that is up is looked at.
 	renewLook = 10 * time.Minute
+	// strayLook is after how long without the tunnel the server is asked whether its
+	// configuration is still the one; then after twice as long, up to renewLook.
+	strayLook = 20 * time.Second
 )
 
 // link keeps one tunnel up.
@@ -25,13 +28,12 @@ type link struct {
 	place Place
 	left  chan struct{} // closed: it shall be up no longer
 	once  sync.Once
-	names resolver
 	force bool // fetch credentials although they look good: the server refused us
 	st    Status
 }
 
 func newLink(s *Service, p Place) *link {
-	return &link{Service: s, place: p, left: make(chan struct{}), names: resolver{p.Name, resolvConf}}
+	return &link{Service: s, place: p, left: make(chan struct{})}
 }
 
 func (l *link) leave() { l.once.Do(func() { close(l.left) }) }
@@ -41,6 +43,11 @@ func (l *link) leave() { l.once.Do(func() { close(l.left) }) }
 func (l *link) serve(ctx context.Context) {
 	l.st, _ = readStatus(l.place.Dir) // of the agent before
 	l.st.Name = l.place.Name
+	if c, _, err := reach(ctx, l.place); err != nil {
+		l.forget(ctx) // the way to the server may need the machine's own ones
+	} else {
+		c.Close()
+	}
 	wait := firstWait
 	for {
 		began := time.Now()
@@ -99,15 +106,26 @@ func (l *link) down(ctx context.Context) {
 	l.Log.Info("Tunnel is left", "tunnel", l.place.Name)
 }
 
+// owner is the tunnel's name for the machine's resolver.
+func (l *link) owner() string { return owned + l.place.Name }
+
 // forget takes back what the machine was told of the tunnel's DNS servers.
 func (l *link) forget(ctx context.Context) {
-	if l.st.DNSBy == "" {
-		return
-	}
-	if err := l.names.remove(ctx, l.st.DNSBy, l.st.Device); err != nil {
+	if err := l.resolver().Remove(ctx, l.owner()); err != nil {
 		l.Log.Warn("Tunnel's DNS servers stay", "tunnel", l.place.Name, "error", err)
 	}
-	l.set(func(st *Status) { st.DNS, st.Search, st.DNSBy = nil, nil, "" })
+	if l.st.DNSBy != "" {
+		l.set(func(st *Status) { st.DNS, st.Search, st.DNSBy = nil, nil, "" })
+	}
+}
+
+// again tells of them once more: the agent before may have died over it.
+func (l *link) again(ctx context.Context) {
+	by, err := l.resolver().Again(ctx, l.owner())
+	if err != nil {
+		l.Log.Warn("Tunnel's DNS servers are not used", "tunnel", l.place.Name, "error", err)
+	}
+	l.set(func(st *Status) { st.DNSBy = by })
 }
 
 func (l *link) set(change func(*Status)) {
@@ -155,8 +173,9 @@ func (l *link) session(ctx context.Context) error {
 	if err := l.begin(ctx, c, pid); err != nil {
 		return errors.Join(errEnded, err)
 	}
-	renew := time.NewTicker(renewLook)
-	defer renew.Stop()
+	stray := strayLook
+	look := time.NewTimer(stray)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -173,22 +192,42 @@ func (l *link) session(ctx context.Context) error {
 		case err := <-ended:
 			return errors.Join(errEnded, err)
 		case e := <-events:
+			was := l.st.State
 			if err := l.happened(ctx, c, e); err != nil {
 				return errors.Join(errEnded, err)
 			}
-		case <-renew.C:
-			changed, until, err := l.Client.Fetch(ctx, l.place, true)
-			if err != nil {
-				l.Log.Warn("Tunnel credentials not renewed", "tunnel", l.place.Name, "error", err, "hint", fleet.HintOf(err))
+			if was == Connected && l.st.State != was {
+				stray = strayLook
+				look.Reset(stray)
 			}
-			if changed {
-				l.Log.Info("Tunnel credentials renewed", "tunnel", l.place.Name, "until", until)
-				if err := c.Signal(ctx, openvpn.Reload); err != nil {
-					return errors.Join(errEnded, err)
-				}
+		case <-look.C:
+			if err := l.renew(ctx, c); err != nil {
+				return errors.Join(errEnded, err)
 			}
+			if stray = min(2*stray, renewLook); l.st.State == Connected {
+				stray = renewLook
+			}
+			look.Reset(stray)
 		}
 	}
+}
+
+// renew makes the place good while openvpn runs. Without the tunnel what looks good may
+// be of yesterday: the server may use another port, or UDP.
+func (l *link) renew(ctx context.Context, c *openvpn.Conn) error {
+	fetch := l.Client.Fetch
+	if l.st.State != Connected {
+		fetch = l.Client.again
+	}
+	changed, until, err := fetch(ctx, l.place, true)
+	if err != nil {
+		l.Log.Warn("Tunnel credentials not renewed", "tunnel", l.place.Name, "error", err, "hint", fleet.HintOf(err))
+	}
+	if !changed {
+		return nil
+	}
+	l.Log.Info("Tunnel credentials renewed", "tunnel", l.place.Name, "until", until)
+	return c.Signal(ctx, openvpn.Reload)
 }
 
 // credentials makes the place good. What is there is used if the server is out of
@@ -230,6 +269,9 @@ func (l *link) begin(ctx context.Context, c *openvpn.Conn, pid int) error {
 		}
 		st.state(now)
 	})
+	if !fresh {
+		l.again(ctx)
+	}
 	return nil
 }
 
@@ -271,19 +313,19 @@ func (l *link) happened(ctx context.Context, c *openvpn.Conn, e openvpn.Event) e
 		}
 	case openvpn.Up:
 		l.forget(ctx)
-		n := brought(e.Env)
-		l.set(func(st *Status) { st.Device = n.device })
+		n := brought(l.owner(), e.Env)
+		l.set(func(st *Status) { st.Device = n.Device })
 		rule := ""
 		if l.Rule != nil {
 			rule = l.Rule(ctx, l.place.Name)
 		}
-		by, err := l.names.apply(ctx, rule, n)
+		by, err := l.resolver().Apply(ctx, rule, n)
 		if err != nil {
 			l.Log.Warn("Tunnel's DNS servers are not used", "tunnel", l.place.Name, "error", err)
 		}
 		l.set(func(st *Status) {
-			st.DNSBy, st.DNS, st.Search = by, nil, n.search
-			for _, a := range n.dns {
+			st.DNSBy, st.DNS, st.Search = by, nil, n.Search
+			for _, a := range n.Servers {
 				st.DNS = append(st.DNS, a.String())
 			}
 		})

@@ -46,6 +46,10 @@ type Options struct {
 	Header http.Header
 	// Session is one that the server began earlier, see [Client.Session].
 	Session string
+	// Patience is for how long nothing is sent after a server wanted to be asked later,
+	// whatever it said: a person may wait for the answer. 0 is opsi's two hours. What is
+	// tried again by itself heeds all that the server said.
+	Patience time.Duration
 	// Limit is the most bytes of one answer, unpacked; 256 MiB if it is 0.
 	Limit int64
 }
@@ -61,7 +65,8 @@ type Client struct {
 	mu    sync.Mutex
 	peer  peer
 	asked bool      // whether peer is known
-	until time.Time // the server does not want to be asked before
+	until time.Time // nothing is sent before
+	whole time.Time // the server does not want to be asked before
 }
 
 var _ methods.Backend = (*Client)(nil)

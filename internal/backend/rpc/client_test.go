@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -133,6 +135,41 @@ func TestRetryAfter(t *testing.T) {
 	})
 	if fleet.CodeOf(err) != fleet.Unavailable || !strings.Contains(err.Error(), "after 1 attempts") {
 		t.Errorf("retry: %v", err)
+	}
+}
+
+// A server that wants two hours has a person wait for the client's patience only, and
+// what is tried again by itself for as long as it may.
+func TestRetryAfter_Patience(t *testing.T) {
+	asked := 0
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Header().Set("Retry-After", "7200")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer s.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	c, err := NewClient(Options{URL: s.URL, TLS: &tls.Config{RootCAs: pool}, Patience: 5 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err := c.Call(t.Context(), methods.Actor{}, "get", methods.Params{})
+		after, ok := errors.AsType[*RetryAfter](err)
+		if !ok || after.Wait > 5*time.Minute || after.Wait < 4*time.Minute {
+			t.Errorf("a person: %v", err)
+		}
+		if wait := retry.Hint(err); wait < 59*time.Minute { // its own limit is an hour
+			t.Errorf("by itself: after %v", wait)
+		}
+	}
+	before := asked
+	c.mu.Lock()
+	c.until = time.Now().Add(-time.Second) // five minutes later
+	c.mu.Unlock()
+	if _, err := c.Call(t.Context(), methods.Actor{}, "get", methods.Params{}); err == nil || asked == before {
+		t.Errorf("nothing was asked: %v", err)
 	}
 }
 

@@ -15,17 +15,30 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
 
-// later is a RetryAfter that package retry heeds too.
-func later(wait time.Duration) error { return retry.After(&RetryAfter{wait}, wait) }
+// later is a RetryAfter. Package retry, which is for what nobody waits for, heeds all
+// that the server said.
+func later(wait, whole time.Duration) error { return retry.After(&RetryAfter{wait}, whole) }
 
 // held is a RetryAfter while the server does not want to be asked.
 func (c *Client) held() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if wait := time.Until(c.until); wait > 0 {
-		return later(wait)
+		return later(wait, max(wait, time.Until(c.whole)))
 	}
 	return nil
+}
+
+// hold has nothing sent for a time, at most for the client's patience.
+func (c *Client) hold(whole time.Duration) error {
+	wait := whole
+	if c.opts.Patience > 0 {
+		wait = min(wait, c.opts.Patience)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until, c.whole = time.Now().Add(wait), time.Now().Add(whole)
+	return later(wait, whole)
 }
 
 // refused makes an error of an answer with another status than 200.
@@ -34,11 +47,7 @@ func (c *Client) refused(what string, resp *http.Response, body any) error {
 	fault, isFault := m["error"].(map[string]any)
 	switch {
 	case resp.StatusCode == http.StatusServiceUnavailable:
-		wait := parseRetryAfter(resp.Header.Get("Retry-After"))
-		c.mu.Lock()
-		c.until = time.Now().Add(wait)
-		c.mu.Unlock()
-		after := later(wait)
+		after := c.hold(parseRetryAfter(resp.Header.Get("Retry-After")))
 		if isFault {
 			err := parseFault(fault)
 			err.Err = after

@@ -16,6 +16,7 @@ import (
 func (t command) rotateCommand() *cobra.Command {
 	var f signing.Flags
 	var key, online string
+	var dryRun bool
 	c := &cobra.Command{
 		Use: "rotate WHAT [DIR]", Args: tool.Args,
 		Short: "Replace a key: root, targets, or online for the server's",
@@ -44,17 +45,18 @@ list may be lost: the keys of the root are enough to name another.`,
 			case online != "":
 				return tool.Misused(c, "--online goes with: trust rotate online")
 			}
-			return t.rotate(c.Context(), first(given[1:]), r, online, &f)
+			return t.rotate(c.Context(), first(given[1:]), r, online, &f, dryRun)
 		},
 	}
 	c.Flags().StringVar(&key, "key", "", "the id of the key to replace, or its beginning")
 	c.Flags().StringVar(&online, "online", "", "a file with the server's new public keys, instead of asking the server")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.AddDir(c)
 	f.Add(c)
 	return c
 }
 
-func (t command) rotate(ctx context.Context, dir string, r offline.Rotation, online string, f *signing.Flags) error {
+func (t command) rotate(ctx context.Context, dir string, r offline.Rotation, online string, f *signing.Flags, dryRun bool) error {
 	d, err := f.Open(t.Tool, dir)
 	if err != nil {
 		return err
@@ -64,6 +66,13 @@ func (t command) rotate(ctx context.Context, dir string, r offline.Rotation, onl
 		if r.Online, err = t.online(ctx, online, true); err != nil {
 			return err
 		}
+	}
+	if dryRun {
+		what := r.Role
+		if what == "" {
+			what = "online"
+		}
+		return t.Say(map[string]any{"dryRun": true, "root": d.Root().Version + 1, "role": what}, "would sign root %d, with another key of %s", d.Root().Version+1, what)
 	}
 	ring, err := f.Ring(t.Tool)
 	if err != nil {
@@ -78,7 +87,7 @@ func (t command) rotate(ctx context.Context, dir string, r offline.Rotation, onl
 
 func (t command) renewCommand() *cobra.Command {
 	var f signing.Flags
-	var root bool
+	var root, dryRun bool
 	c := &cobra.Command{
 		Use: "renew [DIR]", Args: tool.Args,
 		Short: "Sign the same list again, so that it counts longer",
@@ -90,6 +99,15 @@ root, for three. Hosts go on with an expired one, and say that it is stale.`,
 				return err
 			}
 			defer d.Close()
+			if dryRun {
+				nextRoot, list := d.Root().Version, d.List().Version
+				if root {
+					nextRoot++
+				} else {
+					list++
+				}
+				return t.Say(map[string]any{"dryRun": true, "root": nextRoot, "targets": list}, "would sign: root %d, list %d", nextRoot, list)
+			}
 			ring, err := f.Ring(t.Tool)
 			if err != nil {
 				return err
@@ -106,6 +124,7 @@ root, for three. Hosts go on with an expired one, and say that it is stale.`,
 		},
 	}
 	c.Flags().BoolVar(&root, "root", false, "the root, instead of the list")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.AddDir(c)
 	f.Add(c)
 	return c

@@ -82,7 +82,8 @@ func (t command) done(ctx context.Context, words, method string, args ...any) er
 }
 
 func (t command) decideCommand() *cobra.Command {
-	return &cobra.Command{
+	var dryRun bool
+	c := &cobra.Command{
 		Use: "decide NUMBER HOST DECISION", Args: tool.Args, ValidArgs: []string{update.Retry, update.Skip},
 		Short:   "Say what a host does about an update that failed or was interrupted: retry or skip",
 		Example: "  fernwerk update decide 017 pc1.example.org retry",
@@ -90,12 +91,39 @@ func (t command) decideCommand() *cobra.Command {
 			if err := tool.OneOf(c, "decision", given[2], []string{update.Retry, update.Skip}); err != nil {
 				return err
 			}
+			if dryRun {
+				rows, err := t.ask(c.Context(), given[0], given[1])
+				if err != nil {
+					return err
+				}
+				state := lastState(rows)
+				if state == "" {
+					return fleet.Errorf(fleet.NotFound, "cannot decide %s on %s: nothing was reported of it", given[0], given[1])
+				}
+				return t.Say(map[string]any{"dryRun": true, "number": given[0], "hostId": given[1], "decision": given[2], "state": state}, "would decide %s of %s on %s, where it is %s", given[2], given[0], given[1], state)
+			}
 			if _, err := t.Call(c.Context(), "update_decide", given[0], given[1], given[2]); err != nil {
 				return err
 			}
 			return t.Say(map[string]any{"number": given[0], "hostId": given[1], "decision": given[2]}, "%s of %s on %s: the host hears it when it asks next", given[2], given[0], given[1])
 		},
 	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
+	return c
+}
+
+// lastState is how an update stands on the one host that was asked for, "" if nothing
+// is known.
+func lastState(rows []fleet.Row) (state string) {
+	for _, row := range rows {
+		hosts, _ := row["hosts"].([]any)
+		for _, h := range hosts {
+			if m, ok := h.(map[string]any); ok {
+				state = fleet.Row(m).Str("state")
+			}
+		}
+	}
+	return state
 }
 
 // ask is update_getStatus, whose objects hold others.

@@ -1,5 +1,5 @@
 // Package command is fernwerkd's command line: serve, check-config, passwd, depot,
-// backup, restore, cluster-key, ca, version.
+// backup, restore, cluster-key, ca, service, version.
 package command
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
+	"github.com/fernwerk/fernwerk/internal/kit/systemd"
 	"github.com/fernwerk/fernwerk/internal/server"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 )
@@ -32,7 +33,7 @@ func Run(ctx context.Context, version string) error {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), contentTrust(), &cobra.Command{
+	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), contentTrust(), service(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})
@@ -171,6 +172,9 @@ func run(ctx context.Context, cfg config.Config, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(out, "ready", s.URL()) // the port is open since New
+	if err := systemd.Ready(ctx); err != nil {
+		cfg.Log.Warn("systemd does not hear", "error", err)
+	}
 	return s.Serve(ctx)
 }
 
