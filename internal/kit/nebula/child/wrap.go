@@ -34,7 +34,12 @@ func (w *wrapping) isOwn(a netip.Addr) bool {
 	return slices.ContainsFunc(w.own, func(o netip.Prefix) bool { return o.Addr() == a })
 }
 
+// passes tells whether the hub passes on to an address. One of the mesh's own network
+// is among them only if the network itself is, and not by a larger one around it.
 func (w *wrapping) passes(a netip.Addr) bool {
+	if i := slices.IndexFunc(w.own, func(o netip.Prefix) bool { return o.Contains(a) }); i >= 0 {
+		return slices.Contains(w.through, w.own[i].Masked())
+	}
 	return slices.ContainsFunc(w.through, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
