@@ -29,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
@@ -74,8 +75,12 @@ type Config struct {
 	Gate    netip.Addr
 }
 
-// PassPort is the port of UDP, inside of the mesh, of what goes through the hub.
-const PassPort = 4243
+// The ports of UDP, inside of the mesh, of what goes through the hub, and of questions
+// whether somebody is there.
+const (
+	PassPort  = 4243
+	ProbePort = 4244
+)
 
 // Rule lets connections in.
 type Rule struct {
@@ -176,6 +181,7 @@ func (c Config) Render(dir string) ([]byte, error) {
 	}
 	lighthouse := m{"am_lighthouse": c.Hub, "interval": 30,
 		"local_allow_list": m{"interfaces": m{c.Device: false, "tun.*": false, "lo": false, "docker.*": false, "virbr.*": false}}}
+	inbound = append(inbound, m{"proto": "udp", "port": strconv.Itoa(ProbePort), "host": "any"})
 	gate := ""
 	if c.Gate.IsValid() {
 		gate = c.Gate.String()
@@ -190,7 +196,9 @@ func (c Config) Render(dir string) ([]byte, error) {
 		"static_host_map": static, "static_map": m{"network": "ip"},
 		"lighthouse": lighthouse, "relay": relay,
 		// Small buffers cost most of the throughput.
-		"listen":           m{"host": "::", "port": c.Port, "read_buffer": 10 << 20, "write_buffer": 10 << 20, "send_recv_error": "private"},
+		"listen":           m{"host": "::", "port": c.Port, "read_buffer": 10 << 20, "write_buffer": 10 << 20, "send_recv_error": "private",
+			// Whoever has, in a LAN here, the address that a node has in its own would end the relayed tunnel with it.
+			"accept_recv_error": "never"},
 		"punchy":           m{"punch": true, "respond": true, "delay": "1s", "respond_delay": "2s"},
 		"preferred_ranges": texts(c.Preferred),
 		"tun":              m{"disabled": c.Bare, "dev": c.Device, "mtu": 1300, "drop_multicast": true, "drop_local_broadcast": true},
