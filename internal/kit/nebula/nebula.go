@@ -64,6 +64,9 @@ type Config struct {
 	// Preferred are networks whose addresses are tried before others: those that
 	// this machine is in.
 	Preferred []netip.Prefix
+	// Own are this machine's addresses outside of the mesh: no other node is there, also
+	// if one has the same in its LAN.
+	Own []netip.Addr
 	// Inbound is who may open a connection to this machine; nobody else may.
 	Inbound []Rule
 	// Peers are mesh addresses of nodes that are in the mesh, for a machine where
@@ -186,6 +189,13 @@ func (c Config) Render(dir string) ([]byte, error) {
 	if c.Gate.IsValid() {
 		gate = c.Gate.String()
 	}
+	if len(c.Own) > 0 {
+		remote := m{"0.0.0.0/0": true, "::/0": true}
+		for _, a := range c.Own {
+			remote[netip.PrefixFrom(a, a.BitLen()).String()] = false
+		}
+		lighthouse["remote_allow_list"] = remote
+	}
 	relay := m{"am_relay": c.Hub, "use_relays": !c.Hub}
 	if !c.Hub {
 		lighthouse["hosts"], relay["relays"] = texts(c.Lighthouses), texts(c.Lighthouses)
@@ -196,7 +206,7 @@ func (c Config) Render(dir string) ([]byte, error) {
 		"static_host_map": static, "static_map": m{"network": "ip"},
 		"lighthouse": lighthouse, "relay": relay,
 		// Small buffers cost most of the throughput.
-		"listen":           m{"host": "::", "port": c.Port, "read_buffer": 10 << 20, "write_buffer": 10 << 20, "send_recv_error": "private",
+		"listen": m{"host": "::", "port": c.Port, "read_buffer": 10 << 20, "write_buffer": 10 << 20, "send_recv_error": "private",
 			// Whoever has, in a LAN here, the address that a node has in its own would end the relayed tunnel with it.
 			"accept_recv_error": "never"},
 		"punchy":           m{"punch": true, "respond": true, "delay": "1s", "respond_delay": "2s"},

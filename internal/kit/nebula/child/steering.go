@@ -73,6 +73,7 @@ type steering struct {
 	routes []steer.Route
 	set    time.Time
 	beside []string
+	urgent int    // looks with a comparison, after another device came or went
 	last   string // what went wrong
 	deaf   string // and with questions
 }
@@ -124,8 +125,9 @@ func (s *steering) look(now time.Time) {
 				s.log.Warn("The check of sources stays strict", "error", err)
 			}
 		}
-		s.beside = beside
+		s.beside, s.urgent = beside, 6
 	}
+	s.urgent = max(0, s.urgent-1)
 	s.mu.Lock()
 	s.process.besides, s.process.away = beside, away
 	s.mu.Unlock()
@@ -134,7 +136,7 @@ func (s *steering) look(now time.Time) {
 		through = nil // its kernel knows the ways of its own networks
 	}
 	routes := steer.Routes(s.device.networks, through, by)
-	if slices.Equal(routes, s.routes) && now.Sub(s.set) < refresh {
+	if slices.Equal(routes, s.routes) && now.Sub(s.set) < refresh && s.urgent == 0 {
 		return
 	}
 	text := ""

@@ -41,7 +41,7 @@ func Others(device string, networks []netip.Prefix) (names []string) {
 // Route is a way into the mesh.
 type Route struct {
 	To    netip.Prefix
-	From  netip.Addr // the machine's own address, for what begins here
+	From  netip.Addr // the machine's own address, for what begins here; invalid: its only one
 	Other bool       // any other route goes before it
 }
 
@@ -49,27 +49,35 @@ type Route struct {
 // through are further networks that it leads to, and by the peers that go by the mesh
 // although another tunnel has the network.
 func Routes(own, through []netip.Prefix, by []netip.Addr) (all []Route) {
-	source := func(a netip.Addr) (netip.Addr, bool) {
+	// Routes that name the address go with any device that loses it, says the kernel:
+	// with the other tunnel's. So one that is the only one is not named.
+	family := func(a netip.Addr) (same []netip.Addr) {
 		for _, o := range own {
 			if o.Addr().BitLen() == a.BitLen() {
-				return o.Addr(), true
+				same = append(same, o.Addr())
 			}
 		}
-		return netip.Addr{}, false
+		return same
+	}
+	from := func(a netip.Addr) netip.Addr {
+		if len(family(a)) == 1 {
+			return netip.Addr{}
+		}
+		return a
 	}
 	for _, o := range own {
-		all = append(all, Route{To: o.Masked(), From: o.Addr(), Other: true})
+		all = append(all, Route{To: o.Masked(), From: from(o.Addr()), Other: true})
 	}
 	for _, t := range through {
-		from, ok := source(t.Addr())
-		if ok && !slices.ContainsFunc(own, func(o netip.Prefix) bool { return o.Masked() == t }) {
-			all = append(all, Route{To: t, From: from, Other: true})
+		same := family(t.Addr())
+		if len(same) > 0 && !slices.ContainsFunc(own, func(o netip.Prefix) bool { return o.Masked() == t }) {
+			all = append(all, Route{To: t, From: from(same[0]), Other: true})
 		}
 	}
 	for _, a := range by {
 		for _, o := range own {
 			if o.Masked().Contains(a) && a != o.Addr() {
-				all = append(all, Route{To: netip.PrefixFrom(a, a.BitLen()), From: o.Addr()})
+				all = append(all, Route{To: netip.PrefixFrom(a, a.BitLen()), From: from(o.Addr())})
 			}
 		}
 	}

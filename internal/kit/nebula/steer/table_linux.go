@@ -51,7 +51,7 @@ func (t Table) Set(want []Route) error {
 			delete(has, w)
 			continue
 		}
-		r := netlink.Route{LinkIndex: ours.LinkIndex, Protocol: protocol, Scope: unix.RT_SCOPE_LINK, Src: net.IP(w.From.AsSlice()),
+		r := netlink.Route{LinkIndex: ours.LinkIndex, Protocol: protocol, Scope: unix.RT_SCOPE_LINK, Src: net.IP(w.From.AsSlice()), // of an invalid one nil
 			Dst: &net.IPNet{IP: w.To.Masked().Addr().AsSlice(), Mask: net.CIDRMask(w.To.Bits(), w.To.Addr().BitLen())}}
 		if w.To.Addr().Is6() {
 			r.Scope = unix.RT_SCOPE_UNIVERSE // IPv6 knows no other
