@@ -89,6 +89,10 @@ func (n *sideNet) enters(node string, args ...string) {
 	fmt.Fprint(f, "\n[updates]\ninterval = 1\nspread = 0\n")
 	must(n.t, f.Close())
 	n.start(node)
+	n.until(20*time.Second, "the agent of "+node+" runs", func() bool {
+		log, _ := os.ReadFile(filepath.Join(n.dir, node+".log"))
+		return strings.Contains(string(log), "agent runs")
+	})
 }
 
 // opens takes a node into OpenVPN, and notes where it is.
