@@ -103,6 +103,7 @@ type process struct {
 	mu      sync.Mutex
 	besides []string
 	away    []netip.Addr
+	problem string
 }
 
 // serve answers one after the other: only the machine's own agent asks.
@@ -149,7 +150,7 @@ func (p *process) answer(conn net.Conn) error {
 func (p *process) status() nebula.Status {
 	s := nebula.Status{PID: os.Getpid(), Since: p.since, Stamp: p.stamp.Load().(string), Peers: []nebula.Peer{}}
 	p.mu.Lock()
-	s.Beside, s.Away = p.besides, p.away
+	s.Beside, s.Away, s.Problem = p.besides, p.away, p.problem
 	p.mu.Unlock()
 	hubs := map[netip.Addr]bool{}
 	for _, a := range p.said().hubs {

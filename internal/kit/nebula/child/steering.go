@@ -128,8 +128,16 @@ func (s *steering) look(now time.Time) {
 		s.beside, s.urgent = beside, 6
 	}
 	s.urgent = max(0, s.urgent-1)
+	problem := ""
+	if is.hub && len(is.through) > 0 {
+		for _, name := range append([]string{s.table.Device}, beside...) {
+			if !steer.Forwards(name) {
+				problem = "the machine does not forward what comes by " + name + ": nodes of the mesh reach neither those of another tunnel nor networks behind this machine"
+			}
+		}
+	}
 	s.mu.Lock()
-	s.process.besides, s.process.away = beside, away
+	s.process.besides, s.process.away, s.process.problem = beside, away, problem
 	s.mu.Unlock()
 	through := is.through
 	if is.hub {
