@@ -9,11 +9,11 @@ import (
 // The times of a [Choice].
 const (
 	// Silence is how long a peer may not answer until what is for it goes another way.
-	Silence = 2 * time.Second
+	Silence = 1500 * time.Millisecond
 	// Idle is how often a peer is asked that nothing is said to, Busy one that something
 	// is said to and that says nothing; Lost one that is not reached.
 	Idle = 5 * time.Second
-	Busy = time.Second
+	Busy = 500 * time.Millisecond
 	Lost = 2 * time.Second
 	// Patience is how long the first tunnel with a peer may take in a mesh of more than
 	// Eager peers.
@@ -87,7 +87,7 @@ func (c *Choice) Look(v View) (w Way) {
 	for a, p := range c.peers {
 		switch {
 		case v.Up[a]:
-			p.answers(v.Now, v.Heard[a], v.Sent[a])
+			p.answers(v.Now, v.Heard[a])
 			if p.due(v.Now, v.Heard[a], v.Sent[a]) {
 				w.Ask = append(w.Ask, a)
 			}
@@ -117,7 +117,7 @@ func (c *Choice) Look(v View) (w Way) {
 }
 
 // answers looks whether a peer answers in the tunnel that there is.
-func (p *peer) answers(now, heard, _ time.Time) {
+func (p *peer) answers(now, heard time.Time) {
 	if p.up.IsZero() {
 		*p = peer{up: now}
 	}

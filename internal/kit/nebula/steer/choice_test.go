@@ -15,7 +15,7 @@ var (
 	begin    = time.Unix(1_700_000_000, 0)
 )
 
-// story is what is seen of one peer, look by look, and what follows.
+// look is what is seen of one peer at a time, and what follows.
 type look struct {
 	at                 time.Duration
 	up, known, pending bool
@@ -80,10 +80,10 @@ func TestChoice(t *testing.T) {
 			{at: s, up: true, known: true, away: true, ask: true},
 			{at: 2 * s, up: true, known: true, heard: 1100 * time.Millisecond, by: true},
 			{at: 2500 * time.Millisecond, up: true, known: true, heard: 1100 * time.Millisecond, sent: 2400 * time.Millisecond, by: true, ask: true},
-			{at: 4 * s, up: true, known: true, heard: 1100 * time.Millisecond, sent: 3 * s, by: true, ask: true},
-			{at: 4600 * time.Millisecond, up: true, known: true, heard: 1100 * time.Millisecond, sent: 4 * s, away: true},
-			{at: 6100 * time.Millisecond, up: true, known: true, heard: 1100 * time.Millisecond, sent: 4 * s, away: true, ask: true},
-			{at: 6600 * time.Millisecond, up: true, known: true, heard: 6200 * time.Millisecond, sent: 4 * s, by: true},
+			{at: 3500 * time.Millisecond, up: true, known: true, heard: 1100 * time.Millisecond, sent: 3 * s, by: true, ask: true},
+			{at: 4 * s, up: true, known: true, heard: 1100 * time.Millisecond, sent: 3900 * time.Millisecond, away: true},
+			{at: 5500 * time.Millisecond, up: true, known: true, heard: 1100 * time.Millisecond, sent: 3900 * time.Millisecond, away: true, ask: true},
+			{at: 6 * s, up: true, known: true, heard: 5600 * time.Millisecond, sent: 3900 * time.Millisecond, by: true},
 		},
 		"its tunnel is gone: away at once, tried at once, then with growing pauses": {
 			{at: s, up: true, known: true, away: true, ask: true},
