@@ -465,4 +465,15 @@ func TestSide_ThroughTheHub(t *testing.T) {
 	t.Logf("b reaches a after %v", n.until(20*time.Second, "b reaches a", func() bool { return n.pings("b", n.address["a"]) }))
 	n.sameName("one each")
 	n.pause(n.talk("a", "b"), "through the hub")
+
+	// Whoever would be cut is asked about, and nobody else.
+	for uses, cut := range map[string]string{"mesh": n.ids["a"], "openvpn": n.ids["b"]} {
+		out, err := n.tool("node-type", "set", "vnode", "--tunnel", uses)
+		if err == nil || !strings.Contains(err.Error(), "put out 1 nodes") || !strings.Contains(err.Error(), cut) || !strings.Contains(err.Error(), "set --tunnel both") {
+			t.Errorf("--tunnel %s: %v %s", uses, err, out)
+		}
+		if out := n.mustTool("node-type", "set", "vnode", "--tunnel", uses, "--dry-run"); !strings.Contains(out, cut) {
+			t.Errorf("--tunnel %s --dry-run: %s", uses, out)
+		}
+	}
 }
