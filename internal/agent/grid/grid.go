@@ -18,6 +18,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
 	"github.com/fernwerk/fernwerk/internal/kit/places"
+	"github.com/fernwerk/fernwerk/internal/kit/resolver"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
 
@@ -47,19 +48,29 @@ func Add(g *run.Group, c Config) error {
 	}
 	g.Add("tunnels", run.Supervise("tunnels", t, c.Log))
 	own, err := c.Own()
-	if err == nil {
-		tells := c.lan(own, came)
-		tells.Watch = func(ctx context.Context, changed func()) {
-			places.Watch(ctx, func() { changed(); t.Moved() })
-		}
-		g.Add("lan", run.Supervise("lan", tells, c.Log))
-	}
-	if err != nil || !own.Bool("mesh", "enabled") {
+	if err != nil {
 		return err
 	}
+	tells := c.lan(own, came)
+	tells.Watch = func(ctx context.Context, changed func()) {
+		places.Watch(ctx, func() { changed(); t.Moved() })
+	}
+	g.Add("lan", run.Supervise("lan", tells, c.Log))
 	s := &mesh.Service{Dir: MeshDir(c.DataDir), HostID: c.HostID, Log: c.Log, Now: time.Now, Ask: machine(c.DataDir, c.Version).Ask,
-		Settings: mesh.Settings{Port: int(own.Int("mesh", "port")), Device: own.String("mesh", "device"), Program: own.String("mesh", "program")}}
-	g.Add("mesh", run.Supervise("mesh", run.Func(s.Serve), c.Log))
+		Settings: mesh.Settings{Port: int(own.Int("mesh", "port")), Device: own.String("mesh", "device"), Program: own.String("mesh", "program")},
+		Names:    resolver.Resolver{Dir: c.DataDir},
+		Enabled: func(context.Context) (bool, error) {
+			own, err := c.Own()
+			return err == nil && own.Bool("mesh", "enabled"), err
+		},
+		Rule: func(context.Context) string {
+			own, err := c.Own()
+			if err != nil {
+				return ""
+			}
+			return own.String("mesh", "dns")
+		}}
+	g.Add("mesh", run.Supervise("mesh", s, c.Log))
 	return nil
 }
 

@@ -29,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
@@ -63,9 +64,26 @@ type Config struct {
 	// Preferred are networks whose addresses are tried before others: those that
 	// this machine is in.
 	Preferred []netip.Prefix
+	// Own are this machine's addresses outside of the mesh: no other node is there, also
+	// if one has the same in its LAN.
+	Own []netip.Addr
 	// Inbound is who may open a connection to this machine; nobody else may.
 	Inbound []Rule
+	// Peers are mesh addresses of nodes that are in the mesh, for a machine where
+	// another tunnel has the same network; see package steer.
+	Peers []netip.Addr
+	// Through are networks of IPv4 that are reached through the hub Gate, or, at a hub,
+	// that it passes on to: the mesh's own network for who is in another tunnel.
+	Through []netip.Prefix
+	Gate    netip.Addr
 }
+
+// The ports of UDP, inside of the mesh, of what goes through the hub, and of questions
+// whether somebody is there.
+const (
+	PassPort  = 4243
+	ProbePort = 4244
+)
 
 // Rule lets connections in.
 type Rule struct {
@@ -130,11 +148,19 @@ func (c Config) check() error {
 			return err
 		}
 	}
+	for _, p := range c.Through {
+		if !p.IsValid() || p != p.Masked() || !p.Addr().Is4() || !c.Hub && !c.Gate.Is4() {
+			return fmt.Errorf("%v is no network that is reached through %v", p, c.Gate)
+		}
+	}
 	if c.Port < 0 || c.Port > 65535 || !device.MatchString(c.Device) {
 		return fmt.Errorf("port %d and device %q are not right", c.Port, c.Device)
 	}
 	return nil
 }
+
+// OwnKey is what the process reads itself of a configuration, beside nebula.
+const OwnKey = "fernwerk"
 
 type m = map[string]any
 
@@ -158,6 +184,18 @@ func (c Config) Render(dir string) ([]byte, error) {
 	}
 	lighthouse := m{"am_lighthouse": c.Hub, "interval": 30,
 		"local_allow_list": m{"interfaces": m{c.Device: false, "tun.*": false, "lo": false, "docker.*": false, "virbr.*": false}}}
+	inbound = append(inbound, m{"proto": "udp", "port": strconv.Itoa(ProbePort), "host": "any"})
+	gate := ""
+	if c.Gate.IsValid() {
+		gate = c.Gate.String()
+	}
+	if len(c.Own) > 0 {
+		remote := m{"0.0.0.0/0": true, "::/0": true}
+		for _, a := range c.Own {
+			remote[netip.PrefixFrom(a, a.BitLen()).String()] = false
+		}
+		lighthouse["remote_allow_list"] = remote
+	}
 	relay := m{"am_relay": c.Hub, "use_relays": !c.Hub}
 	if !c.Hub {
 		lighthouse["hosts"], relay["relays"] = texts(c.Lighthouses), texts(c.Lighthouses)
@@ -168,15 +206,18 @@ func (c Config) Render(dir string) ([]byte, error) {
 		"static_host_map": static, "static_map": m{"network": "ip"},
 		"lighthouse": lighthouse, "relay": relay,
 		// Small buffers cost most of the throughput.
-		"listen":           m{"host": "::", "port": c.Port, "read_buffer": 10 << 20, "write_buffer": 10 << 20, "send_recv_error": "private"},
+		"listen": m{"host": "::", "port": c.Port, "read_buffer": 10 << 20, "write_buffer": 10 << 20, "send_recv_error": "private",
+			// Whoever has, in a LAN here, the address that a node has in its own would end the relayed tunnel with it.
+			"accept_recv_error": "never"},
 		"punchy":           m{"punch": true, "respond": true, "delay": "1s", "respond_delay": "2s"},
 		"preferred_ranges": texts(c.Preferred),
 		"tun":              m{"disabled": c.Bare, "dev": c.Device, "mtu": 1300, "drop_multicast": true, "drop_local_broadcast": true},
 		// A relayed path is left for a direct one within some packets, not thousands.
 		"counters": m{"try_promote": 20, "requery_every_packets": 50},
-		"timers":   m{"connection_alive_interval": int(Cut.Seconds()) / 2, "pending_deletion_interval": int(Cut.Seconds())},
+		"timers":   m{"connection_alive_interval": 4, "pending_deletion_interval": 3},
 		"logging":  m{"level": "info", "format": "text"},
 		"firewall": m{"outbound": []m{{"proto": "any", "port": "any", "host": "any"}}, "inbound": inbound},
+		OwnKey:     m{"peers": texts(c.Peers), "through": texts(c.Through), "gate": gate},
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)

@@ -90,6 +90,7 @@ type hub struct {
 	text     string // the certificate
 	networks []netip.Prefix
 	renew    time.Time
+	said     string // of the process's problem
 }
 
 // run has the process run as it is to: in all networks, with who counts no more.
@@ -117,8 +118,10 @@ func (h *hub) run(ctx context.Context) error {
 				networks = append(networks, at)
 			}
 		}
-		config.Blocked, err = h.blocked(tx, now)
-		return err
+		if config.Blocked, err = h.blocked(tx, now); err != nil {
+			return err
+		}
+		return h.passOn(tx, &config, types)
 	})
 	if err != nil {
 		return err
@@ -157,6 +160,7 @@ func (h *hub) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.tell(status)
 	seen := map[netip.Addr]netip.AddrPort{}
 	for _, p := range status.Peers {
 		for _, a := range p.Address {
