@@ -41,6 +41,17 @@ func (n *tunnelNet) unplug(node, device string) {
 	n.in(node, "ip", "link", "del", device)
 }
 
+// runs starts a node's agent, and waits until it is there: while it starts it clears its
+// folder, in which nobody is to write then.
+func (n *tunnelNet) runs(node string) {
+	n.t.Helper()
+	n.start(node)
+	n.until(20*time.Second, "the agent of "+node+" runs", func() bool {
+		log, _ := os.ReadFile(filepath.Join(n.dir, node+".log"))
+		return strings.Contains(string(log), "ready ")
+	})
+}
+
 // as runs a program of a node, which asks whom the node's resolv.conf names.
 func (n *tunnelNet) as(node string, argv ...string) string {
 	out, err := n.enter(n.t.Context(), node, append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, filepath.Join(n.dir, node+".resolv")}, argv...)...).CombinedOutput()
