@@ -28,7 +28,7 @@ func Run(t *testing.T, b methods.Backend) {
 		handCases, serviceCases, paramCases, sequenceCases, untypedCases, fleetwideCases, credentialCases,
 		auditCases, licensingCases, licenseCases, leaseCases, wanCases, slotCases,
 		dependencyCases, hostCases, selectionCases,
-		hostControlCases, nodeCases,
+		hostControlCases, nodeCases, nodeFileCases,
 		depotCases,
 		accountCases, trustCases, updateCases, feedCases,
 		joinCases,
