@@ -3,11 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/fernwerk/fernwerk/test/require"
@@ -159,12 +156,7 @@ func (n *newcomers) killHub() {
 	n.t.Helper()
 	must(n.t, n.hub.Process.Kill())
 	n.hub.Wait()
-	out, _ := exec.Command("ip", "netns", "pids", n.id+"hub").Output()
-	for _, text := range strings.Fields(string(out)) {
-		pid, _ := strconv.Atoi(text)
-		if is, _ := filepath.EvalSymlinks("/proc/" + text + "/exe"); strings.HasSuffix(is, "/openvpn") || strings.HasSuffix(is, "/fernwerk-mesh") {
-			must(n.t, syscall.Kill(pid, syscall.SIGKILL))
-		}
-	}
+	n.kill("hub", "openvpn")
+	n.kill("hub", "fernwerk-mesh")
 	n.in("hub", "ip", "link", "set", "wan", "down")
 }

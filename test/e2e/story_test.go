@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -74,7 +75,7 @@ func (s *story) say(format string, args ...any) {
 func (s *story) step(format string, args ...any) {
 	s.tb.Helper()
 	now := time.Now()
-	one := chapter{now.Sub(s.last).Seconds(), fmt.Sprintf(format, args...)}
+	one := chapter{math.Round(now.Sub(s.last).Seconds()*1000) / 1000, fmt.Sprintf(format, args...)}
 	s.last = now
 	s.Steps = append(s.Steps, one)
 	s.say("%9.1f %7.1f  %s", one.Seconds, now.Sub(s.began).Seconds(), one.What)
@@ -82,6 +83,7 @@ func (s *story) step(format string, args ...any) {
 
 // figure keeps what was measured. Its name is one word.
 func (s *story) figure(name string, value float64, unit string) {
+	value = math.Round(value*1000) / 1000
 	s.Figures = append(s.Figures, figure{name, value, unit})
 	s.tb.Attr(name, fmt.Sprintf("%g %s", value, unit))
 }

@@ -89,6 +89,8 @@ func (s Server) Render() (string, error) {
 	)
 	if s.UDP {
 		lines = append(lines, "explicit-exit-notify 1")
+	} else { // else small packets wait for the answers to others
+		lines = append(lines, "socket-flags TCP_NODELAY")
 	}
 	if s.Between {
 		lines = append(lines, "client-to-client")

@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestAttack66_FlapsAndRestarts: a node flaps a hundred times at random, its cable pulled
+// out or its openvpn killed, for moments or so long that it counts as down. Meanwhile
+// fernwerkd, the hub's openvpn and OAR are killed and started again. The end state is
+// right, and a job on the other node knows nothing of it.
+func TestAttack66_FlapsAndRestarts(t *testing.T) {
+	const flaps, grace = 100, 6 // seconds, of which a loaded machine takes some to come back
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("FERNWERK_TEST_SEED"); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		must(t, err)
+	}
+	n := newNewcomers(t, fmt.Sprintf("A node flaps, everything else is restarted (FERNWERK_TEST_SEED=%d)", seed), grace, "a", "b")
+	random := rand.New(rand.NewPCG(seed, 0))
+	n.open()
+	n.publish()
+	for _, node := range []string{"a", "b"} {
+		n.joins(node)
+		n.arrives(node)
+	}
+	over := filepath.Join(n.dir, "over")
+	must(t, os.Chmod(n.dir, 0o755))
+	long := n.submit("b", "echo begun; until test -e "+over+"; do sleep 0.2; done; hostname")
+	n.runs(long)
+	n.step("job %s runs on b, for as long as a flaps", long)
+
+	restarts := map[int]func(){
+		flaps * 1 / 7: n.restartServer, flaps * 2 / 7: n.restartVPN, flaps * 3 / 7: n.restartOAR,
+		flaps * 4 / 7: n.restartVPN, flaps * 5 / 7: n.restartServer, flaps * 6 / 7: n.restartOAR,
+	}
+	cables, kills, downs := 0, 0, 0
+	for i := range flaps {
+		if restart := restarts[i]; restart != nil {
+			restart()
+		}
+		away := time.Duration(random.IntN(300)) * time.Millisecond
+		if random.IntN(flaps) < 4 || i == flaps/2 { // so long that the node is down
+			away, downs = (4+4+grace+3)*time.Second, downs+1
+		}
+		if away < time.Second && random.IntN(2) == 0 {
+			kills += n.kill("a", "openvpn")
+		} else {
+			n.plug("a", "down")
+			<-time.After(away)
+			n.plug("a", "up")
+			cables++
+		}
+		<-time.After(time.Duration(random.IntN(900)) * time.Millisecond)
+	}
+	n.step("a flapped %d times: cable out %d times, %d of them for long, openvpn killed %d times; fernwerkd, openvpn and OAR each restarted twice", flaps, cables, downs, kills)
+	n.until(time.Minute, "a is in the tunnel", func() bool { return n.status("a").State == "up" && n.pings("hub", n.at["a"]) })
+	n.is(n.names["a"], "Alive")
+	n.until(30*time.Second, "nothing differs", func() bool {
+		out, err := n.tool("resource", "diff", "--json")
+		return err == nil && strings.TrimSpace(out) == "[]"
+	})
+	n.step("the end state is right: a is Alive, and nothing differs")
+	if got := n.status("a").Address; got != n.at["a"] {
+		t.Errorf("a had %s and has %s", n.at["a"], got)
+	}
+	if got := n.dig("b", n.names["a"]); got != n.at["a"] {
+		t.Errorf("the name of a leads to %q", got)
+	}
+	if nodes := strings.Fields(n.beside("oarnodes", "-l")); len(nodes) != 2 {
+		t.Errorf("OAR has %v", nodes)
+	}
+	if state := n.job(long); state != "Running" {
+		t.Errorf("the job on b is %s", state)
+	}
+	n.runJobs("a")
+	must(t, os.WriteFile(over, nil, 0o600))
+	if out := n.output(long); out != "begun\nbox-b\n" {
+		t.Errorf("the job on b says %q", out)
+	}
+	all, own := n.states(n.names["b"])
+	if !slices.Equal(all, []string{"Alive"}) || own != 0 {
+		t.Errorf("OAR knew b as %v, of which it decided %d itself", all, own)
+	}
+	if by := n.callers(); len(by) != 1 || by["fernwerkd"] == 0 {
+		t.Errorf("fernwerkd is not the only one who changed OAR: %v", by)
+	}
+	all, _ = n.states(n.names["a"])
+	n.step("job %s on b went through it undisturbed and is Terminated; OAR knew b as Alive all the time, and a as %s", long, strings.Join(all, " "))
+}
+
+// kill kills the processes of a program in a namespace, and says how many they were.
+func (n *newcomers) kill(space, program string) (killed int) {
+	n.t.Helper()
+	out, _ := exec.Command("ip", "netns", "pids", n.id+space).Output()
+	for _, text := range strings.Fields(string(out)) {
+		pid, _ := strconv.Atoi(text)
+		if is, _ := os.Readlink("/proc/" + text + "/exe"); filepath.Base(is) == program && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	return killed
+}
+
+func (n *newcomers) restartServer() {
+	n.t.Helper()
+	must(n.t, n.hub.Process.Kill())
+	n.hub.Wait()
+	n.serve()
+	n.step("fernwerkd killed, and started again")
+}
+
+func (n *newcomers) restartVPN() {
+	n.t.Helper()
+	if n.kill("hub", "openvpn") != 1 {
+		n.t.Error("there was no openvpn to kill in the hub")
+	}
+	n.until(20*time.Second, "openvpn is started again", func() bool { return n.pings("b", vpnAddress) })
+	n.step("the hub's openvpn killed; b is in its tunnel again")
+}
+
+func (n *newcomers) restartOAR() {
+	n.t.Helper()
+	must(n.t, n.oar.StopAlmighty())
+	must(n.t, n.oar.StartAlmighty())
+	n.step("OAR ended, and started again")
+}
