@@ -42,6 +42,11 @@ func newNewcomers(t *testing.T, title string, grace int, nodes ...string) *newco
 	programs(t) // built before time is taken
 	told := tell(t, title)
 	real := require.OAR(t)
+	t.Cleanup(func() {
+		if text, _ := os.ReadFile(real.Log); t.Failed() {
+			t.Logf("OAR's log ends with\n%s", text[max(0, len(text)-8000):])
+		}
+	})
 	_, pid, _ := strings.Cut(real.Prefix[1], "=")
 	n := &newcomers{tunnelNet: newTunnelNetAt(t, pid, nodes...), story: told, oar: real,
 		agents: map[string]*exec.Cmd{}, ids: map[string]string{}, names: map[string]string{}, at: map[string]string{}}

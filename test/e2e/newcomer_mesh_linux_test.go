@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fernwerk/fernwerk/test/require"
@@ -156,7 +157,7 @@ func (n *newcomers) killHub() {
 	n.t.Helper()
 	must(n.t, n.hub.Process.Kill())
 	n.hub.Wait()
-	n.kill("hub", "openvpn")
-	n.kill("hub", "fernwerk-mesh")
+	n.signal("hub", "openvpn", syscall.SIGKILL)
+	n.signal("hub", "fernwerk-mesh", syscall.SIGKILL)
 	n.in("hub", "ip", "link", "set", "wan", "down")
 }

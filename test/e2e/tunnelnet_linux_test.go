@@ -210,7 +210,8 @@ func (n *tunnelNet) background(cmd *exec.Cmd, log string) {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if text, _ := os.ReadFile(filepath.Join(n.dir, log)); n.t.Failed() {
-			n.t.Logf("%s:\n%s", log, text)
+			lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool { return strings.Contains(line, "msg=Request ") })
+			n.t.Logf("%s:\n%s", log, strings.Join(lines, ""))
 		}
 	})
 }
