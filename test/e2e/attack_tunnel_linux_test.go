@@ -14,6 +14,7 @@ import (
 // are not its own, asks for credentials without end, and floods the tunnel's port. The
 // other node notices none of it, and none of the claims brings the enemy one packet.
 func TestAttack70_HostileNode(t *testing.T) {
+	t.Parallel()
 	n := newTunnelNet(t, "a", "b")
 	n.serve()
 	n.nodeType()

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,10 @@ var (
 	storyJSON  = flag.Bool("json", false, "print the steps and figures of newcomers as JSON when all is over; the rest goes to standard error")
 )
 
-var stories []*story
+var stories struct {
+	sync.Mutex
+	all []*story
+}
 
 // story is what an administrator reads of a test: its steps, with the seconds of each,
 // and what was measured.
@@ -49,7 +53,9 @@ type figure struct {
 func tell(t testing.TB, title string) *story {
 	now := time.Now()
 	s := &story{Test: t.Name(), Title: title, Steps: []chapter{}, Figures: []figure{}, tb: t, began: now, last: now}
-	stories = append(stories, s)
+	stories.Lock()
+	stories.all = append(stories.all, s)
+	stories.Unlock()
 	s.say("\n%s\n\n  seconds   since  what", title)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -100,5 +106,5 @@ func (s *story) table(header []string, rows ...[]string) {
 func writeStories(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(map[string]any{"stories": stories})
+	return e.Encode(map[string]any{"stories": stories.all})
 }
