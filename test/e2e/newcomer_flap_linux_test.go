@@ -20,7 +20,7 @@ import (
 // fernwerkd, the hub's openvpn and OAR are killed and started again. The end state is
 // right, and a job on the other node knows nothing of it.
 func TestAttack66_FlapsAndRestarts(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()                // it mostly waits
 	const flaps, grace = 100, 5 // seconds: what comes back takes some on a loaded machine
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("FERNWERK_TEST_SEED"); text != "" {
