@@ -138,7 +138,12 @@ func (n *newcomers) path(from, to string) path {
 // reaches waits until a node reaches another in a way.
 func (n *newcomers) reaches(from, to, how string) {
 	n.t.Helper()
-	n.until(time.Minute, from+" reaches "+to+" "+how, func() bool { return n.pings(from, n.at[to]) && n.path(from, to).Path == how })
+	defer func() {
+		if n.t.Failed() {
+			n.t.Logf("%s is reached %s; it reaches %s %s", to, n.path(from, to).words(), from, n.path(to, from).words())
+		}
+	}()
+	n.until(2*time.Minute, from+" reaches "+to+" "+how, func() bool { return n.pings(from, n.at[to]) && n.path(from, to).Path == how })
 }
 
 // hubBytes is what passed the hub's interface to a node's LAN, in both directions.
