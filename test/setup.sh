@@ -19,6 +19,7 @@ done
 command -v nft >/dev/null || missing="$missing nftables"
 command -v ping >/dev/null || missing="$missing iputils-ping"
 command -v openvpn >/dev/null || missing="$missing openvpn"
+command -v iperf3 >/dev/null || missing="$missing iperf3"
 # An independent opsi client, test/opsi; also what opsi clients execute.
 /usr/bin/python3 -c 'import requests, msgpack, lz4' 2>/dev/null || missing="$missing python3-requests python3-msgpack python3-lz4"
 # Real schedulers, test/require/oar and slurm.

@@ -346,6 +346,9 @@ func TestTunnel_ThreeHundredAtOnce(t *testing.T) {
 		}
 		sim.wait(nodes, 10*time.Second)
 		took := time.Since(began)
+		if wave == 2 { // they come back, which is what an outage ends with
+			t.Attr("decided", fmt.Sprint(took.Seconds()))
+		}
 		t.Logf("wave %d: %d decisions in %v, the slowest %v", wave, nodes, took.Round(time.Millisecond), s.served.Slowest().Round(time.Millisecond))
 		of := map[netip.Addr]string{}
 		for i := range nodes {
@@ -363,6 +366,9 @@ func TestTunnel_ThreeHundredAtOnce(t *testing.T) {
 			if time.Now().After(by) {
 				t.Fatalf("presence has %d of %d", s.present(), nodes)
 			}
+		}
+		if wave == 2 {
+			t.Attr("present", fmt.Sprint(time.Since(began).Seconds()))
 		}
 		t.Logf("wave %d: presence has all %v after the beginning", wave, time.Since(began).Round(time.Millisecond))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"os"
@@ -16,7 +17,7 @@ func TestRun_RefusesWhatIsNotThere(t *testing.T) {
 		args []string
 		says string
 	}{
-		"later":    {[]string{"-suite", "tunnel"}, "suite tunnel comes with a later issue"},
+		"later":    {[]string{"-suite", "agent"}, "suite agent comes with a later issue"},
 		"no suite": {[]string{"-suite", "cashe"}, `there is no suite "cashe"`},
 		"argument": {[]string{"cache"}, `unexpected argument "cache"`},
 	} {
@@ -50,6 +51,24 @@ func TestFigures(t *testing.T) {
 		if strings.Count(out.String(), word) != 1 {
 			t.Errorf("the table does not say %q once:\n%s", word, out.String())
 		}
+	}
+}
+
+// What go test says is real.
+func TestAttributes(t *testing.T) {
+	const events = `{"Time":"2026-11-29T20:00:00Z","Action":"run","Package":"p","Test":"TestPace"}
+{"Action":"output","Package":"p","Test":"TestPace","Output":"=== ATTR  TestPace answers 12145.49\n"}
+{"Action":"attr","Package":"p","Test":"TestPace","Key":"answers","Value":"12145.49"}
+{"Action":"attr","Package":"p","Test":"TestPace","Key":"rtt","Value":"0.5 ms"}
+{"Action":"attr","Package":"p","Test":"TestOther","Key":"answers","Value":"1"}
+{"Action":"pass","Package":"p","Test":"TestPace","Elapsed":0.5}
+`
+	is, said, err := attributes(bufio.NewScanner(strings.NewReader(events)), "TestPace")
+	if diff := cmp.Diff(map[string]float64{"answers": 12145.49, "rtt": 0.5}, is); diff != "" || err != nil || !strings.Contains(said, "=== ATTR") {
+		t.Errorf("%v, %q: -want +got:\n%s", err, said, diff)
+	}
+	if _, _, err := attributes(bufio.NewScanner(strings.NewReader(strings.ReplaceAll(events, "0.5 ms", "fast"))), "TestPace"); err == nil {
+		t.Error("an attribute that is no figure is taken")
 	}
 }
 

@@ -34,7 +34,7 @@ import (
 // Names of all suites, and those that can be run.
 var (
 	names  = []string{"cache", "config", "service", "agent", "trust", "tunnel"}
-	suites = map[string]func(context.Context, *bench) error{"cache": cacheSuite, "service": serviceSuite, "trust": trustSuite}
+	suites = map[string]func(context.Context, *bench) error{"cache": cacheSuite, "service": serviceSuite, "trust": trustSuite, tunnelName: tunnelSuite}
 )
 
 // bench is one run.

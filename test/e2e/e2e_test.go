@@ -34,7 +34,17 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	scratch = dir
+	out := os.Stdout
+	if *storyJSON { // nothing but the document
+		os.Stdout = os.Stderr
+	}
 	code := m.Run()
+	if *storyJSON {
+		if err := writeStories(out); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	end()
 	os.RemoveAll(dir)
 	os.Exit(code)

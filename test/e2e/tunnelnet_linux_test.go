@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,9 +22,10 @@ import (
 	"github.com/fernwerk/fernwerk/test/require"
 )
 
-// tunnelNet is a hub on a wide network, and nodes behind routers of their own that
-// translate addresses. Both LANs are 192.168.1.0/24, as at two sites that know nothing
-// of each other. All of it is in network namespaces.
+// tunnelNet is a hub on a wide network, and nodes on LANs behind routers that translate
+// addresses. The first letter of a node's name is its LAN: a1 and a2 are neighbours. All
+// LANs are 192.168.1.0/24, as at sites that know nothing of each other. All of it is in
+// network namespaces.
 type tunnelNet struct {
 	t    *testing.T
 	p    site.Programs
@@ -31,6 +33,8 @@ type tunnelNet struct {
 	id   string
 	conf string
 	hub  *exec.Cmd // fernwerkd
+	lans []string
+	on   map[string]int // nodes on each LAN
 	// hosts is what fernwerkd sees as /etc/hosts; "" is the machine's.
 	hosts string
 	// own are folders, such as /etc/slurm, that each node has its own of.
@@ -54,7 +58,7 @@ func newTunnelNetAt(t *testing.T, pid string, nodes ...string) *tunnelNet {
 	}
 	dir, err := os.MkdirTemp("/tmp", "fwt")
 	must(t, err)
-	n := &tunnelNet{t: t, p: programs(t), dir: dir, id: filepath.Base(dir)}
+	n := &tunnelNet{t: t, p: programs(t), dir: dir, id: filepath.Base(dir), on: map[string]int{}}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if pid == "" {
 		n.space("hub")
@@ -65,8 +69,8 @@ func newTunnelNetAt(t *testing.T, pid string, nodes ...string) *tunnelNet {
 	n.in("hub", "ip", "link", "add", "wan", "type", "bridge")
 	n.in("hub", "ip", "addr", "add", hubAddress+"/24", "dev", "wan")
 	n.in("hub", "ip", "link", "set", "wan", "up")
-	for i, name := range nodes {
-		n.site(name, i)
+	for _, node := range nodes {
+		n.plant(node)
 	}
 	n.conf = filepath.Join(dir, "fernwerkd.toml")
 	n.configure("")
@@ -121,24 +125,55 @@ func (n *tunnelNet) ends(name string) {
 	})
 }
 
-// site makes a node behind a router.
-func (n *tunnelNet) site(node string, i int) {
+// plant makes a node, on its LAN.
+func (n *tunnelNet) plant(node string) {
 	n.t.Helper()
-	router := "r" + node
-	n.space(router)
+	router := n.router(node)
 	n.space(node)
-	n.run("ip", "link", "add", "wan", "netns", n.id+router, "type", "veth", "peer", "name", "to"+node, "netns", n.id+"hub")
-	n.run("ip", "link", "add", "lan", "netns", n.id+router, "type", "veth", "peer", "name", "eth0", "netns", n.id+node)
-	n.in("hub", "ip", "link", "set", "to"+node, "master", "wan", "up")
-	n.in(router, "ip", "addr", "add", fmt.Sprintf("203.0.113.%d/24", 10+i), "dev", "wan")
+	n.run("ip", "link", "add", "to"+node, "netns", n.id+router, "type", "veth", "peer", "name", "eth0", "netns", n.id+node)
+	n.in(router, "ip", "link", "set", "to"+node, "master", "lan", "up")
+	n.in(node, "ip", "addr", "add", n.lanAddress(node)+"/24", "dev", "eth0")
+	n.in(node, "ip", "link", "set", "eth0", "up")
+	n.in(node, "ip", "route", "add", "default", "via", "192.168.1.1")
+}
+
+// lanAddress is a node's own: .2 for a and a1, .3 for a2.
+func (n *tunnelNet) lanAddress(node string) string {
+	number, _ := strconv.Atoi(node[1:])
+	return fmt.Sprint("192.168.1.", max(number, 1)+1)
+}
+
+// router is the namespace of the router of a node's LAN, which is made for the first node.
+func (n *tunnelNet) router(node string) string {
+	n.t.Helper()
+	lan := node[:1]
+	router := "r" + lan
+	if n.on[lan]++; n.on[lan] > 1 {
+		return router
+	}
+	n.lans = append(n.lans, lan)
+	n.space(router)
+	n.run("ip", "link", "add", "wan", "netns", n.id+router, "type", "veth", "peer", "name", "to"+lan, "netns", n.id+"hub")
+	n.in("hub", "ip", "link", "set", "to"+lan, "master", "wan", "up")
+	n.in(router, "ip", "addr", "add", n.outside(lan)+"/24", "dev", "wan")
 	n.in(router, "ip", "link", "set", "wan", "up")
+	n.in(router, "ip", "link", "add", "lan", "type", "bridge")
 	n.in(router, "ip", "addr", "add", "192.168.1.1/24", "dev", "lan")
 	n.in(router, "ip", "link", "set", "lan", "up")
 	n.in(router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
 	n.in(router, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post oifname \"wan\" masquerade")
-	n.in(node, "ip", "addr", "add", "192.168.1.2/24", "dev", "eth0")
-	n.in(node, "ip", "link", "set", "eth0", "up")
-	n.in(node, "ip", "route", "add", "default", "via", "192.168.1.1")
+	return router
+}
+
+// outside is the address that the world sees of a LAN.
+func (n *tunnelNet) outside(lan string) string {
+	return fmt.Sprint("203.0.113.", 10+slices.Index(n.lans, lan[:1]))
+}
+
+// plug pulls a node's cable out, or puts it in.
+func (n *tunnelNet) plug(node, upOrDown string) {
+	n.t.Helper()
+	n.in("r"+node[:1], "ip", "link", "set", "to"+node, upOrDown)
 }
 
 func (n *tunnelNet) run(argv ...string) string {
@@ -177,7 +212,8 @@ func (n *tunnelNet) background(cmd *exec.Cmd, log string) {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if text, _ := os.ReadFile(filepath.Join(n.dir, log)); n.t.Failed() {
-			n.t.Logf("%s:\n%s", log, text)
+			lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool { return strings.Contains(line, "msg=Request ") })
+			n.t.Logf("%s:\n%s", log, strings.Join(lines, ""))
 		}
 	})
 }

@@ -104,6 +104,7 @@ var words = map[string]*regexp.Regexp{
 	"resolv-retry":            exactly(`(infinite|` + num + `)`),
 	"explicit-exit-notify":    exactly(num),
 	"ping-timer-rem":          exactly(``),
+	"socket-flags":            exactly(`TCP_NODELAY`),
 	"allow-recursive-routing": exactly(``),
 }
 
@@ -141,6 +142,9 @@ func (s Settings) Render() (string, error) {
 		"ca ca.crt", "cert client.crt", "key client.key", "remote-cert-tls server", "tls-version-min 1.2",
 		"data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305", "keepalive 10 60", "persist-key", "persist-tun"}, s.own()...)
 	lines = append(lines, s.soon()...)
+	if proto == "tcp" { // else small packets wait for the answers to others
+		lines = append(lines, "socket-flags TCP_NODELAY")
+	}
 	lines = append(lines, s.Extra...)
 	text := strings.Join(lines, "\n") + "\n"
 	if err := Check(text); err != nil {

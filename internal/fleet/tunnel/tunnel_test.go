@@ -15,7 +15,7 @@ func TestRender_SeedsLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"client", "dev tun", "proto tcp", "remote vpn.example.org 4242", "ca ca.crt", "cert client.crt", "key client.key", "keepalive 10 60"} {
+	for _, line := range []string{"client", "dev tun", "proto tcp", "remote vpn.example.org 4242", "ca ca.crt", "cert client.crt", "key client.key", "keepalive 10 60", "socket-flags TCP_NODELAY"} {
 		if !strings.Contains("\n"+text, "\n"+line+"\n") {
 			t.Errorf("there is no line %q", line)
 		}

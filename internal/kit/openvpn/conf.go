@@ -98,6 +98,8 @@ func (s Server) Render() (string, error) {
 	)
 	if s.UDP {
 		lines = append(lines, "explicit-exit-notify 1")
+	} else { // else small packets wait for the answers to others
+		lines = append(lines, "socket-flags TCP_NODELAY")
 	}
 	if s.MTU != 0 {
 		lines = append(lines, "tun-mtu "+strconv.Itoa(s.MTU))

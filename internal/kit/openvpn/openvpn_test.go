@@ -26,7 +26,7 @@ func TestServer_Render(t *testing.T) {
 	}
 	// The seed's lines; `cipher none` is not among them.
 	for _, line := range []string{"port 4242", "proto tcp-server", "dev tun0", "server 10.134.0.0 255.255.0.0 nopool", "keepalive 10 120", "max-clients 1000",
-		"persist-key", "persist-tun", "script-security 0", "data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305"} {
+		"persist-key", "persist-tun", "socket-flags TCP_NODELAY", "script-security 0", "data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305"} {
 		if !strings.Contains("\n"+text, "\n"+line+"\n") {
 			t.Errorf("there is no line %q", line)
 		}

@@ -228,31 +228,41 @@ func (s *Server) StartAlmighty() error {
 	if err := s.daemon("/usr/sbin/oar-server"); err != nil {
 		return err
 	}
-	return until("Almighty listens", func() bool {
-		out, err := s.Run("ss", "-Hltn", "sport = :6666")
-		return err == nil && out != ""
+	return until("Almighty listens", func() bool { return len(s.almighty()) > 0 && len(s.listeners()) > 0 })
+}
+
+// StopAlmighty ends it and its children, by their process ids. Modules that it started
+// have its port too: as long as one is there the next Almighty would end at once.
+func (s *Server) StopAlmighty() error {
+	return until("Almighty has ended", func() bool {
+		pids := append(s.almighty(), s.listeners()...)
+		if len(pids) > 0 {
+			s.Run(append([]string{"kill"}, pids...)...)
+		}
+		return len(pids) == 0
 	})
 }
 
-// StopAlmighty ends it and its children, by their process ids.
-func (s *Server) StopAlmighty() error {
-	running := func() string {
-		out, _ := s.Run("ps", "-eo", "pid=,stat=,args=")
-		var pids []string
-		for line := range strings.Lines(out) {
-			if f := strings.Fields(line); len(f) > 2 && !strings.HasPrefix(f[1], "Z") && strings.Contains(line, "Almighty") {
-				pids = append(pids, f[0])
-			}
+// almighty are the processes of the server itself.
+func (s *Server) almighty() (pids []string) {
+	out, _ := s.Run("ps", "-eo", "pid=,stat=,args=")
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) > 2 && !strings.HasPrefix(f[1], "Z") && strings.Contains(line, "Almighty") {
+			pids = append(pids, f[0])
 		}
-		return strings.Join(pids, " ")
 	}
-	return until("Almighty has ended", func() bool {
-		pids := running()
-		if pids != "" {
-			s.Run(append([]string{"kill"}, strings.Fields(pids)...)...)
-		}
-		return pids == ""
-	})
+	return pids
+}
+
+var users = regexp.MustCompile(`pid=([0-9]+)`)
+
+// listeners are the processes that have its port, as its namespaces number them.
+func (s *Server) listeners() (pids []string) {
+	out, _ := s.Run("ss", "-Hltnp", "sport = :6666")
+	for _, m := range users.FindAllStringSubmatch(out, -1) {
+		pids = append(pids, m[1])
+	}
+	return pids
 }
 
 func until(what string, done func() bool) error {
