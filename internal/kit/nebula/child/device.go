@@ -17,6 +17,7 @@ import (
 type device struct {
 	overlay.Device
 	networks []netip.Prefix // own addresses, with their networks' lengths
+	bare     bool           // there is none: a hub that is lighthouse and relay only
 	wrap     atomic.Pointer[wrapping]
 	probes   probes
 }
@@ -27,9 +28,9 @@ func newDevice() *device {
 
 // open makes the interface; it is what nebula calls.
 func (d *device) open(c *config.C, l *slog.Logger, networks []netip.Prefix, routines int) (overlay.Device, error) {
-	d.networks = networks
+	d.networks, d.bare = networks, c.GetBool("tun.disabled", false)
 	narrow := networks
-	if steer.Can {
+	if steer.Can && !d.bare {
 		narrow = nil
 		for _, n := range networks {
 			narrow = append(narrow, netip.PrefixFrom(n.Addr(), n.Addr().BitLen()))
@@ -51,7 +52,7 @@ func (d *device) Activate() error {
 	if err := d.Device.Activate(); err != nil {
 		return err
 	}
-	if !steer.Can || len(d.networks) == 0 {
+	if !steer.Can || d.bare || len(d.networks) == 0 {
 		return nil
 	}
 	return steer.Table{Device: d.Name()}.Set(steer.Routes(d.networks, nil, nil))
