@@ -65,9 +65,9 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 		default:
 		}
 	}
-	m.mu.Lock()
-	m.paths[hostID] = told{now, req.Paths}
-	m.mu.Unlock()
+	if err := m.tell(ctx, hostID, req, now); err != nil {
+		m.Log.Warn("What a node of the mesh told is not kept", "host", hostID, "error", err)
+	}
 	network := netip.MustParsePrefix(row.Network)
 	out.Every = int(m.Every.Seconds())
 	if row.Fingerprint != req.Holds {

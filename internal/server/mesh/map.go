@@ -140,7 +140,7 @@ func (m *Mesh) types(tx *store.Tx) ([]fleet.NodeType, error) {
 	return all, err
 }
 
-// Sweep removes certificates that are over.
+// Sweep removes certificates that are over, and what nodes told that ask no more.
 func (m *Mesh) Sweep(ctx context.Context) error {
 	now := m.Now().Unix()
 	return m.Store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
@@ -148,6 +148,15 @@ func (m *Mesh) Sweep(ctx context.Context) error {
 		for _, g := range all {
 			if g.NotAfter < now-int64(24*time.Hour/time.Second) && err == nil {
 				err = tx.Remove(givens, givens.Encode(g))
+			}
+		}
+		if err != nil {
+			return err
+		}
+		told, err := store.All[said](tx, saids, nil)
+		for _, s := range told {
+			if time.UnixMilli(s.At).Unix() < now-int64(24*time.Hour/time.Second) && err == nil {
+				err = tx.Remove(saids, saids.Encode(s))
 			}
 		}
 		return err

@@ -70,7 +70,7 @@ var (
 )
 
 // Classes are for [store.Open].
-func Classes() []*fleet.Class { return []*fleet.Class{nodes, givens} }
+func Classes() []*fleet.Class { return []*fleet.Class{nodes, givens, saids} }
 
 // Identity is what the mesh wants to know of a host.
 type Identity struct {
@@ -127,7 +127,6 @@ type Mesh struct {
 	up    map[string]*session
 	seen  map[netip.Addr]netip.AddrPort // by the hub
 	maps  map[netip.Prefix]made
-	paths map[string]told
 	came  chan struct{} // a node is new: the hub looks
 }
 
@@ -140,12 +139,6 @@ type session struct {
 	missed  int  // how often the hub has not, since
 }
 
-// told is what a node said of its paths.
-type told struct {
-	at  time.Time
-	all []mesh.Path
-}
-
 // made is a map that was signed.
 type made struct {
 	at     time.Time
@@ -156,7 +149,7 @@ type made struct {
 // New makes a Mesh.
 func New(c Config) *Mesh {
 	return &Mesh{Config: c, asked: map[string]*bucket{}, up: map[string]*session{}, seen: map[netip.Addr]netip.AddrPort{},
-		maps: map[netip.Prefix]made{}, paths: map[string]told{}, came: make(chan struct{}, 1)}
+		maps: map[netip.Prefix]made{}, came: make(chan struct{}, 1)}
 }
 
 // Secret is the authority's name among the secrets of the database.
