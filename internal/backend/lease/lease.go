@@ -144,6 +144,20 @@ func (h *Held) Check(tx *store.Tx) error {
 // Still is [Held.Check] outside of a transaction of the holder's.
 func (h *Held) Still(ctx context.Context) error { return h.leases.store.View(ctx, h.Check) }
 
+// Left is how long the lease lasts as the database has it; it is negative after it
+// has lapsed, and Conflict if another holder followed.
+func (h *Held) Left(ctx context.Context) (left time.Duration, err error) {
+	err = h.leases.store.View(ctx, func(tx *store.Tx) error {
+		if err := h.Check(tx); err != nil {
+			return err
+		}
+		r, err := find(tx, h.Name)
+		left = time.UnixMilli(r.Until).Sub(tx.Now())
+		return err
+	})
+	return left, err
+}
+
 // Renew prolongs the lease. After it has lapsed it still can be, if nobody else
 // took it.
 func (h *Held) Renew(ctx context.Context) error {

@@ -31,8 +31,16 @@ const (
 	lastWait  = 30 * time.Second
 )
 
-// Serve keeps the tunnel until ctx ends. openvpn stays.
+// Serve keeps the tunnel until ctx ends, in its turn if it has some. openvpn stays.
 func (s *Server) Serve(ctx context.Context) error {
+	if s.Turns != nil {
+		return s.inTurn(ctx)
+	}
+	return s.keep(ctx)
+}
+
+// keep has openvpn run, and answers it.
+func (s *Server) keep(ctx context.Context) error {
 	wait := firstWait
 	for ctx.Err() == nil {
 		began := time.Now()

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
 )
 
@@ -67,7 +68,9 @@ type Config struct {
 	Nodes Nodes
 	// Changed gets a value when an identity ended or somebody shall be put out.
 	Changed <-chan struct{}
-	Log     *slog.Logger
+	// Turns is for servers that share a database: one of them serves the tunnel.
+	Turns *Turns
+	Log   *slog.Logger
 }
 
 // Server is a tunnel that is served here.
@@ -78,6 +81,7 @@ type Server struct {
 	in       map[uint64]*Session // by openvpn's number of the client
 	attached bool
 	crl      []byte // as written
+	waits    bool   // another server serves
 
 	decided, denied, killed, started atomic.Int64
 	slowest                          atomic.Int64 // nanoseconds, of a decision
