@@ -41,6 +41,10 @@ type Config struct {
 	// database have.
 	Derive func(label string) [32]byte
 	Agree  func(ctx context.Context, name string, mine []byte) ([]byte, error)
+	// Secrets are the texts that all have.
+	Secrets mesh.Secrets
+	// Others tells whether other servers on the database run.
+	Others func(ctx context.Context) (bool, error)
 	// Host is the host whose certificate a request shows.
 	Host func(*http.Request) (string, error)
 }

@@ -190,3 +190,9 @@ func (m *Mesh) limit(hostID string) error {
 	b.left--
 	return nil
 }
+
+// Secrets are texts that all servers of a database have, sealed.
+type Secrets interface {
+	Find(tx *store.Tx, name string) ([]byte, error)
+	Keep(tx *store.Tx, name string, text []byte) error
+}

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/lease"
 	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
 )
 
