@@ -55,6 +55,15 @@ func newTwoHubs(t *testing.T, more string, nodes ...string) *twoHubs {
 		h.database = newWire(t, filepath.Join(n.dir, name+".pg"), database)
 		must(t, os.WriteFile(filepath.Join(n.dir, name+".toml"), []byte(fmt.Sprintf("database = %q\nreplica = %q\ndepot = %q\nid = %q\n", h.database.url, name, filepath.Join(n.dir, "depot"), idOfBoth)+more), 0o600))
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			logs, _ := filepath.Glob(filepath.Join(n.dir, "*/tunnel/*/openvpn.log"))
+			for _, path := range logs {
+				text, _ := os.ReadFile(path)
+				t.Logf("%s:\n%s", path, text[max(0, len(text)-6000):])
+			}
+		}
+	})
 	for _, h := range n.hubs {
 		h.serve()
 	}
@@ -107,6 +116,17 @@ func (h *hub) vpn() int {
 		}
 	}
 	return 0
+}
+
+// guarded is how long a hub's openvpn may run without its server.
+func (h *hub) guarded() time.Duration {
+	text, _ := os.ReadFile(filepath.Join(h.data, "tunnel", "vpns", "openvpn.until"))
+	now, _ := os.ReadFile("/proc/uptime")
+	var until int64
+	var up float64
+	fmt.Sscan(string(text), &until)
+	fmt.Sscan(string(now), &up)
+	return time.Duration(until) - time.Duration(up*float64(time.Second))
 }
 
 // join makes a node a host by a token of a hub.
@@ -266,7 +286,9 @@ keepalive = [1, 4]
 	reached(two, "the killed one is back", 5*time.Second)
 	quiet(one, "back")
 
-	// The other one hangs, and wakes up when it is too late.
+	// The other one hangs, and wakes up when it is too late. It knows by then that it is
+	// not alone: its openvpn may run on for less than a minute.
+	n.until(10*time.Second, "the second server knows that it can be followed", func() bool { return two.guarded() < time.Minute })
 	must(t, two.server.Process.Signal(syscall.SIGSTOP))
 	reached(one, "the server hangs", time.Minute)
 	quiet(two, "hanging")
