@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/grid"
+	"github.com/fernwerk/fernwerk/internal/server/presence"
 )
 
 // A host that is revoked while it asks gets no certificate of a tunnel, which no
@@ -30,7 +32,7 @@ func TestTunnel_RevokedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	st, err := store.Open(t.Context(), db, time.Now, append(ca.Classes(), identity.Classes()...)...)
+	st, err := store.Open(t.Context(), db, time.Now, slices.Concat(ca.Classes(), identity.Classes(), presence.Classes(), []*fleet.Class{fleet.NodeTypes})...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func TestTakeList_NothingNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	st, err := store.Open(t.Context(), db, time.Now, append(ca.Classes(), identity.Classes()...)...)
+	st, err := store.Open(t.Context(), db, time.Now, slices.Concat(ca.Classes(), identity.Classes(), presence.Classes(), []*fleet.Class{fleet.NodeTypes})...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,13 +22,13 @@ import (
 type meshPeer struct {
 	Host    string     `json:"host"`
 	Address netip.Addr `json:"address"`
-	Path    string     `json:"path"` // direct, relayed or none
+	Path    string     `json:"path"` // direct, relayed, beside or none
 	Via     string     `json:"via"`
 	Why     string     `json:"why"`
 }
 
 func meshCommand(dataDir *string) *cobra.Command {
-	c := &cobra.Command{Use: "mesh", Short: "Look at the mesh of nodes", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "mesh", Short: "Enter the mesh of nodes, leave it, look at it", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	var asJSON bool
 	status := &cobra.Command{
@@ -41,7 +43,13 @@ missed; "none" means only that. Ask as root: the mesh's folder is nobody else's.
 				return err
 			}
 			if state.Certificate == "" {
-				return fleet.WithHint(fleet.Errorf(fleet.NotFound, "this machine is in no mesh"), "set enabled = true under [mesh] in %s, and fernwerk node-type set TYPE --tunnel mesh at the server", agent.ConfFile(*dataDir))
+				st, err := mesh.Stands(dir)
+				if err == nil && st.Problem != "" {
+					err = fleet.Errorf(fleet.NotFound, "this machine is in no mesh: it is %s: %s", st.State, st.Problem)
+				} else if err == nil {
+					err = fleet.Errorf(fleet.NotFound, "this machine is in no mesh")
+				}
+				return fleet.WithHint(err, "fernwerk-agent mesh up, and fernwerk node-type set TYPE --tunnel both at the server")
 			}
 			now, err := (&nebula.Control{Dir: dir}).Status(c.Context())
 			if err != nil {
@@ -71,9 +79,14 @@ missed; "none" means only that. Ask as root: the mesh's folder is nobody else's.
 				all = append(all, one)
 			}
 			for _, n := range network.Nodes {
-				if !seen[n.Address] {
-					all = append(all, meshPeer{Host: n.HostID, Address: n.Address, Path: "none", Why: "nothing was said yet"})
+				if seen[n.Address] {
+					continue
 				}
+				one := meshPeer{Host: n.HostID, Address: n.Address, Path: "none", Why: "nothing was said yet"}
+				if slices.Contains(now.Away, n.Address) {
+					one.Path, one.Via, one.Why = "beside", strings.Join(now.Beside, ", "), "it is not reached in the mesh now; another tunnel of the same network takes what is for it"
+				}
+				all = append(all, one)
 			}
 			if asJSON {
 				e := json.NewEncoder(c.OutOrStdout())
@@ -90,6 +103,6 @@ missed; "none" means only that. Ask as root: the mesh's folder is nobody else's.
 		},
 	}
 	status.Flags().BoolVar(&asJSON, "json", false, "for programs")
-	c.AddCommand(status)
+	c.AddCommand(meshUp(dataDir), meshDown(dataDir), status)
 	return c
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/tunnel"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/kit/resolver"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
 
@@ -33,12 +34,24 @@ type Config struct {
 func Add(g *run.Group, c Config) error {
 	g.Add("tunnels", run.Supervise("tunnels", c.tunnels(), c.Log))
 	own, err := c.Own()
-	if err != nil || !own.Bool("mesh", "enabled") {
+	if err != nil {
 		return err
 	}
 	s := &mesh.Service{Dir: MeshDir(c.DataDir), HostID: c.HostID, Log: c.Log, Now: time.Now, Ask: machine(c.DataDir, c.Version).Ask,
-		Settings: mesh.Settings{Port: int(own.Int("mesh", "port")), Device: own.String("mesh", "device"), Program: own.String("mesh", "program")}}
-	g.Add("mesh", run.Supervise("mesh", run.Func(s.Serve), c.Log))
+		Settings: mesh.Settings{Port: int(own.Int("mesh", "port")), Device: own.String("mesh", "device"), Program: own.String("mesh", "program")},
+		Names:    resolver.Resolver{Dir: c.DataDir},
+		Enabled: func(context.Context) (bool, error) {
+			own, err := c.Own()
+			return err == nil && own.Bool("mesh", "enabled"), err
+		},
+		Rule: func(context.Context) string {
+			own, err := c.Own()
+			if err != nil {
+				return ""
+			}
+			return own.String("mesh", "dns")
+		}}
+	g.Add("mesh", run.Supervise("mesh", s, c.Log))
 	return nil
 }
 

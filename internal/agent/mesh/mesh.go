@@ -4,7 +4,9 @@
 // what is said.
 //
 //	DATA/mesh/state.json  certificate and map, mode 0600
+//	DATA/mesh/standing.json  how it stands
 //	DATA/mesh/...         the process's own
+//	DATA/mesh.json        whether somebody wished that the machine is in the mesh
 //
 // The machine comes up with what it has, whether or not the server answers: the
 // map says where the others were last, and hubs are asked where they are now. An
@@ -13,6 +15,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +32,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula"
+	"github.com/fernwerk/fernwerk/internal/kit/resolver"
 )
 
 // Path is where the server is asked.
@@ -66,10 +70,21 @@ type Service struct {
 	Log *slog.Logger
 	Now func() time.Time
 
-	process *nebula.Control
-	state   State
-	network mesh.Map
-	denied  bool
+	// Enabled is what the machine's configuration says; nil: nothing.
+	Enabled func(ctx context.Context) (bool, error)
+	// Names is the machine's resolver, and Rule how it is told.
+	Names resolver.Resolver
+	Rule  func(ctx context.Context) string
+
+	process  *nebula.Control
+	state    State
+	network  mesh.Map
+	denied   bool
+	standing Standing
+	wanted   bool // of the last look
+	looked   time.Time
+	note     os.FileInfo
+	named    string // what the resolver was told
 }
 
 // look is how often the process is looked at, between questions.
@@ -78,16 +93,16 @@ const look = 5 * time.Second
 // usual is how often the server is asked that has not said how often.
 const usual = time.Minute
 
-// Serve keeps the machine in the mesh until ctx ends, and takes it out then.
-func (s *Service) Serve(ctx context.Context) error {
-	s.process = &nebula.Control{Dir: s.Dir, Program: s.Settings.Program, Log: s.Log}
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
-		return fmt.Errorf("cannot use the mesh's folder: %w", err)
-	}
+// stay keeps the machine in the mesh until it shall be no longer, or ctx ends. wake has it
+// look whether it shall be.
+func (s *Service) stay(ctx context.Context, wake <-chan time.Time) error {
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		if err := s.process.Stop(stop); err != nil {
+		if ctx.Err() == nil {
+			return // it is left, which says more
+		}
+		if err := errors.Join(s.process.Stop(stop), s.Names.Remove(stop, owner)); err != nil {
 			s.Log.Warn("The mesh runs on", "error", err)
 		}
 	}()
@@ -95,9 +110,9 @@ func (s *Service) Serve(ctx context.Context) error {
 		s.Log.Warn("The mesh begins anew: what is kept of it cannot be used", "error", err)
 		s.state = State{}
 	}
-	tick := time.NewTicker(look)
-	defer tick.Stop()
-	var next time.Time
+	s.denied = false
+	s.stands(Connecting, "")
+	var next, seen time.Time
 	every := usual
 	last := map[string]string{} // what was said, so that it is said once
 	tell := func(what string, err error) {
@@ -125,12 +140,31 @@ func (s *Service) Serve(ctx context.Context) error {
 				continue // with what came
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-s.settling(since):
-		case <-s.process.Ended():
+		tell("The mesh's DNS servers are not used", s.name(ctx, since))
+		switch {
+		case since != 0:
+			s.stands(Up, "")
+		case s.denied:
+			s.stands(Refused, last["Nothing new of the mesh"])
+		default:
+			s.stands(Connecting, cmp.Or(last["The mesh is not up"], last["Nothing new of the mesh"]))
+		}
+		seen = s.Now()
+		soon := s.settling(since)
+		for again := true; again; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-wake:
+				if !s.wants(ctx) {
+					return nil
+				}
+				again = s.Now().Sub(seen) < look
+			case <-soon:
+				again = false
+			case <-s.process.Ended():
+				again = false
+			}
 		}
 	}
 }
@@ -183,6 +217,7 @@ func (s *Service) config(lan []netip.Prefix) nebula.Config {
 		c.Lighthouses = append(c.Lighthouses, h.Address)
 		c.Static[h.Address] = h.At
 	}
+	s.beside(&c)
 	for _, p := range lan {
 		c.Preferred = append(c.Preferred, p.Masked())
 	}
@@ -197,10 +232,15 @@ func (s *Service) config(lan []netip.Prefix) nebula.Config {
 // since is when the mesh came up, in Unix milliseconds: 0 while no hub is reached.
 func (s *Service) since(ctx context.Context) int64 {
 	status, err := s.process.Status(ctx)
-	if err != nil || !slices.ContainsFunc(status.Peers, func(p nebula.Peer) bool { return p.Hub }) {
+	if err != nil || !reached(status) {
 		return 0
 	}
 	return status.Since.UnixMilli()
+}
+
+// reached tells whether there is a tunnel with a hub.
+func reached(now nebula.Status) bool {
+	return slices.ContainsFunc(now.Peers, func(p nebula.Peer) bool { return p.Hub })
 }
 
 // ask asks the server. news says that the state changed.

@@ -25,13 +25,12 @@ type link struct {
 	place Place
 	left  chan struct{} // closed: it shall be up no longer
 	once  sync.Once
-	names resolver
 	force bool // fetch credentials although they look good: the server refused us
 	st    Status
 }
 
 func newLink(s *Service, p Place) *link {
-	return &link{Service: s, place: p, left: make(chan struct{}), names: resolver{p.Name, resolvConf}}
+	return &link{Service: s, place: p, left: make(chan struct{})}
 }
 
 func (l *link) leave() { l.once.Do(func() { close(l.left) }) }
@@ -41,6 +40,11 @@ func (l *link) leave() { l.once.Do(func() { close(l.left) }) }
 func (l *link) serve(ctx context.Context) {
 	l.st, _ = readStatus(l.place.Dir) // of the agent before
 	l.st.Name = l.place.Name
+	if c, _, err := reach(ctx, l.place); err != nil {
+		l.forget(ctx) // the way to the server may need the machine's own ones
+	} else {
+		c.Close()
+	}
 	wait := firstWait
 	for {
 		began := time.Now()
@@ -99,15 +103,26 @@ func (l *link) down(ctx context.Context) {
 	l.Log.Info("Tunnel is left", "tunnel", l.place.Name)
 }
 
+// owner is the tunnel's name for the machine's resolver.
+func (l *link) owner() string { return owned + l.place.Name }
+
 // forget takes back what the machine was told of the tunnel's DNS servers.
 func (l *link) forget(ctx context.Context) {
-	if l.st.DNSBy == "" {
-		return
-	}
-	if err := l.names.remove(ctx, l.st.DNSBy, l.st.Device); err != nil {
+	if err := l.resolver().Remove(ctx, l.owner()); err != nil {
 		l.Log.Warn("Tunnel's DNS servers stay", "tunnel", l.place.Name, "error", err)
 	}
-	l.set(func(st *Status) { st.DNS, st.Search, st.DNSBy = nil, nil, "" })
+	if l.st.DNSBy != "" {
+		l.set(func(st *Status) { st.DNS, st.Search, st.DNSBy = nil, nil, "" })
+	}
+}
+
+// again tells of them once more: the agent before may have died over it.
+func (l *link) again(ctx context.Context) {
+	by, err := l.resolver().Again(ctx, l.owner())
+	if err != nil {
+		l.Log.Warn("Tunnel's DNS servers are not used", "tunnel", l.place.Name, "error", err)
+	}
+	l.set(func(st *Status) { st.DNSBy = by })
 }
 
 func (l *link) set(change func(*Status)) {
@@ -218,6 +233,9 @@ func (l *link) begin(ctx context.Context, c *openvpn.Conn, pid int) error {
 		}
 		st.state(now)
 	})
+	if !fresh {
+		l.again(ctx)
+	}
 	return nil
 }
 
@@ -255,19 +273,19 @@ func (l *link) happened(ctx context.Context, c *openvpn.Conn, e openvpn.Event) e
 		}
 	case openvpn.Up:
 		l.forget(ctx)
-		n := brought(e.Env)
-		l.set(func(st *Status) { st.Device = n.device })
+		n := brought(l.owner(), e.Env)
+		l.set(func(st *Status) { st.Device = n.Device })
 		rule := ""
 		if l.Rule != nil {
 			rule = l.Rule(ctx, l.place.Name)
 		}
-		by, err := l.names.apply(ctx, rule, n)
+		by, err := l.resolver().Apply(ctx, rule, n)
 		if err != nil {
 			l.Log.Warn("Tunnel's DNS servers are not used", "tunnel", l.place.Name, "error", err)
 		}
 		l.set(func(st *Status) {
-			st.DNSBy, st.DNS, st.Search = by, nil, n.search
-			for _, a := range n.dns {
+			st.DNSBy, st.DNS, st.Search = by, nil, n.Search
+			for _, a := range n.Servers {
 				st.DNS = append(st.DNS, a.String())
 			}
 		})

@@ -40,7 +40,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	running := map[string]*link{}
 	tick := time.NewTicker(notice)
 	defer tick.Stop()
-	said := ""
+	said, kept, looked := "", "", false
 	for {
 		since, list := time.Now(), s.list() // before it is read
 		wanted, err := s.wanted(ctx)
@@ -53,6 +53,14 @@ func (s *Service) Serve(ctx context.Context) error {
 				l.leave()
 				delete(running, name)
 			}
+		}
+		if err == nil && !looked {
+			s.unowned(ctx, wanted)
+			looked = true
+		}
+		if err := s.resolver().Keep(ctx); err != nil && ctx.Err() == nil && kept != err.Error() {
+			kept = err.Error()
+			s.Log.Warn("A tunnel's DNS servers may have gone", "error", err)
 		}
 		for name, p := range wanted {
 			if running[name] == nil {

@@ -86,6 +86,7 @@ var keys = []Key{
 	{Section: "mesh", Name: "enabled", Kind: Bool, Default: "false", Class: Trust, Doc: "take this machine into the mesh of its server, if its node type uses it"},
 	{Section: "mesh", Name: "port", Kind: Int, Default: "4243", Class: Trust, Min: 1, Max: 65535, Doc: "UDP port by which other nodes reach this machine"},
 	{Section: "mesh", Name: "device", Kind: String, Default: "fwmesh", Class: Trust, Doc: "the mesh's network interface; on macOS utun and a number"},
+	{Section: "mesh", Name: "dns", Kind: String, Default: "auto", Class: Trust, Values: []string{"auto", "resolvectl", "resolvconf", "file", "none"}, Doc: "who is told of the DNS servers that the mesh brings: systemd-resolved, resolvconf, /etc/resolv.conf itself, nobody; auto takes the first that the machine has"},
 	{Section: "mesh", Name: "program", Kind: String, Class: Trust, Doc: "path of fernwerk-mesh; empty: beside the agent, or where the system looks for programs"},
 
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},

@@ -108,12 +108,18 @@ type Map struct {
 	Nodes   []Node       `json:"nodes"`
 	Blocked []string     `json:"blocked"` // fingerprints
 	Allow   []Rule       `json:"allow"`
+	Kinds   []Kind       `json:"kinds"`
+	// Bridged says that hubs pass on to nodes of the network that are in another
+	// tunnel and not in the mesh.
+	Bridged bool `json:"bridged"`
 }
 
 // Hub is a lighthouse, which knows where nodes are, and a relay.
 type Hub struct {
 	Address netip.Addr `json:"address"`
 	At      []string   `json:"at"` // HOST:PORT
+	// Bare is one that is no end of a tunnel: nobody answers at its address in the mesh.
+	Bare bool `json:"bare"`
 }
 
 // Node is another node.
@@ -233,6 +239,14 @@ func (m Map) check() error {
 	}
 	for _, r := range m.Allow {
 		if err := r.Valid(); err != nil {
+			return err
+		}
+	}
+	if len(m.Kinds) > MaxKinds {
+		return bad("it has too many node types")
+	}
+	for _, k := range m.Kinds {
+		if err := k.check(); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,9 @@ func sample() Map {
 		Hubs:    []Hub{{Address: netip.MustParseAddr("10.134.0.1"), At: []string{"hub.example.org:4243", "[2001:db8::1]:4243"}}},
 		Nodes:   []Node{{HostID: "client1.example.org", Address: netip.MustParseAddr("10.134.7.38"), At: []netip.AddrPort{netip.MustParseAddrPort("192.168.1.11:4243")}}},
 		Blocked: []string{strings.Repeat("0a", 32)},
-		Allow:   []Rule{{To: "vnode", From: "any", Proto: "tcp", Ports: "22"}}}
+		Allow:   []Rule{{To: "vnode", From: "any", Proto: "tcp", Ports: "22"}},
+		Kinds:   []Kind{{ID: "vnode", Routes: []netip.Prefix{netip.MustParsePrefix("129.88.70.0/26")}, DNS: []netip.Addr{netip.MustParseAddr("10.134.0.1")}, Search: "grid.example.org"}},
+		Bridged: true}
 }
 
 func sign(t testing.TB, key ed25519.PrivateKey, text []byte) Signed {
@@ -64,6 +66,12 @@ func TestSigned_Open(t *testing.T) {
 		"a node on port 0":               func(m *Map) { m.Nodes[0].At[0] = netip.MustParseAddrPort("192.0.2.1:0") },
 		"blocked what is no fingerprint": func(m *Map) { m.Blocked = []string{"x"} },
 		"a rule for another protocol":    func(m *Map) { m.Allow[0].Proto = "gre" },
+		"a kind without a name":          func(m *Map) { m.Kinds[0].ID = "" },
+		"a route with bits of a node":    func(m *Map) { m.Kinds[0].Routes[0] = netip.MustParsePrefix("129.88.70.1/26") },
+		"too many routes":                func(m *Map) { m.Kinds[0].Routes = slices.Repeat(m.Kinds[0].Routes, MaxRoutes+1) },
+		"a DNS server of a zone":         func(m *Map) { m.Kinds[0].DNS[0] = netip.MustParseAddr("fe80::1%eth0") },
+		"a DNS server of nobody":         func(m *Map) { m.Kinds[0].DNS[0] = netip.Addr{} },
+		"a search domain with a line":    func(m *Map) { m.Kinds[0].Search = "a\nnameserver 192.0.2.1" },
 		"a rule with a group of lines":   func(m *Map) { m.Allow[0].From = "a\nb" },
 	} {
 		m := sample()
@@ -124,7 +132,7 @@ func FuzzSigned_Open(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(good)
-	f.Add([]byte(`{"network":"10.0.0.0/8","ca":"","hubs":null,"nodes":null,"blocked":null,"allow":null}`))
+	f.Add([]byte(`{"network":"10.0.0.0/8","ca":"","hubs":null,"nodes":null,"blocked":null,"allow":null,"kinds":null,"bridged":false}`))
 	public := ours.Public().(ed25519.PublicKey)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := sign(t, ours, text).Open(public)

@@ -65,7 +65,17 @@ type Config struct {
 	Preferred []netip.Prefix
 	// Inbound is who may open a connection to this machine; nobody else may.
 	Inbound []Rule
+	// Peers are mesh addresses of nodes that are in the mesh, for a machine where
+	// another tunnel has the same network; see package steer.
+	Peers []netip.Addr
+	// Through are networks of IPv4 that are reached through the hub Gate, or, at a hub,
+	// that it passes on to: the mesh's own network for who is in another tunnel.
+	Through []netip.Prefix
+	Gate    netip.Addr
 }
+
+// PassPort is the port of UDP, inside of the mesh, of what goes through the hub.
+const PassPort = 4243
 
 // Rule lets connections in.
 type Rule struct {
@@ -130,11 +140,19 @@ func (c Config) check() error {
 			return err
 		}
 	}
+	for _, p := range c.Through {
+		if !p.IsValid() || p != p.Masked() || !p.Addr().Is4() || !c.Hub && !c.Gate.Is4() {
+			return fmt.Errorf("%v is no network that is reached through %v", p, c.Gate)
+		}
+	}
 	if c.Port < 0 || c.Port > 65535 || !device.MatchString(c.Device) {
 		return fmt.Errorf("port %d and device %q are not right", c.Port, c.Device)
 	}
 	return nil
 }
+
+// OwnKey is what the process reads itself of a configuration, beside nebula.
+const OwnKey = "fernwerk"
 
 type m = map[string]any
 
@@ -158,6 +176,10 @@ func (c Config) Render(dir string) ([]byte, error) {
 	}
 	lighthouse := m{"am_lighthouse": c.Hub, "interval": 30,
 		"local_allow_list": m{"interfaces": m{c.Device: false, "tun.*": false, "lo": false, "docker.*": false, "virbr.*": false}}}
+	gate := ""
+	if c.Gate.IsValid() {
+		gate = c.Gate.String()
+	}
 	relay := m{"am_relay": c.Hub, "use_relays": !c.Hub}
 	if !c.Hub {
 		lighthouse["hosts"], relay["relays"] = texts(c.Lighthouses), texts(c.Lighthouses)
@@ -174,9 +196,10 @@ func (c Config) Render(dir string) ([]byte, error) {
 		"tun":              m{"disabled": c.Bare, "dev": c.Device, "mtu": 1300, "drop_multicast": true, "drop_local_broadcast": true},
 		// A relayed path is left for a direct one within some packets, not thousands.
 		"counters": m{"try_promote": 20, "requery_every_packets": 50},
-		"timers":   m{"connection_alive_interval": int(Cut.Seconds()) / 2, "pending_deletion_interval": int(Cut.Seconds())},
+		"timers":   m{"connection_alive_interval": 4, "pending_deletion_interval": 3},
 		"logging":  m{"level": "info", "format": "text"},
 		"firewall": m{"outbound": []m{{"proto": "any", "port": "any", "host": "any"}}, "inbound": inbound},
+		OwnKey:     m{"peers": texts(c.Peers), "through": texts(c.Through), "gate": gate},
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)

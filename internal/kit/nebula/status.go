@@ -17,6 +17,10 @@ type Status struct {
 	// Stamp is that of the configuration that it read last.
 	Stamp string `json:"stamp"`
 	Peers []Peer `json:"peers"`
+	// Beside are devices of another tunnel with the same network, Away the peers that
+	// are in the mesh and go by that tunnel, because they are not reached now.
+	Beside []string     `json:"beside,omitempty"`
+	Away   []netip.Addr `json:"away,omitempty"`
 }
 
 // Peer is a node with which there is a tunnel.

@@ -12,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	content "github.com/fernwerk/fernwerk/internal/fleet/mesh"
+	"github.com/fernwerk/fernwerk/internal/fleet/node"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment"
@@ -44,6 +45,11 @@ func (g *Grid) openMesh(ctx context.Context) error {
 		Device: cmp.Or(c.Device, config.DefaultMeshDevice), Port: c.UDP(), Bare: c.NoInterface, Log: g.Log, Now: g.Now,
 		Identity: func(tx *store.Tx, hostID string) (mesh.Identity, error) {
 			row, err := identity.Get(tx, hostID)
+			if err == nil && row.NodeType == "" { // it joined again by a one-time password: it has the type that it had
+				var n node.Node
+				n, _, err = presence.One(tx, hostID)
+				row.NodeType = n.NodeType
+			}
 			return mesh.Identity{NodeType: row.NodeType, Joined: row.Joined, Counts: row.HostID != "" && row.Revoked == ""}, err
 		}}
 	for _, r := range c.Allow {

@@ -108,7 +108,9 @@ func (g *Grid) Credentials() *tunnel.Tunnels {
 		}
 		return id, err
 	}}
+	served := map[string]bool{}
 	for _, one := range g.Config.Tunnels {
+		served[one.Name] = one.Serve
 		t.All = append(t.All, one.Settings())
 	}
 	t.Certify = func(tx *store.Tx, csr []byte, hostID, name string) (enrol.Certificate, error) {
@@ -125,6 +127,17 @@ func (g *Grid) Credentials() *tunnel.Tunnels {
 		}
 		if keyID == row.KeyID || keyID == row.FormerID {
 			return enrol.Certificate{}, fleet.Errorf(fleet.Invalid, "cannot certify the key for tunnel %s: it is the machine's own", name)
+		}
+		kind := row.NodeType
+		if kind == "" { // it joined again by a one-time password: it has the type that it had
+			n, _, err := presence.One(tx, hostID)
+			if err != nil {
+				return enrol.Certificate{}, err
+			}
+			kind = n.NodeType
+		}
+		if err := gate.Gives(tx, kind, served[name]); err != nil {
+			return enrol.Certificate{}, fmt.Errorf("cannot give %s credentials of tunnel %s: %w", hostID, name, err)
 		}
 		return g.Authority.Issue(tx, key, enrol.Grant{Purpose: enrol.Tunnel, HostID: hostID, NodeType: row.NodeType, Tunnel: name})
 	}

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -29,6 +30,9 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 	now := m.Now()
 	plan := func(tx *store.Tx) error { shall, err = m.shall(tx, hostID, req); return err }
 	if err := m.Store.View(ctx, plan); err != nil {
+		if code := fleet.CodeOf(err); code == fleet.NotFound || code == fleet.Denied { // it was in the mesh, perhaps, and is no more
+			err = errors.Join(err, m.down(ctx, hostID))
+		}
 		return out, err
 	}
 	a, err := m.Presence.Address(ctx, hostID)
@@ -100,14 +104,14 @@ func (m *Mesh) shall(tx *store.Tx, hostID string, req mesh.Request) (n node, err
 	if err != nil {
 		return fail(err)
 	}
-	const hint = "the node type says which tunnel its nodes use: fernwerk node-type set TYPE --tunnel mesh"
+	const hint = "the node type says which tunnels its nodes use: fernwerk node-type set TYPE --tunnel both, or mesh for the mesh alone"
 	if kind == nil {
 		return fail(fleet.WithHint(fleet.Errorf(fleet.NotFound, "it has no node type"), hint))
 	}
 	var t fleet.NodeType
 	fleet.NodeTypes.Decode(kind, &t)
 	if !uses(t) {
-		return fail(fleet.WithHint(fleet.Errorf(fleet.NotFound, "its node type %s does not use the mesh", t.ID), hint))
+		return fail(fleet.WithHint(fleet.Errorf(fleet.NotFound, "its node type %s does not use the mesh, its tunnel is %s", t.ID, t.Tunnel), hint))
 	}
 	plan, err := plans.PlanOf(t)
 	if err == nil && plan == nil {

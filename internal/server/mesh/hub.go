@@ -117,8 +117,10 @@ func (h *hub) run(ctx context.Context) error {
 				networks = append(networks, at)
 			}
 		}
-		config.Blocked, err = h.blocked(tx, now)
-		return err
+		if config.Blocked, err = h.blocked(tx, now); err != nil {
+			return err
+		}
+		return h.passOn(tx, &config, types)
 	})
 	if err != nil {
 		return err

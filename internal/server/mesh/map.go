@@ -57,14 +57,10 @@ func (m *Mesh) sign(ctx context.Context, network netip.Prefix) (mesh.Signed, str
 // draw makes the map of a network. The same rows make the same map.
 func (m *Mesh) draw(tx *store.Tx, network netip.Prefix, now time.Time) (mesh.Map, error) {
 	hub := network.Addr().Next()
-	out := mesh.Map{Network: network, CA: m.Authority.Certificate, Hubs: []mesh.Hub{{Address: hub, At: m.At}}, Nodes: []mesh.Node{}}
+	out := mesh.Map{Network: network, CA: m.Authority.Certificate, Hubs: []mesh.Hub{{Address: hub, At: m.At, Bare: m.Bare}}, Nodes: []mesh.Node{}}
 	all, err := store.All[node](tx, nodes, fleet.Filter{"network": network.String()})
 	if err != nil {
 		return out, err
-	}
-	current := map[string]node{}
-	for _, n := range all {
-		current[n.HostID] = n
 	}
 	if out.Blocked, err = m.blocked(tx, now); err != nil {
 		return out, err
@@ -82,7 +78,13 @@ func (m *Mesh) draw(tx *store.Tx, network netip.Prefix, now time.Time) (mesh.Map
 		out.Nodes = append(out.Nodes, one)
 	}
 	slices.SortFunc(out.Nodes, func(a, b mesh.Node) int { return cmp.Compare(a.HostID, b.HostID) })
-	out.Allow, err = m.rules(tx, network)
+	if out.Allow, err = m.rules(tx, network); err != nil {
+		return out, err
+	}
+	if out.Kinds, err = m.kinds(tx, network); err != nil {
+		return out, err
+	}
+	out.Bridged, err = m.bridged(tx, network)
 	return out, err
 }
 
@@ -92,6 +94,14 @@ func (m *Mesh) blocked(tx *store.Tx, now time.Time) ([]string, error) {
 	all, err := store.All[given](tx, givens, nil)
 	if err != nil {
 		return nil, err
+	}
+	types, err := m.types(tx)
+	if err != nil {
+		return nil, err
+	}
+	inMesh := map[string]bool{}
+	for _, t := range types {
+		inMesh[t.ID] = true
 	}
 	list := []string{}
 	for _, g := range all {
@@ -106,7 +116,7 @@ func (m *Mesh) blocked(tx *store.Tx, now time.Time) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !id.Counts || id.Joined != g.Joined || row.Address != g.Address {
+		if !id.Counts || id.Joined != g.Joined || row.Address != g.Address || !inMesh[id.NodeType] {
 			list = append(list, g.Fingerprint)
 		}
 	}

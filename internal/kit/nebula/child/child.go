@@ -14,13 +14,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	upstream "github.com/slackhq/nebula"
 	"github.com/slackhq/nebula/config"
 	"github.com/slackhq/nebula/logging"
-	"github.com/slackhq/nebula/overlay"
 
 	"github.com/fernwerk/fernwerk/internal/kit/nebula"
 )
@@ -48,7 +48,8 @@ func Run(ctx context.Context, dir string) error {
 		return err
 	}
 	defer listener.Close()
-	control, err := upstream.Main(c, false, "", log, overlay.NewDeviceFromConfig)
+	d := &device{}
+	control, err := upstream.Main(c, false, "", log, d.open)
 	if err == nil {
 		err = control.Start()
 	}
@@ -60,7 +61,11 @@ func Run(ctx context.Context, dir string) error {
 	ended := make(chan error, 1)
 	go func() { ended <- control.Wait(); stop() }()
 	go func() { <-ctx.Done(); listener.Close() }()
+	steered := make(chan struct{})
+	go func() { p.steer(ctx, d); close(steered) }()
 	p.serve(listener)
+	stop()
+	<-steered
 	control.Stop()
 	return <-ended
 }
@@ -88,6 +93,10 @@ type process struct {
 	stamp   atomic.Value
 	stop    func()
 	log     *slog.Logger
+
+	mu      sync.Mutex
+	besides []string
+	away    []netip.Addr
 }
 
 // serve answers one after the other: only the machine's own agent asks.
@@ -133,6 +142,9 @@ func (p *process) answer(conn net.Conn) error {
 
 func (p *process) status() nebula.Status {
 	s := nebula.Status{PID: os.Getpid(), Since: p.since, Stamp: p.stamp.Load().(string), Peers: []nebula.Peer{}}
+	p.mu.Lock()
+	s.Beside, s.Away = p.besides, p.away
+	p.mu.Unlock()
 	hubs := map[netip.Addr]bool{}
 	for _, text := range p.config.GetStringSlice("lighthouse.hosts", nil) {
 		if a, err := netip.ParseAddr(text); err == nil {

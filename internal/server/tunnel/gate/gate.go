@@ -87,8 +87,8 @@ func (g *Gate) Judge(ctx context.Context, c tunnel.Claim) (a tunnel.Admission, e
 	if err != nil {
 		return a, err
 	}
-	if t.Tunnel != "openvpn" && t.Tunnel != "both" {
-		return a, fleet.Errorf(fleet.Denied, "the node type %q has no tunnel of this kind", t.ID)
+	if err := Allows(t); err != nil {
+		return a, err
 	}
 	if !address.IsValid() {
 		if address, err = g.Address(ctx, c.HostID); err != nil {
@@ -139,7 +139,10 @@ func (g *Gate) Over(ctx context.Context, in []tunnel.Session) (map[string]string
 			return err
 		}
 		for _, s := range in {
-			_, err := g.Identity(tx, s.HostID)
+			t, err := g.kind(tx, s.HostID)
+			if err == nil {
+				err = Allows(t)
+			}
 			switch {
 			case fleet.CodeOf(err) == fleet.Denied:
 				out[s.HostID] = err.Error()
