@@ -43,7 +43,7 @@ type Config struct {
 	Agree  func(ctx context.Context, name string, mine []byte) ([]byte, error)
 	// Secrets are the texts that all have.
 	Secrets mesh.Secrets
-	// Others tells whether other servers on the database run.
+	// Others tells whether other servers on the database run, or may.
 	Others func(ctx context.Context) (bool, error)
 	// Host is the host whose certificate a request shows.
 	Host func(*http.Request) (string, error)

@@ -42,13 +42,19 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 	origin := store.Origin{Actor: "host " + hostID}
 	var row node
 	write := false
+	var signing *certs.Authority
 	look := func(tx *store.Tx) error {
 		if err := plan(tx); err != nil {
 			return err
 		}
+		ring, err := m.authorities(tx)
+		if err != nil {
+			return err
+		}
+		signing = ring.Signing()
 		shall.Address = a.String()
 		row, err = get(tx, hostID)
-		write = row.due(shall, now) || !slices.Equal(row.Places, shall.Places) || row.Seen != shall.Seen
+		write = row.due(shall, signing, now) || !slices.Equal(row.Places, shall.Places) || row.Seen != shall.Seen
 		return err
 	}
 	if err := m.Store.View(ctx, look); err != nil {
@@ -59,7 +65,7 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 			if err := look(tx); err != nil {
 				return err
 			}
-			return m.write(tx, &row, shall, now)
+			return m.write(tx, &row, shall, signing, now)
 		}); err != nil {
 			return out, err
 		}
@@ -163,22 +169,22 @@ func get(tx *store.Tx, hostID string) (n node, err error) {
 }
 
 // due tells whether a host wants another certificate than it has.
-func (n node) due(shall node, now time.Time) bool {
+func (n node) due(shall node, signing *certs.Authority, now time.Time) bool {
 	half := (n.NotBefore + n.NotAfter) / 2
 	return n.Fingerprint == "" || n.Key != shall.Key || n.Joined != shall.Joined || n.Network != shall.Network || n.Address != shall.Address ||
-		!slices.Equal(n.Groups, shall.Groups) || now.Unix() >= half
+		!slices.Equal(n.Groups, shall.Groups) || now.Unix() >= half || !signing.SignedBy(n.Certificate)
 }
 
 // write certifies a host if that is due, and keeps where it is.
-func (m *Mesh) write(tx *store.Tx, row *node, shall node, now time.Time) error {
-	if row.due(shall, now) {
+func (m *Mesh) write(tx *store.Tx, row *node, shall node, signing *certs.Authority, now time.Time) error {
+	if row.due(shall, signing, now) {
 		key, err := hex.DecodeString(shall.Key)
 		if err != nil {
 			return err
 		}
 		network := netip.MustParsePrefix(shall.Network)
 		from, until := now.Add(-time.Hour).Truncate(time.Second), now.Add(mesh.Life).Truncate(time.Second)
-		text, fingerprint, err := m.Authority.Sign(certs.Node{Name: shall.HostID, Key: key, Groups: shall.Groups, From: from, Until: until,
+		text, fingerprint, err := signing.Sign(certs.Node{Name: shall.HostID, Key: key, Groups: shall.Groups, From: from, Until: until,
 			Networks: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(shall.Address), network.Bits())}})
 		if err != nil {
 			return fleet.Errorf(fleet.Invalid, "%w", err)

@@ -42,7 +42,7 @@ func (m *Mesh) hub(ctx context.Context) error {
 			m.Log.Warn("The mesh's hub runs on", "error", err)
 		}
 	}()
-	wake, end := m.Store.Watch(m.Ended)
+	wake, end := m.Store.Watch(m.Ended, topic)
 	defer end()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
@@ -61,6 +61,9 @@ func (m *Mesh) hub(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			m.Log.Debug("The mesh's hub was not looked at", "error", err)
+		}
+		if err := m.Advance(ctx); err != nil && ctx.Err() == nil {
+			m.Log.Warn("The mesh's authority is not replaced", "error", err)
 		}
 		if now := m.Now(); now.Sub(swept) > sweep && m.Sweep(ctx) == nil {
 			swept = now
@@ -90,12 +93,13 @@ type hub struct {
 	text     string // the certificate
 	networks []netip.Prefix
 	renew    time.Time
+	signer   *certs.Authority
 }
 
 // run has the process run as it is to: in all networks, with who counts no more.
 func (h *hub) run(ctx context.Context) error {
 	now := h.Now()
-	config := nebula.Config{CA: h.Authority.Certificate, Hub: true, Bare: h.Bare, Port: h.Port, Device: h.Device, Inbound: []nebula.Rule{
+	config := nebula.Config{Hub: true, Bare: h.Bare, Port: h.Port, Device: h.Device, Inbound: []nebula.Rule{
 		{Proto: "icmp", Ports: "any", Group: "any"}, {Proto: "any", Ports: "53", Group: "any"}}}
 	for _, r := range h.Allow {
 		if r.To == mesh.ServerGroup {
@@ -103,6 +107,7 @@ func (h *hub) run(ctx context.Context) error {
 		}
 	}
 	var networks []netip.Prefix
+	var ring *certs.Ring
 	err := h.Store.View(ctx, func(tx *store.Tx) error {
 		types, err := h.types(tx)
 		if err != nil {
@@ -120,6 +125,9 @@ func (h *hub) run(ctx context.Context) error {
 		if config.Blocked, err = h.blocked(tx, now); err != nil {
 			return err
 		}
+		if ring, err = h.authorities(tx); err != nil {
+			return err
+		}
 		return h.passOn(tx, &config, types)
 	})
 	if err != nil {
@@ -128,18 +136,19 @@ func (h *hub) run(ctx context.Context) error {
 	if len(networks) == 0 {
 		return h.process.Stop(ctx)
 	}
+	config.CA = ring.Bundle()
 	other := !slices.Equal(networks, h.networks)
-	if other || now.After(h.renew) {
+	if other || now.After(h.renew) || !h.signer.Is(ring.Signing()) {
 		key, err := nebula.Key(h.Dir, false)
 		if err != nil {
 			return err
 		}
 		until := now.Add(30 * 24 * time.Hour)
-		if h.text, _, err = h.Authority.Sign(certs.Node{Name: h.ServerID, Networks: networks, Groups: []string{mesh.ServerGroup}, Key: key,
+		if h.text, _, err = ring.Signing().Sign(certs.Node{Name: h.ServerID, Networks: networks, Groups: []string{mesh.ServerGroup}, Key: key,
 			From: now.Add(-time.Hour), Until: until}); err != nil {
 			return err
 		}
-		h.renew = now.Add(15 * 24 * time.Hour)
+		h.renew, h.signer = now.Add(15*24*time.Hour), ring.Signing()
 	}
 	config.Certificate = h.text
 	// One that runs with an address less, or is of a former server, starts anew.

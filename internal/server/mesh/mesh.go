@@ -103,9 +103,10 @@ type Config struct {
 	Identity func(tx *store.Tx, hostID string) (Identity, error)
 	Presence Presence
 	// Ended wakes the hub: the topic of identities that ended.
-	Ended     string
-	Authority *certs.Authority
-	ServerID  string
+	Ended string
+	// Secrets has the authorities, under the name [Secret].
+	Secrets  Secrets
+	ServerID string
 	// At are the hub's addresses for nodes, HOST:PORT.
 	At []string
 	// Allow are the rules; none: nodes of a type among themselves.
@@ -128,6 +129,8 @@ type Mesh struct {
 	seen  map[netip.Addr]netip.AddrPort // by the hub
 	maps  map[netip.Prefix]made
 	came  chan struct{} // a node is new: the hub looks
+	ring  *certs.Ring
+	text  []byte // of ring
 }
 
 // session is a node that is up, as far as this server told presence.
@@ -157,7 +160,7 @@ const Secret = "mesh authority"
 
 // NewAuthority makes an authority; it is kept sealed.
 func NewAuthority(name string, now time.Time) ([]byte, error) {
-	return certs.New(name, now.Add(-time.Hour), now.AddDate(20, 0, 0))
+	return certs.New(name, now.Add(-time.Hour), now.AddDate(years, 0, 0))
 }
 
 // A host may ask this often in one go, and then once in each interval: what is

@@ -22,6 +22,9 @@ type said struct {
 	At     int64  `col:"at"` // Unix milliseconds, as of the last write
 	Up     bool   `col:"up"`
 	Paths  string `col:"paths"`
+	// Holds is its certificate's fingerprint, Believes the authorities that it takes.
+	Holds    string `col:"holds"`
+	Believes string `col:"believes"`
 }
 
 var saids = fleet.LocalClass[said]("meshSaid")
@@ -32,7 +35,7 @@ const lasting = 5
 // tell keeps what a node told. The same again is written anew only now and then: a
 // question is no write.
 func (m *Mesh) tell(ctx context.Context, hostID string, req mesh.Request, now time.Time) error {
-	is := said{HostID: hostID, At: now.UnixMilli(), Up: req.Since > 0, Paths: lines(req.Paths)}
+	is := said{HostID: hostID, At: now.UnixMilli(), Up: req.Since > 0, Paths: lines(req.Paths), Holds: req.Holds, Believes: req.Believes}
 	var was said
 	err := m.Store.View(ctx, func(tx *store.Tx) error {
 		r, err := tx.ByKey(saids, hostID)

@@ -23,7 +23,7 @@ type Turns struct {
 	Leases *lease.Leases
 	// Self is this server's name for the others.
 	Self string
-	// Others tells whether other servers of the database run.
+	// Others tells whether other servers of the database run, or may.
 	Others func(ctx context.Context) (bool, error)
 	// Guard is the program with its first arguments that is a guard; see package deadman.
 	Guard []string
@@ -136,12 +136,16 @@ func (s *Server) turn(ctx context.Context, h *lease.Held) {
 	}
 	allow()
 	all.Go(func() {
+		wake, stop := s.Turns.Leases.Watch(lease.Topic) // another server came
+		defer stop()
 		tick := time.NewTicker(allowEach)
 		defer tick.Stop()
 		for {
 			select {
 			case <-work.Done():
 				return
+			case <-wake:
+				allow()
 			case <-tick.C:
 				allow()
 			}

@@ -29,11 +29,7 @@ type Ring struct {
 }
 
 // Heir is an authority's word about the one that follows it: both are Ed25519 keys.
-type Heir struct {
-	Of        ed25519.PublicKey
-	Key       ed25519.PublicKey
-	Signature []byte
-}
+type Heir struct{ Of, Key, Signature []byte }
 
 const (
 	heirType = "FERNWERK MESH HEIR"
@@ -134,7 +130,7 @@ func (r *Ring) Moving() bool { return len(r.All) > 1 }
 
 // Signs tells whether the newest authority signs.
 func (r *Ring) Signs() bool {
-	return len(r.Heirs) == 0 || r.Signing().Public().Equal(r.Heirs[len(r.Heirs)-1].Key)
+	return len(r.Heirs) == 0 || bytes.Equal(r.Signing().Public(), r.Heirs[len(r.Heirs)-1].Key)
 }
 
 // Turn has the next authority sign.
@@ -148,6 +144,12 @@ func (r *Ring) Turn() *Ring {
 
 // Drop has only the newest authority believed.
 func (r *Ring) Drop() *Ring { return &Ring{All: r.Turn().All[:1], Heirs: r.Heirs} }
+
+// Is tells whether it is another's authority; nil is nobody's.
+func (a *Authority) Is(other *Authority) bool { return a != nil && a.key.Equal(other.key) }
+
+// Until is how long the authority is good.
+func (a *Authority) Until() time.Time { return a.cert.NotAfter() }
 
 // SignedBy tells whether an authority signed a certificate, in PEM, as that says.
 func (a *Authority) SignedBy(text string) bool {
