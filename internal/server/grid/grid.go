@@ -114,7 +114,7 @@ func (g *Grid) Close() error {
 func (g *Grid) Ports(p *methods.Ports) {
 	p.Nodes, p.Resources, p.Tunnels = g, g.batch.Compare, g.Tunnels
 	if g.mesh != nil {
-		p.Mesh = g.mesh.Paths
+		p.Mesh, p.MeshAuthority = g.mesh.Paths, g.mesh
 	}
 }
 
