@@ -158,7 +158,11 @@ func (g *Grid) Count(m *metrics.Metrics) {
 		m.Ask(metrics.Counter, "dns_answers_total", "DNS questions answered.", func() float64 { all, _ := g.names.Counted(); return float64(all) })
 		m.Ask(metrics.Counter, "dns_refused_total", "DNS questions refused: foreign names, transfers that are not allowed.", func() float64 { _, no := g.names.Counted(); return float64(no) })
 	}
-	g.Tunnels.Ask(func(grows bool, name, help string, read func() float64) { m.Ask(kind(grows), name, help, read) })
+	keep := func(grows bool, name, help string, read func() float64) { m.Ask(kind(grows), name, help, read) }
+	g.Tunnels.Ask(keep)
+	if g.mesh != nil {
+		g.mesh.Numbers(keep)
+	}
 }
 
 func kind(grows bool) metrics.Kind {

@@ -36,7 +36,7 @@ func (g *Grid) openMesh(ctx context.Context) error {
 	}
 	cfg := mesh.Config{Store: g.Store, Leases: g.Leases, Secrets: g.Secrets, ServerID: g.ID, At: c.Places(g.Reach), Presence: meshPresence{g.Presence}, Ended: identity.EndTopic,
 		Every: time.Duration(cmp.Or(c.Refresh, config.DefaultMeshRefresh)) * time.Second, Dir: g.Path("mesh"), Program: c.Program,
-		Device: cmp.Or(c.Device, config.DefaultMeshDevice), Port: c.UDP(), Bare: c.NoInterface, Log: g.Log, Now: g.Now,
+		Device: cmp.Or(c.Device, config.DefaultMeshDevice), Port: c.UDP(), Bare: c.NoInterface, Others: g.Others, Log: g.Log, Now: g.Now,
 		Identity: func(tx *store.Tx, hostID string) (mesh.Identity, error) {
 			row, err := identity.Get(tx, hostID)
 			if err == nil && row.NodeType == "" { // it joined again by a one-time password: it has the type that it had
@@ -46,6 +46,9 @@ func (g *Grid) openMesh(ctx context.Context) error {
 			}
 			return mesh.Identity{NodeType: row.NodeType, Joined: row.Joined, Counts: row.HostID != "" && row.Revoked == ""}, err
 		}}
+	if g.Store.Shared() {
+		cfg.Guard = g.Guard
+	}
 	for _, r := range c.Allow {
 		cfg.Allow = append(cfg.Allow, r.Rule())
 	}

@@ -20,6 +20,12 @@ import (
 // Ask answers a host. from is where its request came from.
 func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh.Request) (out mesh.Answer, err error) {
 	hostID = strings.ToLower(hostID)
+	m.count.asked.Add(1)
+	defer func() {
+		if err != nil {
+			m.count.refused.Add(1)
+		}
+	}()
 	if err := m.limit(hostID); err != nil {
 		return out, err
 	}
@@ -189,6 +195,7 @@ func (m *Mesh) write(tx *store.Tx, row *node, shall node, signing *certs.Authori
 		if err != nil {
 			return fleet.Errorf(fleet.Invalid, "%w", err)
 		}
+		m.count.certified.Add(1)
 		shall.Certificate, shall.Fingerprint, shall.NotBefore, shall.NotAfter = text, fingerprint, now.Unix(), until.Unix()
 		if err := tx.Put(givens, givens.Encode(given{fingerprint, shall.HostID, shall.Address, shall.Joined, shall.NotAfter})); err != nil {
 			return err

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	plans "github.com/fernwerk/fernwerk/internal/fleet/node"
+	"github.com/fernwerk/fernwerk/internal/kit/deadman"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
 )
@@ -24,16 +26,68 @@ const (
 	sweep  = 6 * time.Hour
 )
 
-// Serve runs the hub until ctx ends. Of several servers on one database one does.
+// Serve runs the hub until ctx ends. Of several servers on one database one does: all
+// have the hub's mesh address, and nodes know the places of all, so that they find
+// whichever it is.
 func (m *Mesh) Serve(ctx context.Context) error {
-	err := m.Leases.Do(ctx, "mesh", m.ServerID, func(ctx context.Context, _ *lease.Held) error { return m.hub(ctx) })
-	if ctx.Err() != nil {
-		return nil
+	for ctx.Err() == nil {
+		err := m.Leases.Do(ctx, "mesh", m.ServerID, func(ctx context.Context, h *lease.Held) error {
+			m.hubs.Store(true)
+			defer m.hubs.Store(false)
+			return m.hub(ctx, h)
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil { // another server is the hub now, or the database is away
+			m.Log.Warn("The mesh's hub is another server's, or waits for the database", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(look):
+			}
+		}
 	}
-	return err
+	return nil
 }
 
-func (m *Mesh) hub(ctx context.Context) error {
+const (
+	untilFile = "mesh.until"
+	// earlier is how long before the end of the lease the guard begins to end the process
+	// of a server that died, or hangs.
+	earlier = 8 * time.Second
+	alone   = time.Hour
+)
+
+// guarded has the process end when another server is the hub, whatever becomes of this
+// one; see package deadman.
+func (h *hub) guarded(ctx context.Context) error {
+	if len(h.Guard) == 0 {
+		return nil
+	}
+	left := alone
+	others, err := h.Others(ctx)
+	if err != nil {
+		return err
+	}
+	if others {
+		if left, err = h.lease.Left(ctx); err != nil {
+			return err
+		}
+		left -= earlier
+	}
+	path := filepath.Join(h.Dir, untilFile)
+	if err := deadman.Allow(path, left); err != nil {
+		return err
+	}
+	status, err := h.process.Status(ctx)
+	if err != nil || status.PID == h.pid {
+		return nil
+	}
+	h.pid = status.PID
+	return deadman.Start(h.Guard, path, h.pid)
+}
+
+func (m *Mesh) hub(ctx context.Context, held *lease.Held) error {
 	process := &nebula.Control{Dir: m.Dir, Program: m.Program, Log: m.Log}
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -46,7 +100,7 @@ func (m *Mesh) hub(ctx context.Context) error {
 	defer end()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	h := &hub{Mesh: m, process: process}
+	h := &hub{Mesh: m, process: process, lease: held}
 	last := ""
 	swept := time.Time{}
 	for {
@@ -55,6 +109,9 @@ func (m *Mesh) hub(ctx context.Context) error {
 			if last = text; err != nil {
 				m.Log.Warn("The mesh has no hub", "error", err, "hint", fleet.HintOf(err))
 			}
+		}
+		if gerr := h.guarded(ctx); gerr != nil && ctx.Err() == nil {
+			m.Log.Warn("The mesh's hub has no guard", "error", gerr)
 		}
 		if err == nil {
 			err = h.watch(ctx)
@@ -94,6 +151,8 @@ type hub struct {
 	networks []netip.Prefix
 	renew    time.Time
 	signer   *certs.Authority
+	lease    *lease.Held
+	pid      int // of the process that has a guard
 }
 
 // run has the process run as it is to: in all networks, with who counts no more.

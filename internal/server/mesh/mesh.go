@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/lease"
@@ -116,8 +117,12 @@ type Config struct {
 	Dir, Program, Device string
 	Port                 int
 	Bare                 bool
-	Log                  *slog.Logger
-	Now                  func() time.Time
+	// Guard is a program with its first arguments that is a guard, and Others tells whether
+	// other servers of the database run, or may: both for servers that share one.
+	Guard  []string
+	Others func(ctx context.Context) (bool, error)
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Mesh is the mesh of a store that was opened with [Classes].
@@ -131,6 +136,8 @@ type Mesh struct {
 	came  chan struct{} // a node is new: the hub looks
 	ring  *certs.Ring
 	text  []byte // of ring
+	hubs  atomic.Bool
+	count struct{ asked, refused, certified atomic.Int64 }
 }
 
 // session is a node that is up, as far as this server told presence.

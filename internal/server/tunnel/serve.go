@@ -278,6 +278,7 @@ func (d *driver) decide(ctx context.Context, e openvpn.Event, c Claim) {
 		if code := fleet.CodeOf(err); code != fleet.Denied && code != fleet.NotFound && code != fleet.Conflict {
 			reason = "the server cannot decide now" // and whatever is wrong is its own affair
 		}
+		d.note(Note{HostID: c.HostID, Op: "tunnel refused", Tunnel: d.Name, From: c.From, Why: err.Error()})
 		err = d.conn.Deny(ctx, e.CID, e.KID, reason)
 		d.forget(e.CID)
 	}
@@ -340,6 +341,7 @@ func (d *driver) kill(ctx context.Context, cid uint64, why string) {
 		return
 	}
 	d.killed.Add(1)
+	d.note(Note{HostID: s.HostID, Op: "tunnel ended", Tunnel: d.Name, From: s.From, Why: why})
 }
 
 func (d *driver) forget(cid uint64) {

@@ -65,6 +65,8 @@ type Config struct {
 	// Over says which of those who are in may be no longer, by host id, and why.
 	Over  func(ctx context.Context, in []Session) (map[string]string, error)
 	Nodes Nodes
+	// Note keeps in a host's history that it was refused, or put out; nil keeps nothing.
+	Note func(ctx context.Context, n Note) error
 	// Changed gets a value when an identity ended or somebody shall be put out.
 	Changed <-chan struct{}
 	// Turns is for servers that share a database: one of them serves the tunnel.
@@ -81,6 +83,7 @@ type Server struct {
 	attached bool
 	crl      []byte // as written
 	waits    bool   // another server serves
+	noted    notes
 
 	decided, denied, killed, started atomic.Int64
 	slowest                          atomic.Int64 // nanoseconds, of a decision
