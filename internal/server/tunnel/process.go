@@ -214,7 +214,7 @@ func (s *Server) start(ctx context.Context, digest string) (*openvpn.Conn, int, 
 				c.Close()
 				return fail(err)
 			}
-			s.Log.Info("Tunnel serves", "tunnel", s.Name, "process", pid)
+			s.fresh = true
 			return c, pid, nil
 		}
 		if err == nil {

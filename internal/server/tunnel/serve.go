@@ -86,7 +86,14 @@ func (s *Server) Attend(ctx context.Context, c *openvpn.Conn, pid int) error {
 	all.Go(func() { d.work(ctx) })
 	all.Go(func() { d.tell(ctx) })
 	if err := d.begin(ctx); err != nil {
+		if why := s.why(lastLine(s.path(logFile))); s.fresh && fleet.HintOf(why) != "" { // it takes the port and the device only now
+			err = why
+		}
 		return err
+	}
+	if s.fresh {
+		s.fresh = false
+		s.Log.Info("Tunnel serves", "tunnel", s.Name, "process", pid)
 	}
 	look, sync, files := time.NewTicker(lookEach), time.NewTicker(syncEach), time.NewTicker(filesEach)
 	defer look.Stop()

@@ -83,6 +83,7 @@ type Server struct {
 	attached bool
 	crl      []byte // as written
 	waits    bool   // another server serves
+	fresh    bool   // openvpn was started, and has not served yet
 	noted    notes
 
 	decided, denied, killed, started atomic.Int64
