@@ -86,9 +86,11 @@ func TestTunnel_Leftovers(t *testing.T) {
 	}
 	second := filepath.Join(n.dir, "o")
 	obstacle("another program on the port", []string{"another program listens on tcp port 4242", "ss -lnp 'sport = :4242'"},
-		func() bool { return n.enter(t.Context(), "hub", "sh", "-c", "ss -Hln 'sport = :4242' | grep -q .").Run() == nil },
+		func() bool {
+			return n.enter(t.Context(), "hub", "sh", "-c", "ss -Hln 'sport = :4242' | grep -q .").Run() == nil
+		},
 		n.p.Path("fernwerkd"), "serve", "--data", second, "--listen", hubAddress+":4242")
-	must(t, os.WriteFile(filepath.Join(n.dir, "other.conf"), fmt.Appendf(nil, "dev tun0\ndev-type tun\nproto udp\nport 9999\nifconfig 192.0.2.1 192.0.2.2\nsecret %s\nallow-deprecated-insecure-static-crypto\ncipher AES-256-CBC\n", filepath.Join(n.dir, "secret")), 0o600))
+	must(t, os.WriteFile(filepath.Join(n.dir, "other.conf"), fmt.Appendf(nil, "dev tun0\ndev-type tun\nproto udp\nport 9999\nifconfig 192.0.2.1 192.0.2.2\nsecret %s\ncipher AES-256-CBC\n", filepath.Join(n.dir, "secret")), 0o600))
 	n.run("openvpn", "--genkey", "secret", filepath.Join(n.dir, "secret"))
 	obstacle("another program at the device", []string{"another program has the network device tun0", "ip -d link show tun0"},
 		func() bool { return n.enter(t.Context(), "hub", "ip", "link", "show", "tun0").Run() == nil },

@@ -48,7 +48,7 @@ func endLost(ctx context.Context, dir string) error {
 
 // why is why openvpn ended at once, by the last that it wrote, with the next step.
 func (s *Server) why(said string) error {
-	err := fmt.Errorf("openvpn ended at once: %s", said)
+	err := fmt.Errorf("openvpn ended: %s", said)
 	proto := "tcp"
 	if s.Conf.UDP {
 		proto = "udp"

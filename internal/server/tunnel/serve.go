@@ -86,10 +86,7 @@ func (s *Server) Attend(ctx context.Context, c *openvpn.Conn, pid int) error {
 	all.Go(func() { d.work(ctx) })
 	all.Go(func() { d.tell(ctx) })
 	if err := d.begin(ctx); err != nil {
-		if why := s.why(lastLine(s.path(logFile))); s.fresh && fleet.HintOf(why) != "" { // it takes the port and the device only now
-			err = why
-		}
-		return err
+		return d.because(err) // it takes the port and the device only now
 	}
 	if s.fresh {
 		s.fresh = false
@@ -105,7 +102,7 @@ func (s *Server) Attend(ctx context.Context, c *openvpn.Conn, pid int) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-ended:
-			return err
+			return d.because(err)
 		case <-s.Changed:
 			err = d.look(ctx)
 		case <-look.C:
@@ -139,6 +136,7 @@ type driver struct {
 	events []openvpn.Event
 	wake   chan struct{}
 	news   []func(context.Context) error // for presence
+	fatal  string                        // the last that openvpn said, if it ended by itself
 	told   chan struct{}
 }
 
@@ -146,11 +144,24 @@ type driver struct {
 func (d *driver) queue(e openvpn.Event) {
 	d.mu.Lock()
 	d.events = append(d.events, e)
+	if e.Kind == openvpn.Fatal {
+		d.fatal = openvpn.Plain(e.Text)
+	}
 	d.mu.Unlock()
 	select {
 	case d.wake <- struct{}{}:
 	default:
 	}
+}
+
+// because is why the connection ended: what openvpn said, if it said something.
+func (d *driver) because(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fatal == "" {
+		return err
+	}
+	return d.why(d.fatal)
 }
 
 // begin takes over who is in, and lets openvpn begin if it waits.
