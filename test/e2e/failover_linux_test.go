@@ -118,10 +118,14 @@ func (h *hub) vpn() int {
 	return 0
 }
 
-// guarded is how long a hub's openvpn may run without its server.
-func (h *hub) guarded() time.Duration {
-	text, _ := os.ReadFile(filepath.Join(h.data, "tunnel", "vpns", "openvpn.until"))
-	now, _ := os.ReadFile("/proc/uptime")
+// guarded is how long what a guard's file stands for may run without its server.
+func (h *hub) guarded(file string) time.Duration {
+	text, err := os.ReadFile(filepath.Join(h.data, file))
+	if err != nil {
+		return time.Hour
+	}
+	now, err := os.ReadFile("/proc/uptime")
+	must(h.net.t, err)
 	var until int64
 	var up float64
 	fmt.Sscan(string(text), &until)
@@ -288,7 +292,7 @@ keepalive = [1, 4]
 
 	// The other one hangs, and wakes up when it is too late. It knows by then that it is
 	// not alone: its openvpn may run on for less than a minute.
-	n.until(10*time.Second, "the second server knows that it can be followed", func() bool { return two.guarded() < time.Minute })
+	n.until(10*time.Second, "the second server knows that it can be followed", func() bool { return two.guarded("tunnel/vpns/openvpn.until") < time.Minute })
 	must(t, two.server.Process.Signal(syscall.SIGSTOP))
 	reached(one, "the server hangs", time.Minute)
 	quiet(two, "hanging")
@@ -311,5 +315,49 @@ keepalive = [1, 4]
 		if log := two.mustTool("rpc", "journal_getEntries", ids[node]); strings.Contains(log, `"down"`) {
 			t.Errorf("presence said that %s was down: %s", node, log)
 		}
+	}
+}
+
+// The hub of the mesh is killed, with its process alive: the other server's takes its
+// place under the same address, and the nodes find it.
+func TestMesh_HubFailover(t *testing.T) {
+	n := newTwoHubs(t, `
+[mesh]
+enabled = true
+at = ["203.0.113.101", "203.0.113.102"]
+refresh = 5
+`, "a", "b")
+	one, two := n.hubs[0], n.hubs[1]
+	one.mustTool("node-type", "create", "vnode", "--range", "10.134.0.0/16", "--domain", "grid.test", "--tunnel", "mesh")
+	address := map[string]string{}
+	for _, node := range []string{"a", "b"} {
+		one.join(node)
+		n.start(node)
+		n.agentDo(node, "mesh", "up", "--wait", "--timeout", "60s")
+		var st struct{ Address string }
+		must(t, json.Unmarshal([]byte(n.agentDo(node, "mesh", "status", "--json")), &st))
+		address[node], _, _ = strings.Cut(st.Address, "/")
+	}
+	reached := func(from *hub, why string, within time.Duration) {
+		t.Helper()
+		took := n.until(within, why, func() bool {
+			return n.pings(from.name, address["a"]) && n.pings(from.name, address["b"]) && n.pings("a", address["b"])
+		})
+		t.Logf("%s: both nodes are reached from %s, and each other, after %v", why, from.name, took)
+	}
+	reached(one, "at first", 30*time.Second)
+	n.until(30*time.Second, "the other server lists what the nodes told", func() bool {
+		out, err := two.tool("mesh", "list")
+		return err == nil && strings.Contains(out, address["a"])
+	})
+	n.until(10*time.Second, "the first server knows that it can be followed", func() bool { return one.guarded("mesh/mesh.until") < time.Minute })
+	must(t, one.server.Process.Kill())
+	one.server.Wait()
+	reached(two, "the hub's server is killed", 90*time.Second)
+	if out, err := n.enter(t.Context(), one.name, "ip", "link", "show", "fwmesh").CombinedOutput(); err == nil {
+		t.Errorf("the killed server's hub is there: %s", out)
+	}
+	if out := two.mustTool("mesh", "list"); !strings.Contains(out, address["a"]) {
+		t.Errorf("mesh list forgot: %s", out)
 	}
 }
