@@ -64,6 +64,10 @@ func (h *hub) guarded(ctx context.Context) error {
 	if len(h.Guard) == 0 {
 		return nil
 	}
+	status, err := h.process.Status(ctx)
+	if err != nil { // it does not run
+		return nil
+	}
 	left := alone
 	others, err := h.Others(ctx)
 	if err != nil {
@@ -79,8 +83,7 @@ func (h *hub) guarded(ctx context.Context) error {
 	if err := deadman.Allow(path, left); err != nil {
 		return err
 	}
-	status, err := h.process.Status(ctx)
-	if err != nil || status.PID == h.pid {
+	if status.PID == h.pid {
 		return nil
 	}
 	h.pid = status.PID
