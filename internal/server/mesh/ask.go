@@ -90,7 +90,7 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 		out.Certificate, out.Fingerprint, out.NotAfter = row.Certificate, row.Fingerprint, time.Unix(row.NotAfter, 0).UTC()
 		out.Address, out.Groups = netip.PrefixFrom(a, network.Bits()), row.Groups
 	}
-	if err := m.report(ctx, row, a, from, req, now); err != nil {
+	if err := m.report(ctx, row, from, req, now); err != nil {
 		m.Log.Warn("Presence not told of a node in the mesh", "host", hostID, "error", err)
 	}
 	signed, tag, err := m.sign(ctx, network)
@@ -219,7 +219,7 @@ const Tunnel = tunnel
 
 // report tells presence that a node is up, or is no more. A node that the hub
 // missed has another session when it is back.
-func (m *Mesh) report(ctx context.Context, row node, a, from netip.Addr, req mesh.Request, now time.Time) error {
+func (m *Mesh) report(ctx context.Context, row node, from netip.Addr, req mesh.Request, now time.Time) error {
 	if req.Since == 0 {
 		return m.down(ctx, row.HostID)
 	}
@@ -242,7 +242,7 @@ func (m *Mesh) report(ctx context.Context, row node, a, from netip.Addr, req mes
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s == nil || s.epoch != row.Epoch {
-		s = &session{epoch: row.Epoch, address: a}
+		s = &session{epoch: row.Epoch}
 		m.up[row.HostID] = s
 	}
 	s.told = now

@@ -155,7 +155,8 @@ type hub struct {
 	renew    time.Time
 	signer   *certs.Authority
 	lease    *lease.Held
-	pid      int // of the process that has a guard
+	pid      int                 // of the process that has a guard
+	watched  map[string]*watched // by host
 }
 
 // run has the process run as it is to: in all networks, with who counts no more.
@@ -236,24 +237,54 @@ func (h *hub) watch(ctx context.Context) error {
 			seen[a] = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
 		}
 	}
-	var gone []string
 	h.mu.Lock()
 	h.seen = seen
-	for host, s := range h.up {
-		switch _, there := seen[s.address]; {
-		case there:
-			s.hub, s.missed = true, 0
-		case s.hub:
-			if s.missed++; s.missed > misses {
-				gone = append(gone, host)
-			}
-		}
-	}
 	h.mu.Unlock()
+	gone, err := h.missing(ctx, seen)
+	if err != nil {
+		return err
+	}
 	for _, host := range gone {
 		if err := h.down(ctx, host); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// watched is a session of a node that is up, whichever server told presence.
+type watched struct {
+	epoch  string
+	seen   bool // by this hub
+	missed int  // how often it was not, since
+}
+
+// missing are nodes that were there and are no more.
+func (h *hub) missing(ctx context.Context, seen map[netip.Addr]netip.AddrPort) (gone []string, err error) {
+	var all []node
+	if err := h.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = store.All[node](tx, nodes, nil); return err }); err != nil {
+		return nil, err
+	}
+	now := map[string]*watched{}
+	for _, n := range all {
+		a, err := netip.ParseAddr(n.Address)
+		if n.Epoch == "" || err != nil {
+			continue
+		}
+		w := h.watched[n.HostID]
+		if w == nil || w.epoch != n.Epoch {
+			w = &watched{epoch: n.Epoch}
+		}
+		now[n.HostID] = w
+		switch _, there := seen[a]; {
+		case there:
+			w.seen, w.missed = true, 0
+		case w.seen:
+			if w.missed++; w.missed > misses {
+				gone = append(gone, n.HostID)
+			}
+		}
+	}
+	h.watched = now
+	return gone, nil
 }

@@ -142,11 +142,8 @@ type Mesh struct {
 
 // session is a node that is up, as far as this server told presence.
 type session struct {
-	epoch   string
-	address netip.Addr
-	told    time.Time
-	hub     bool // the hub has seen it
-	missed  int  // how often the hub has not, since
+	epoch string
+	told  time.Time
 }
 
 // made is a map that was signed.
