@@ -48,6 +48,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
+	"github.com/fernwerk/fernwerk/internal/kit/secureexec"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 	"github.com/fernwerk/fernwerk/internal/kit/throttle"
@@ -210,12 +211,12 @@ func Private(dataDir string) error {
 // finished, left behind.
 func (a *Agent) clearTemp() error {
 	for _, sub := range []string{"", "control"} {
-		left, _ := filepath.Glob(filepath.Join(a.cfg.DataDir, sub, atomicfile.TempPrefix+"*"))
-		for _, path := range left {
-			os.Remove(path)
-		}
+		atomicfile.Sweep(filepath.Join(a.cfg.DataDir, sub))
 	}
 	dir := filepath.Join(a.cfg.DataDir, "tmp")
+	if n, err := secureexec.EndLeft(context.Background(), dir); n > 0 || err != nil {
+		a.cfg.Log.Warn("Processes of scripts were left by an agent that was killed", "ended", n, "error", err)
+	}
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
 		return fmt.Errorf("cannot clear the folder for temporary files: %w", err)
 	}

@@ -61,10 +61,23 @@ exec.program = ["`+program+`"]
 		must(t, os.WriteFile(filepath.Join(n.programs(node), "fernwerk-agent"), fmt.Appendf(nil, "#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)), 0o755))
 	}
 	n.in("hub", "ip", "addr", "add", "129.88.70.1/32", "dev", "lo") // what the type's route leads to
+	t.Cleanup(n.logs)
 	n.serve()
 	n.mustTool("node-type", "create", "vnode", "--range", "10.134.0.0/16", "--domain", "grid.test", "--tunnel", "openvpn", "--route", "129.88.70.0/26",
 		"--dns-server", "10.134.0.1", "--search", "grid.test", "--scheduler", "exec")
 	return n
+}
+
+// logs are what the processes of the mesh said, and the routes, of a test that failed.
+func (n *sideNet) logs() {
+	if !n.t.Failed() {
+		return
+	}
+	for _, node := range sorted(n.ids) {
+		text, _ := os.ReadFile(filepath.Join(n.data(node), "mesh", "mesh.log"))
+		routes, _ := exec.Command("ip", "-n", n.id+node, "route").CombinedOutput()
+		n.t.Logf("%s at %s: %s\n%s", node, n.address[node], routes, text)
+	}
 }
 
 // enters joins a node and starts its agent.
@@ -76,6 +89,10 @@ func (n *sideNet) enters(node string, args ...string) {
 	fmt.Fprint(f, "\n[updates]\ninterval = 1\nspread = 0\n")
 	must(n.t, f.Close())
 	n.start(node)
+	n.until(20*time.Second, "the agent of "+node+" runs", func() bool {
+		log, _ := os.ReadFile(filepath.Join(n.dir, node+".log"))
+		return strings.Contains(string(log), "agent runs")
+	})
 }
 
 // opens takes a node into OpenVPN, and notes where it is.
@@ -148,19 +165,31 @@ func sorted(all map[string]string) (keys []string) {
 func (n *sideNet) inside(space string, fn func() error) {
 	n.t.Helper()
 	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this
-		f, err := os.Open("/run/netns/" + n.id + space)
-		if err == nil {
-			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
-			f.Close()
-		}
-		if err == nil {
-			err = fn()
-		}
-		done <- err
-	}()
+	go func() { done <- inSpace("/run/netns/"+n.id+space, fn) }()
 	must(n.t, <-done)
+}
+
+func inSpace(path string, fn func() error) error {
+	runtime.LockOSThread()
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	there, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	err = fn()
+	if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); back != nil {
+		return back // the thread is no good for others, and ends
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 // flow is a connection over which something is said all the time.
@@ -186,10 +215,6 @@ func (n *sideNet) talk(from, to string) *flow {
 	}()
 	var conn net.Conn
 	n.inside(from, func() error {
-		r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{LocalAddr: nil}).DialContext(ctx, "udp", "10.134.0.1:53")
-		}}
-		_ = r
 		out, err := n.enter(n.t.Context(), from, "dig", "+short", "@10.134.0.1", n.names[to]).Output()
 		if err != nil {
 			return err
@@ -367,9 +392,10 @@ func TestSide_FleetMoves(t *testing.T) {
 
 	// A node leaves the mesh by itself, and comes back.
 	n.agentDo("a", "mesh", "down", "--wait", "--timeout", "20s")
-	n.until(10*time.Second, "a and b talk by OpenVPN", func() bool {
+	took = n.until(30*time.Second, "a and b talk by OpenVPN", func() bool {
 		return n.way("a", n.address["b"]) == "tun0" && n.way("b", n.address["a"]) == "tun0" && n.pings("a", n.address["b"])
 	})
+	t.Logf("a and b talk by OpenVPN after %v", took)
 	n.pause(ab, "a leaves the mesh")
 	n.agentDo("a", "mesh", "up", "--wait", "--timeout", "30s")
 	n.ways("both, once more", "fwmesh")

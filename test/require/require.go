@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +77,21 @@ func Python(t testing.TB, modules ...string) string {
 	}
 	Skip(t, "python3 with "+strings.Join(modules, ", "), "not found")
 	return ""
+}
+
+// packages is where test/setup.sh unpacks packages that a machine must not have installed for a
+// test, because they would change it.
+const packages = "/var/cache/fernwerk-test"
+
+// Package returns the folder where a package of the distribution lies unpacked, or leaves the test
+// out.
+func Package(t testing.TB, name string) string {
+	t.Helper()
+	dir := filepath.Join(packages, name)
+	if _, err := os.Stat(dir); err != nil {
+		Skip(t, "package "+name, "not unpacked in "+packages)
+	}
+	return dir
 }
 
 // Root leaves the test out unless it runs as root.

@@ -41,6 +41,7 @@ func (job Job) environment(temp string) (env, leftOut []string) {
 	if os.Getenv("HOME") == "" {
 		env = append(env, "HOME="+temp)
 	}
+	env = append(env, secureexec.Mark(job.Temp)...)
 	p := job.Product
 	for _, v := range [][2]string{
 		{"TMPDIR", temp},

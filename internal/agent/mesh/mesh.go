@@ -220,6 +220,7 @@ func (s *Service) config(lan []netip.Prefix) nebula.Config {
 	s.beside(&c)
 	for _, p := range lan {
 		c.Preferred = append(c.Preferred, p.Masked())
+		c.Own = append(c.Own, p.Addr())
 	}
 	for _, r := range s.network.Allow {
 		if r.To == "any" || slices.Contains(s.state.Groups, r.To) {

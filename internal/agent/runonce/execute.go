@@ -163,7 +163,7 @@ func (r *Runner) builtIn(ctx context.Context, f *update.File, a Attempt, env []s
 
 // environment is what a script sees; docs/reference/updates.md has the list.
 func (r *Runner) environment(a Attempt) []string {
-	env := systemEnvironment(r.work())
+	env := append(systemEnvironment(r.work()), secureexec.Mark(r.cfg.Dir)...)
 	set := func(name, value string) { env = append(env, name+"="+value) }
 	for _, name := range []string{"TMPDIR", "TEMP", "TMP", "FERNWERK_TMP"} {
 		set(name, r.work())

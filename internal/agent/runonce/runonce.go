@@ -13,7 +13,8 @@
 // the agent was cut off somewhere between the two: it may have run not at all, in
 // part, or whole. That is not guessed at, but reported as interrupted, and the
 // update's own policy says what follows: begin it again, leave it, or ask a
-// person. So a script runs once, or somebody is told.
+// person. So a script runs once, or somebody is told. What the script started and is
+// still there, because the agent was killed, is ended first.
 //
 // Besides, a file in the folder begun says that an update was begun, so that a
 // database that was lost has nothing run again without a word.
@@ -151,6 +152,9 @@ const (
 
 // Serve works until ctx ends.
 func (r *Runner) Serve(ctx context.Context) error {
+	if err := r.endLeft(ctx); err != nil {
+		return err
+	}
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
@@ -188,6 +192,17 @@ func (r *Runner) Serve(ctx context.Context) error {
 		}
 		failures++
 	}
+}
+
+// endLeft ends what scripts of a killed agent are left, so that none runs beside its own
+// second attempt. It comes before everything else: what cannot be ended is not known to
+// have been cut off.
+func (r *Runner) endLeft(ctx context.Context) error {
+	n, err := secureexec.EndLeft(ctx, r.cfg.Dir)
+	if n > 0 {
+		r.cfg.Log.Warn("Processes of an update were ended, which an agent that was killed had left", "processes", n)
+	}
+	return err
 }
 
 // drawn is a random part of a time.

@@ -17,6 +17,9 @@ const (
 	lastWait  = 30 * time.Second
 	// renewLook is how often the certificate of a tunnel that is up is looked at.
 	renewLook = 10 * time.Minute
+	// strayLook is after how long without the tunnel the server is asked whether its
+	// configuration is still the one; then after twice as long, up to renewLook.
+	strayLook = 20 * time.Second
 )
 
 // link keeps one tunnel up.
@@ -165,8 +168,9 @@ func (l *link) session(ctx context.Context) error {
 	if err := l.begin(ctx, c, pid); err != nil {
 		return errors.Join(errEnded, err)
 	}
-	renew := time.NewTicker(renewLook)
-	defer renew.Stop()
+	stray := strayLook
+	look := time.NewTimer(stray)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -176,22 +180,42 @@ func (l *link) session(ctx context.Context) error {
 		case err := <-ended:
 			return errors.Join(errEnded, err)
 		case e := <-events:
+			was := l.st.State
 			if err := l.happened(ctx, c, e); err != nil {
 				return errors.Join(errEnded, err)
 			}
-		case <-renew.C:
-			changed, until, err := l.Client.Fetch(ctx, l.place, true)
-			if err != nil {
-				l.Log.Warn("Tunnel credentials not renewed", "tunnel", l.place.Name, "error", err, "hint", fleet.HintOf(err))
+			if was == Connected && l.st.State != was {
+				stray = strayLook
+				look.Reset(stray)
 			}
-			if changed {
-				l.Log.Info("Tunnel credentials renewed", "tunnel", l.place.Name, "until", until)
-				if err := c.Signal(ctx, openvpn.Reload); err != nil {
-					return errors.Join(errEnded, err)
-				}
+		case <-look.C:
+			if err := l.renew(ctx, c); err != nil {
+				return errors.Join(errEnded, err)
 			}
+			if stray = min(2*stray, renewLook); l.st.State == Connected {
+				stray = renewLook
+			}
+			look.Reset(stray)
 		}
 	}
+}
+
+// renew makes the place good while openvpn runs. Without the tunnel what looks good may
+// be of yesterday: the server may use another port, or UDP.
+func (l *link) renew(ctx context.Context, c *openvpn.Conn) error {
+	fetch := l.Client.Fetch
+	if l.st.State != Connected {
+		fetch = l.Client.again
+	}
+	changed, until, err := fetch(ctx, l.place, true)
+	if err != nil {
+		l.Log.Warn("Tunnel credentials not renewed", "tunnel", l.place.Name, "error", err, "hint", fleet.HintOf(err))
+	}
+	if !changed {
+		return nil
+	}
+	l.Log.Info("Tunnel credentials renewed", "tunnel", l.place.Name, "until", until)
+	return c.Signal(ctx, openvpn.Reload)
 }
 
 // credentials makes the place good. What is there is used if the server is out of

@@ -129,7 +129,8 @@ func (t command) setCommand() *cobra.Command {
 		Short: "Change a node type",
 		Long: `Change what the flags name of a node type. A list replaces the former one; an
 empty text ("") empties it. Another range gives its nodes other addresses and
-names when their tunnels come up next, so it is asked about.`,
+names when their tunnels come up next, so it is asked about. So is another tunnel
+while nodes are up that would be in none then.`,
 		Example: "  fernwerk node-type set vnode --lan-direct --dead-name remove",
 		RunE: func(c *cobra.Command, given []string) error {
 			r := w.given(c.Flags())
@@ -175,8 +176,24 @@ func (t command) set(ctx context.Context, id string, change fleet.Row, w tool.Wr
 		}
 		text += fmt.Sprintf("%s to %v", name, change[name])
 	}
+	uses, _ := change["tunnel"].(string)
+	var cut []string
+	if said["tunnel"] != nil {
+		if cut, err = t.cut(ctx, id, uses); err != nil {
+			return err
+		}
+		out["cut"] = cut
+	}
+	if w.DryRun && len(cut) > 0 {
+		return t.Say(out, "would set %s of node type %s, and %s", text, id, cutText(cut, uses))
+	}
 	if w.DryRun {
 		return t.Say(out, "would set %s of node type %s", text, id)
+	}
+	if len(cut) > 0 {
+		if err := t.Confirm(w.Yes, cutText(cut, uses)); err != nil {
+			return err
+		}
 	}
 	moves := said["addressRange"] != nil || said["namePattern"] != nil || said["domain"] != nil
 	if moves && was["addressRange"] != nil {

@@ -30,6 +30,7 @@ type Settings struct {
 	Port   int      // 0 is the seed's 4242
 	Proto  string   // tcp or udp; "" is tcp
 	Extra  []string // further lines, of those that [words] has
+	MTU    int      // bytes of a packet inside; 0 is OpenVPN's 1500
 	// Served says that Fernwerk runs the tunnel's server: clients know it by its name,
 	// and have a key for it.
 	Served bool
@@ -185,6 +186,9 @@ func (s Settings) own() (lines []string) {
 	lines = []string{"tls-crypt-v2 " + SealFile, "verify-x509-name " + ServerName(s.Name) + " name"}
 	if s.Proto == "udp" {
 		lines = append(lines, "explicit-exit-notify 1")
+	}
+	if s.MTU != 0 {
+		lines = append(lines, "tun-mtu "+strconv.Itoa(s.MTU))
 	}
 	return lines
 }

@@ -26,6 +26,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // TempPrefix starts the name of every temporary file.
@@ -43,6 +44,17 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 		return err
 	}
 	return w.Commit()
+}
+
+// Sweep removes what crashes left in a folder an hour ago or earlier. What is younger
+// another process may be writing.
+func Sweep(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, TempPrefix+"*"))
+	for _, path := range left {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
+			os.Remove(path)
+		}
+	}
 }
 
 // Writer is a new content of a file that nobody sees before Commit.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func read(t *testing.T, path string) string {
@@ -230,5 +231,22 @@ func TestSyncTree(t *testing.T) {
 		if !errors.Is(err, fs.ErrNotExist) && !(name == "SyncDir" && runtime.GOOS == "windows") {
 			t.Errorf("%s of a missing folder = %v", name, err)
 		}
+	}
+}
+
+// An agent that starts clears up behind dead ones, while a command line writes.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{TempPrefix + "1": 2 * time.Hour, TempPrefix + "2": 0, "own": 2 * time.Hour} {
+		path := filepath.Join(dir, name)
+		write(t, path, "x")
+		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Sweep(dir)
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if want := []string{filepath.Join(dir, TempPrefix+"2"), filepath.Join(dir, "own")}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("%v %v", left, err)
 	}
 }

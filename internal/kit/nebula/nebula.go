@@ -29,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
@@ -63,6 +64,9 @@ type Config struct {
 	// Preferred are networks whose addresses are tried before others: those that
 	// this machine is in.
 	Preferred []netip.Prefix
+	// Own are this machine's addresses outside of the mesh: no other node is there, also
+	// if one has the same in its LAN.
+	Own []netip.Addr
 	// Inbound is who may open a connection to this machine; nobody else may.
 	Inbound []Rule
 	// Peers are mesh addresses of nodes that are in the mesh, for a machine where
@@ -74,8 +78,12 @@ type Config struct {
 	Gate    netip.Addr
 }
 
-// PassPort is the port of UDP, inside of the mesh, of what goes through the hub.
-const PassPort = 4243
+// The ports of UDP, inside of the mesh, of what goes through the hub, and of questions
+// whether somebody is there.
+const (
+	PassPort  = 4243
+	ProbePort = 4244
+)
 
 // Rule lets connections in.
 type Rule struct {
@@ -177,9 +185,17 @@ func (c Config) Render(dir string) ([]byte, error) {
 	lighthouse := m{"am_lighthouse": c.Hub, "interval": 10, // so long a node may take to find a hub that took another's place
 
 		"local_allow_list": m{"interfaces": m{c.Device: false, "tun.*": false, "lo": false, "docker.*": false, "virbr.*": false}}}
+	inbound = append(inbound, m{"proto": "udp", "port": strconv.Itoa(ProbePort), "host": "any"})
 	gate := ""
 	if c.Gate.IsValid() {
 		gate = c.Gate.String()
+	}
+	if len(c.Own) > 0 {
+		remote := m{"0.0.0.0/0": true, "::/0": true}
+		for _, a := range c.Own {
+			remote[netip.PrefixFrom(a, a.BitLen()).String()] = false
+		}
+		lighthouse["remote_allow_list"] = remote
 	}
 	relay := m{"am_relay": c.Hub, "use_relays": !c.Hub}
 	if !c.Hub {
@@ -191,7 +207,9 @@ func (c Config) Render(dir string) ([]byte, error) {
 		"static_host_map": static, "static_map": m{"network": "ip"},
 		"lighthouse": lighthouse, "relay": relay,
 		// Small buffers cost most of the throughput.
-		"listen":           m{"host": "::", "port": c.Port, "read_buffer": 10 << 20, "write_buffer": 10 << 20, "send_recv_error": "private"},
+		"listen": m{"host": "::", "port": c.Port, "read_buffer": 10 << 20, "write_buffer": 10 << 20, "send_recv_error": "private",
+			// Whoever has, in a LAN here, the address that a node has in its own would end the relayed tunnel with it.
+			"accept_recv_error": "never"},
 		"punchy":           m{"punch": true, "respond": true, "delay": "1s", "respond_delay": "2s"},
 		"preferred_ranges": texts(c.Preferred),
 		"tun":              m{"disabled": c.Bare, "dev": c.Device, "mtu": 1300, "drop_multicast": true, "drop_local_broadcast": true},

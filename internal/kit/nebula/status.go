@@ -21,6 +21,8 @@ type Status struct {
 	// are in the mesh and go by that tunnel, because they are not reached now.
 	Beside []string     `json:"beside,omitempty"`
 	Away   []netip.Addr `json:"away,omitempty"`
+	// Problem is what the machine would have to be told otherwise, "" for nothing.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Peer is a node with which there is a tunnel.

@@ -21,6 +21,10 @@ const (
 // Ciphers are those of the data channel: none without authentication.
 const Ciphers = "AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305"
 
+// MinMTU and MaxMTU bound the packets inside a tunnel, in bytes: what every host of IPv4
+// takes whole, and what needs no larger frames outside.
+const MinMTU, MaxMTU = 576, 1500
+
 // Server is the configuration of an openvpn that serves.
 type Server struct {
 	Device  string       // of the kernel, such as tun0
@@ -32,6 +36,9 @@ type Server struct {
 	// sent, Dead after how many a client counts as gone; openvpn doubles that here.
 	Ping, Dead int
 	MaxClients int
+	// MTU is how many bytes a packet inside may have; 0 is openvpn's 1500. Clients are
+	// told the same.
+	MTU int
 	// Between lets clients talk with each other.
 	Between bool
 	// Verbosity of its log, 0 to 11.
@@ -54,6 +61,8 @@ func (s Server) Render() (string, error) {
 		return fail("keepalive %d %d: the second is at least twice the first, and at most 3600", s.Ping, s.Dead)
 	case s.MaxClients < 1 || s.MaxClients > 65536:
 		return fail("%d clients are not between 1 and 65536", s.MaxClients)
+	case s.MTU != 0 && (s.MTU < MinMTU || s.MTU > MaxMTU):
+		return fail("the mtu %d is not between %d and %d", s.MTU, MinMTU, MaxMTU)
 	case s.Verbosity < 0 || s.Verbosity > 11:
 		return fail("the verbosity %d is not between 0 and 11", s.Verbosity)
 	}
@@ -78,7 +87,7 @@ func (s Server) Render() (string, error) {
 		"persist-key", "persist-tun",
 		"ca "+CAFile, "cert "+CertFile, "key "+KeyFile, "dh none",
 		"crl-verify "+CRLFile,
-		"tls-crypt-v2 "+SealFile,
+		s.seal(),
 		"tls-version-min 1.2",
 		"remote-cert-tls client", "verify-client-cert require",
 		"data-ciphers "+Ciphers,
@@ -90,10 +99,24 @@ func (s Server) Render() (string, error) {
 	if s.UDP {
 		lines = append(lines, "explicit-exit-notify 1")
 	}
+	if s.MTU != 0 {
+		lines = append(lines, "tun-mtu "+strconv.Itoa(s.MTU))
+	}
 	if s.Between {
 		lines = append(lines, "client-to-client")
 	}
 	return strings.Join(lines, "\n") + "\n", nil
+}
+
+// seal has the server answer to those who have a key of its own making. Over UDP anybody
+// can put another's address on such a packet, and repeat it: then a client counts when
+// it has sent back a cookie, and the server keeps nothing until then. TCP knows who
+// calls.
+func (s Server) seal() string {
+	if s.UDP {
+		return "tls-crypt-v2 " + SealFile + " force-cookie"
+	}
+	return "tls-crypt-v2 " + SealFile
 }
 
 // Mask is the netmask of so many bits.

@@ -22,42 +22,21 @@ package resolver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
-	"runtime"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
-	"github.com/fernwerk/fernwerk/internal/kit/filelock"
-)
-
-// The ways to tell a machine.
-const (
-	Auto       = "auto" // the first of these that the machine has
-	Resolvectl = "resolvectl"
-	Resolvconf = "resolvconf"
-	File       = "file"
-	None       = "none"
 )
 
 // Most is how many servers and how many domains a part may have.
 const Most = 8
 
 const (
-	tellWithin = 10 * time.Second
-	patience   = time.Minute // for others of this machine who tell
-	maxFile    = 64 << 10
-	maxOwner   = 100
-	standard   = "/etc/resolv.conf"
+	patience = time.Minute // for others of this machine who tell
+	maxFile  = 64 << 10
+	maxOwner = 100
+	standard = "/etc/resolv.conf"
 )
 
 var (
@@ -115,25 +94,6 @@ type Resolver struct {
 	Path string // of resolv.conf; "" is /etc/resolv.conf
 }
 
-// choose is who is told: the rule, or the first that the machine has.
-func choose(rule string) string {
-	if rule != "" && rule != Auto {
-		return rule
-	}
-	if runtime.GOOS != "linux" {
-		return None // OpenVPN and the system do it themselves
-	}
-	if _, err := os.Stat("/run/systemd/resolve"); err == nil {
-		if _, err := exec.LookPath("resolvectl"); err == nil {
-			return Resolvectl
-		}
-	}
-	if _, err := exec.LookPath("resolvconf"); err == nil {
-		return Resolvconf
-	}
-	return File
-}
-
 // Apply tells the machine of a part, instead of the owner's earlier one, and returns
 // who was told. A part without servers and domains is none.
 func (r Resolver) Apply(ctx context.Context, rule string, p Part) (by string, err error) {
@@ -187,8 +147,10 @@ func (r Resolver) Again(ctx context.Context, owner string) (by string, err error
 // Remove takes an owner's part back; none is no error. What cannot be taken back
 // stays noted.
 func (r Resolver) Remove(ctx context.Context, owner string) error {
-	if all, err := r.Parts(); err == nil && !slices.ContainsFunc(all, func(p Noted) bool { return p.Owner == owner }) {
-		return nil
+	if s, err := r.load(); err == nil && s.Writing == nil {
+		if _, there := s.part(owner); !there {
+			return nil
+		}
 	}
 	err := r.locked(ctx, func(s *state) error {
 		if p, there := s.part(owner); there {
@@ -208,159 +170,15 @@ func (r Resolver) Parts() ([]Noted, error) {
 	return s.Parts, err
 }
 
-// Keep puts back what others took out of resolv.conf. It costs a look if they did not.
+// Keep puts back what others took out of resolv.conf, and ends what somebody died over.
+// It costs a look where neither is.
 func (r Resolver) Keep(ctx context.Context) error {
 	s, err := r.load()
-	if err != nil || len(s.lines()) == 0 {
+	if err != nil || len(s.lines()) == 0 && s.Writing == nil {
 		return err
 	}
-	if is, err := r.read(); err == nil && is == s.text(others(is)) {
+	if is, err := r.read(); err == nil && is == s.text(others(is)) && s.Writing == nil {
 		return nil
 	}
 	return r.locked(ctx, func(s *state) error { return r.edit(s) })
-}
-
-// tell tells of a part that is in the state.
-func (r Resolver) tell(ctx context.Context, s *state, p Noted) error {
-	switch p.By {
-	case Resolvectl:
-		dns := []string{"dns", p.Device}
-		for _, a := range p.Servers {
-			dns = append(dns, a.String())
-		}
-		if len(p.Servers) == 0 {
-			dns = append(dns, "") // none, and not "show them"
-		}
-		if err := run(ctx, "", "resolvectl", dns...); err != nil {
-			return err
-		}
-		domains := append([]string{"domain", p.Device}, p.Search...)
-		if len(p.Search) == 0 {
-			domains = append(domains, "")
-		}
-		return run(ctx, "", "resolvectl", domains...)
-	case Resolvconf:
-		return run(ctx, p.lines(), "resolvconf", "-a", p.Device+".fernwerk")
-	case File:
-		return r.edit(s)
-	}
-	return fmt.Errorf("%q is no way to tell of them", p.By)
-}
-
-// takeBack takes back a part of the state.
-func (r Resolver) takeBack(ctx context.Context, s *state, p Noted) error {
-	s.drop(p.Owner)
-	var err error
-	switch p.By {
-	case Resolvectl:
-		if _, gone := os.Stat("/sys/class/net/" + p.Device); gone == nil { // else it went with the device
-			err = run(ctx, "", "resolvectl", "revert", p.Device)
-		}
-	case Resolvconf:
-		err = run(ctx, "", "resolvconf", "-d", p.Device+".fernwerk")
-	case File:
-		err = r.edit(s)
-	}
-	if err != nil {
-		return err // it stays noted
-	}
-	return r.save(*s)
-}
-
-// lines are a part in the form of resolv.conf.
-func (p Part) lines() string {
-	var b strings.Builder
-	for _, a := range p.Servers {
-		fmt.Fprintf(&b, "nameserver %s\n", a)
-	}
-	if len(p.Search) > 0 {
-		fmt.Fprintf(&b, "search %s\n", strings.Join(p.Search, " "))
-	}
-	return b.String()
-}
-
-func run(ctx context.Context, input, program string, args ...string) error {
-	ctx, stop := context.WithTimeout(ctx, tellWithin)
-	defer stop()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Stdin = strings.NewReader(input)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %.200q", program, err, out)
-	}
-	return nil
-}
-
-// state is what is noted.
-type state struct {
-	Parts []Noted `json:"parts"`
-	// Writing is a resolv.conf that is being written in place, where it cannot be
-	// replaced: who dies in the middle leaves neither the old text nor the new one.
-	Writing *writing `json:"writing,omitempty"`
-}
-
-type writing struct {
-	Was  string `json:"was"`  // all that it held
-	Text string `json:"text"` // that is being written
-}
-
-func (s *state) part(owner string) (Noted, bool) {
-	i := slices.IndexFunc(s.Parts, func(p Noted) bool { return p.Owner == owner })
-	if i < 0 {
-		return Noted{}, false
-	}
-	return s.Parts[i], true
-}
-
-func (s *state) put(p Noted) {
-	s.drop(p.Owner)
-	s.Parts = append(s.Parts, p)
-	slices.SortFunc(s.Parts, func(a, b Noted) int { return strings.Compare(a.Owner, b.Owner) })
-}
-
-func (s *state) drop(owner string) {
-	s.Parts = slices.DeleteFunc(slices.Clone(s.Parts), func(p Noted) bool { return p.Owner == owner })
-}
-
-func (r Resolver) note() string { return filepath.Join(r.Dir, "resolver.json") }
-
-func (r Resolver) load() (s state, err error) {
-	text, err := os.ReadFile(r.note())
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &s)
-	}
-	for _, p := range s.Parts {
-		if err == nil {
-			err = p.Check()
-		}
-	}
-	if err != nil {
-		return state{}, fmt.Errorf("cannot read %s: %w", r.note(), err)
-	}
-	return s, nil
-}
-
-func (r Resolver) save(s state) error {
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(r.note(), append(text, '\n'), 0o600)
-}
-
-// locked is for what changes the machine: one after the other.
-func (r Resolver) locked(ctx context.Context, do func(*state) error) error {
-	lock, err := filelock.Await(ctx, filepath.Join(r.Dir, "resolver.lock"), patience)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	s, err := r.load()
-	if err != nil {
-		return err
-	}
-	return do(&s)
 }

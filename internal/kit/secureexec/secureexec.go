@@ -14,7 +14,8 @@
 //   - If our own process is killed outright: on Windows the whole family dies
 //     with it (the system closes the job). On Linux the direct child gets
 //     SIGKILL (PR_SET_PDEATHSIG); grandchildren are not covered, nor a child
-//     that gains privileges on exec, for which the kernel clears the setting.
+//     that gains privileges on exec, for which the kernel clears the setting:
+//     whoever takes our place ends those by [EndLeft], if they have a [Mark].
 //     On macOS nothing is covered.
 //
 // The Linux setting is tied to the thread that started the child, not to the

@@ -41,6 +41,15 @@ func TestMain(m *testing.M) {
 		fmt.Print("\nlast\n")
 	case "cat":
 		io.Copy(os.Stdout, os.Stdin)
+	case "leaver":
+		// Its child leaves three: one by its side, one that knows nothing, one on its own.
+		out, err := os.OpenFile(os.Args[1], os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err == nil {
+			_, err = Run(context.Background(), Command{Argv: []string{"sh", "-c", `sleep 1000 & echo side $!; env -i /bin/sleep 1000 & echo bare $!; setsid sh -c 'echo own $$; exec sleep 1000' & wait`},
+				Env: append(Inherit("PATH"), Mark(os.Args[2])...), Out: out, OutputLimit: -1})
+		}
+		fmt.Println(err)
+		os.Exit(1)
 	case "sleep":
 		fmt.Println("ready")
 		<-time.After(time.Hour)

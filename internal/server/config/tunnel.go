@@ -38,19 +38,21 @@ type Tunnel struct {
 	Keepalive []int `toml:"keepalive"`
 	// MaxClients is how many nodes may be in the tunnel; 0 is 1000.
 	MaxClients int `toml:"max_clients"`
+	// MTU is how many bytes a packet inside the tunnel may have; 0 is OpenVPN's 1500.
+	MTU int `toml:"mtu"`
 	// Apart keeps nodes from talking with each other through the tunnel.
 	Apart bool `toml:"apart"`
 }
 
 // Settings are the tunnel as hosts get it.
 func (t Tunnel) Settings() tunnel.Settings {
-	return tunnel.Settings{Name: t.Name, Remote: t.Remote, Others: t.Remotes, Port: t.Port, Proto: t.Proto, Extra: t.Extra, Served: t.Serve}
+	return tunnel.Settings{Name: t.Name, Remote: t.Remote, Others: t.Remotes, Port: t.Port, Proto: t.Proto, Extra: t.Extra, MTU: t.MTU, Served: t.Serve}
 }
 
 // Server is the configuration of its openvpn.
 func (t Tunnel) Server() (s openvpn.Server, err error) {
 	s = openvpn.Server{Device: cmp.Or(t.Device, "tun-"+t.Name), UDP: t.Proto == "udp", Port: uint16(cmp.Or(t.Port, 4242)), Ping: 10, Dead: 120,
-		MaxClients: cmp.Or(t.MaxClients, 1000), Between: !t.Apart, Verbosity: 2}
+		MaxClients: cmp.Or(t.MaxClients, 1000), Between: !t.Apart, MTU: t.MTU, Verbosity: 2}
 	if t.Device == "" && len(s.Device) > 15 {
 		s.Device = s.Device[:15]
 	}

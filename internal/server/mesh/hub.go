@@ -157,6 +157,7 @@ type hub struct {
 	lease    *lease.Held
 	pid      int                 // of the process that has a guard
 	watched  map[string]*watched // by host
+	said     string              // of the process's problem
 }
 
 // run has the process run as it is to: in all networks, with who counts no more.
@@ -231,6 +232,7 @@ func (h *hub) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.tell(status)
 	seen := map[netip.Addr]netip.AddrPort{}
 	for _, p := range status.Peers {
 		for _, a := range p.Address {

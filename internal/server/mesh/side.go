@@ -92,3 +92,11 @@ func (h *hub) passOn(tx *store.Tx, config *nebula.Config, types []fleet.NodeType
 	}
 	return nil
 }
+
+// tell says once what the process finds wrong.
+func (h *hub) tell(now nebula.Status) {
+	if now.Problem != h.said && now.Problem != "" {
+		h.Log.Warn("The mesh's hub passes nothing on", "problem", now.Problem, "hint", "sysctl -w net.ipv4.ip_forward=1, and a line of it in /etc/sysctl.d")
+	}
+	h.said = now.Problem
+}

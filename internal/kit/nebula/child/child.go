@@ -48,7 +48,7 @@ func Run(ctx context.Context, dir string) error {
 		return err
 	}
 	defer listener.Close()
-	d := &device{}
+	d := newDevice()
 	control, err := upstream.Main(c, false, "", log, d.open)
 	if err == nil {
 		err = control.Start()
@@ -62,7 +62,13 @@ func Run(ctx context.Context, dir string) error {
 	go func() { ended <- control.Wait(); stop() }()
 	go func() { <-ctx.Done(); listener.Close() }()
 	steered := make(chan struct{})
-	go func() { p.steer(ctx, d); close(steered) }()
+	go func() {
+		var all sync.WaitGroup
+		all.Go(func() { p.steer(ctx, d) })
+		all.Go(func() { d.probes.serve(ctx, d.Name()) })
+		all.Wait()
+		close(steered)
+	}()
 	p.serve(listener)
 	stop()
 	<-steered
@@ -97,6 +103,7 @@ type process struct {
 	mu      sync.Mutex
 	besides []string
 	away    []netip.Addr
+	problem string
 }
 
 // serve answers one after the other: only the machine's own agent asks.
@@ -143,13 +150,11 @@ func (p *process) answer(conn net.Conn) error {
 func (p *process) status() nebula.Status {
 	s := nebula.Status{PID: os.Getpid(), Since: p.since, Stamp: p.stamp.Load().(string), Peers: []nebula.Peer{}}
 	p.mu.Lock()
-	s.Beside, s.Away = p.besides, p.away
+	s.Beside, s.Away, s.Problem = p.besides, p.away, p.problem
 	p.mu.Unlock()
 	hubs := map[netip.Addr]bool{}
-	for _, text := range p.config.GetStringSlice("lighthouse.hosts", nil) {
-		if a, err := netip.ParseAddr(text); err == nil {
-			hubs[a] = true
-		}
+	for _, a := range p.said().hubs {
+		hubs[a] = true
 	}
 	for _, h := range p.control.ListHostmapHosts(false) {
 		peer := nebula.Peer{Address: h.VpnAddrs, Remote: h.CurrentRemote, Relays: h.CurrentRelaysToMe, Known: h.RemoteAddrs}

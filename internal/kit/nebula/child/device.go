@@ -2,6 +2,7 @@ package child
 
 import (
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync/atomic"
 
@@ -17,6 +18,11 @@ type device struct {
 	overlay.Device
 	networks []netip.Prefix // own addresses, with their networks' lengths
 	wrap     atomic.Pointer[wrapping]
+	probes   probes
+}
+
+func newDevice() *device {
+	return &device{probes: probes{sockets: map[netip.Addr]*net.UDPConn{}, answers: make(chan [2]netip.Addr, 64)}}
 }
 
 // open makes the interface; it is what nebula calls.
@@ -31,8 +37,8 @@ func (d *device) open(c *config.C, l *slog.Logger, networks []netip.Prefix, rout
 	}
 	var err error
 	d.Device, err = overlay.NewDeviceFromConfig(c, l, narrow, routines)
-	if err != nil || !steer.Can {
-		return d.Device, err
+	if err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -45,27 +51,41 @@ func (d *device) Activate() error {
 	if err := d.Device.Activate(); err != nil {
 		return err
 	}
+	if !steer.Can || len(d.networks) == 0 {
+		return nil
+	}
 	return steer.Table{Device: d.Name()}.Set(steer.Routes(d.networks, nil, nil))
 }
 
 // Read reads a packet of this machine.
 func (d *device) Read(buf []byte) (int, error) {
 	n, err := d.Device.Read(buf)
-	if w := d.wrap.Load(); w != nil && err == nil {
+	if err != nil {
+		return n, err
+	}
+	if w := d.wrap.Load(); w != nil {
 		n = w.out(buf, n)
 	}
-	return n, err
+	if t := d.probes.sent.Load(); t != nil {
+		t.note(destination(buf[:n]))
+	}
+	return n, nil
 }
 
 // Write writes a packet for this machine.
 func (d *device) Write(packet []byte) (int, error) {
-	w := d.wrap.Load()
-	if w == nil {
-		return d.Device.Write(packet)
+	if t := d.probes.heard.Load(); t != nil {
+		t.note(source(packet))
 	}
-	inner, ok := w.in(packet)
-	if !ok {
+	if d.probes.take(packet) {
 		return len(packet), nil
+	}
+	inner := packet
+	if w := d.wrap.Load(); w != nil {
+		ok := false
+		if inner, ok = w.in(packet); !ok {
+			return len(packet), nil
+		}
 	}
 	if _, err := d.Device.Write(inner); err != nil {
 		return 0, err

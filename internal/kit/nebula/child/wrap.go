@@ -101,12 +101,10 @@ func sum(b []byte) uint16 {
 // in is the packet for this machine's kernel: what was wrapped, else the packet itself.
 // What is wrapped and not right is for nobody.
 func (w *wrapping) in(p []byte) (packet []byte, ok bool) {
-	from, to, is := ends(p)
-	if !is || len(p) < header || p[0] != 0x45 || p[9] != 17 || p[6]&0x3f != 0 || p[7] != 0 || !w.isOwn(to) ||
-		binary.BigEndian.Uint16(p[22:]) != nebula.PassPort || binary.BigEndian.Uint16(p[20:]) != nebula.PassPort {
+	from, to, inner, is := datagram(p, nebula.PassPort)
+	if !is || !w.isOwn(to) {
 		return p, true
 	}
-	inner := p[header:]
 	source, target, is := ends(inner)
 	switch {
 	case !is:

@@ -13,94 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"time"
 )
-
-// Patience is how long a tunnel with a peer may take to come up, until what is for the
-// peer goes another way; Again is when it is tried again then, first and at most.
-const (
-	Patience = 2500 * time.Millisecond
-	Again    = 10 * time.Second
-	AgainMax = 2 * time.Minute
-)
-
-// View is what is seen at a moment.
-type View struct {
-	Now time.Time
-	// Up are peers with whom there is a tunnel, Pending those with whom one is being
-	// made.
-	Up, Pending map[netip.Addr]bool
-	// Known are peers that are in the mesh by word of the server.
-	Known []netip.Addr
-}
-
-// Choice remembers of peers what one look does not show. The zero value is ready.
-type Choice struct{ peers map[netip.Addr]*peer }
-
-type peer struct {
-	up      bool
-	pending time.Time // since when a tunnel is being made
-	failed  bool
-	next    time.Time // when it is tried again
-	wait    time.Duration
-}
-
-// Look says who goes by the mesh, with whom a tunnel is to be tried, and which of those
-// known do not go by the mesh now; each in order.
-//
-// A peer goes by the mesh when there is a tunnel with it, and also when nothing speaks
-// against one: the first packet is what makes it. It does no longer when its tunnel
-// is gone, or none came up within Patience, until there is one.
-func (c *Choice) Look(v View) (by, try, away []netip.Addr) {
-	if c.peers == nil {
-		c.peers = map[netip.Addr]*peer{}
-	}
-	known := map[netip.Addr]bool{}
-	for _, a := range v.Known {
-		known[a] = true
-		if c.peers[a] == nil {
-			c.peers[a] = &peer{}
-		}
-	}
-	for a := range v.Up {
-		if c.peers[a] == nil {
-			c.peers[a] = &peer{}
-		}
-	}
-	for a, p := range c.peers {
-		switch {
-		case v.Up[a]:
-			*p = peer{up: true}
-			by = append(by, a)
-			continue
-		case !known[a]:
-			delete(c.peers, a)
-			continue
-		case p.up: // it is gone
-			*p = peer{failed: true, next: v.Now}
-		case !v.Pending[a]:
-			p.pending = time.Time{}
-		case p.pending.IsZero():
-			p.pending = v.Now
-		case !p.failed && v.Now.Sub(p.pending) > Patience:
-			*p = peer{failed: true, pending: p.pending, next: v.Now.Add(Again), wait: Again}
-		}
-		if !p.failed {
-			by = append(by, a)
-			continue
-		}
-		away = append(away, a)
-		if !v.Now.Before(p.next) {
-			try = append(try, a)
-			p.wait = min(max(2*p.wait, Again), AgainMax)
-			p.next = v.Now.Add(p.wait)
-		}
-	}
-	for _, all := range [][]netip.Addr{by, try, away} {
-		slices.SortFunc(all, netip.Addr.Compare)
-	}
-	return by, try, away
-}
 
 // Others are the devices of the machine, beside ours, that have an address in one of
 // the networks.
@@ -128,7 +41,7 @@ func Others(device string, networks []netip.Prefix) (names []string) {
 // Route is a way into the mesh.
 type Route struct {
 	To    netip.Prefix
-	From  netip.Addr // the machine's own address, for what begins here
+	From  netip.Addr // the machine's own address, for what begins here; invalid: its only one
 	Other bool       // any other route goes before it
 }
 
@@ -136,27 +49,35 @@ type Route struct {
 // through are further networks that it leads to, and by the peers that go by the mesh
 // although another tunnel has the network.
 func Routes(own, through []netip.Prefix, by []netip.Addr) (all []Route) {
-	source := func(a netip.Addr) (netip.Addr, bool) {
+	// Routes that name the address go with any device that loses it, says the kernel:
+	// with the other tunnel's. So one that is the only one is not named.
+	family := func(a netip.Addr) (same []netip.Addr) {
 		for _, o := range own {
 			if o.Addr().BitLen() == a.BitLen() {
-				return o.Addr(), true
+				same = append(same, o.Addr())
 			}
 		}
-		return netip.Addr{}, false
+		return same
+	}
+	from := func(a netip.Addr) netip.Addr {
+		if len(family(a)) == 1 {
+			return netip.Addr{}
+		}
+		return a
 	}
 	for _, o := range own {
-		all = append(all, Route{To: o.Masked(), From: o.Addr(), Other: true})
+		all = append(all, Route{To: o.Masked(), From: from(o.Addr()), Other: true})
 	}
 	for _, t := range through {
-		from, ok := source(t.Addr())
-		if ok && !slices.ContainsFunc(own, func(o netip.Prefix) bool { return o.Masked() == t }) {
-			all = append(all, Route{To: t, From: from, Other: true})
+		same := family(t.Addr())
+		if len(same) > 0 && !slices.ContainsFunc(own, func(o netip.Prefix) bool { return o.Masked() == t }) {
+			all = append(all, Route{To: t, From: from(same[0]), Other: true})
 		}
 	}
 	for _, a := range by {
 		for _, o := range own {
 			if o.Masked().Contains(a) && a != o.Addr() {
-				all = append(all, Route{To: netip.PrefixFrom(a, a.BitLen()), From: o.Addr()})
+				all = append(all, Route{To: netip.PrefixFrom(a, a.BitLen()), From: from(o.Addr())})
 			}
 		}
 	}

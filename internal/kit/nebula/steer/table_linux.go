@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -50,7 +51,7 @@ func (t Table) Set(want []Route) error {
 			delete(has, w)
 			continue
 		}
-		r := netlink.Route{LinkIndex: ours.LinkIndex, Protocol: protocol, Scope: unix.RT_SCOPE_LINK, Src: net.IP(w.From.AsSlice()),
+		r := netlink.Route{LinkIndex: ours.LinkIndex, Protocol: protocol, Scope: unix.RT_SCOPE_LINK, Src: net.IP(w.From.AsSlice()), // of an invalid one nil
 			Dst: &net.IPNet{IP: w.To.Masked().Addr().AsSlice(), Mask: net.CIDRMask(w.To.Bits(), w.To.Addr().BitLen())}}
 		if w.To.Addr().Is6() {
 			r.Scope = unix.RT_SCOPE_UNIVERSE // IPv6 knows no other
@@ -94,6 +95,17 @@ func Loosen(device string) error {
 		return fmt.Errorf("cannot let %s take packets of two paths: %w", device, err)
 	}
 	return nil
+}
+
+// Bind has a socket send by a device, whatever the routes say.
+func Bind(device string) func(network, address string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if cerr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device) }); cerr != nil {
+			return cerr
+		}
+		return err
+	}
 }
 
 // Forwards tells whether the machine passes on what comes by a device and is for others.
