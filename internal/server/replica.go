@@ -59,6 +59,24 @@ func (s *Server) join(ctx context.Context, st *store.Store) (*member, error) {
 	return m, err
 }
 
+// gone is after how long a server that gave no notice is not one of those on the
+// database any more.
+const gone = 24 * time.Hour
+
+// others tells whether other servers on the database run, or may.
+func (m *member) others(ctx context.Context) (bool, error) {
+	if m.presence == nil {
+		return false, nil
+	}
+	all, err := m.leases.Since(ctx, replicaLease, gone)
+	for _, l := range all {
+		if l.Name != m.presence.Name {
+			return true, err
+		}
+	}
+	return false, err
+}
+
 // begin prepares what must be there once on a database, one server after the
 // other: of several that start on an empty one at once the first makes it.
 func (m *member) begin(ctx context.Context, shared bool, fn func(context.Context) error) error {

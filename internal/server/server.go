@@ -271,7 +271,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 // openGrid makes what follows from a node that appears.
 func (s *Server) openGrid(ctx context.Context, st *store.Store, m *member, joins *joining, signed *trust.Trust) (*grid.Grid, error) {
 	g, err := grid.Open(ctx, grid.Config{Config: s.cfg, ID: s.id, Reach: s.reach, Path: s.path, Store: st, Leases: m.leases,
-		Authority: joins.authority, Derive: m.Derive, Agree: m.Agree, Vault: m, Signed: signed.Signed, Host: joins.host})
+		Authority: joins.authority, Derive: m.Derive, Agree: m.Agree, Secrets: m.Cluster, Vault: m, Signed: signed.Signed, Others: m.others, Host: joins.host})
 	if err == nil {
 		s.add(g.Close)
 	}

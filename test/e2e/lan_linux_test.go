@@ -24,10 +24,10 @@ func TestNeighbours(t *testing.T) {
 	for _, node := range []string{"a", "b", "c", "d"} {
 		n.space(node)
 	}
-	n.plug("a", "eth0", "r1", "192.168.1.2")
-	n.plug("b", "eth0", "r1", "192.168.1.3")
-	n.plug("c", "eth0", "r2", "192.168.1.2") // a's address, at another site
-	n.plug("d", "eth0", "r1", "192.168.1.4")
+	n.attach("a", "eth0", "r1", "192.168.1.2")
+	n.attach("b", "eth0", "r1", "192.168.1.3")
+	n.attach("c", "eth0", "r2", "192.168.1.2") // a's address, at another site
+	n.attach("d", "eth0", "r1", "192.168.1.4")
 	n.serve()
 	n.nodeType()
 	ids, address, name := map[string]string{}, map[string]string{}, map[string]string{}
@@ -143,8 +143,8 @@ func TestNeighbours(t *testing.T) {
 	}
 
 	// b moves to the other site.
-	n.unplug("b", "eth0")
-	n.plug("b", "eth1", "r2", "192.168.1.7")
+	n.detach("b", "eth0")
+	n.attach("b", "eth1", "r2", "192.168.1.7")
 	gets(40*time.Second, "c", "b", "192.168.1.7")
 	gets(0, "a", "b", address["b"])
 	gets(0, "b", "c", "192.168.1.2")
@@ -156,7 +156,7 @@ func TestNeighbours(t *testing.T) {
 	}
 
 	// Unplugged: the LAN's address is nobody's any more.
-	n.unplug("b", "eth1")
+	n.detach("b", "eth1")
 	gets(40*time.Second, "c", "b", address["b"])
 	ops := n.mustTool("host", "history", ids["b"])
 	if !strings.Contains(ops, "192.168.1.7/24") {
@@ -174,7 +174,7 @@ func TestNeighbours_TunnelFollows(t *testing.T) {
 	n.branch("r1", "203.0.113.10")
 	n.branch("r2", "203.0.113.11")
 	n.space("b")
-	n.plug("b", "eth0", "r1", "192.168.1.3")
+	n.attach("b", "eth0", "r1", "192.168.1.3")
 	text, err := os.ReadFile(n.conf)
 	must(t, err)
 	must(t, os.WriteFile(n.conf, []byte(strings.Replace(string(text), "keepalive = [1, 4]\n", "", 1)), 0o600))
@@ -185,8 +185,8 @@ func TestNeighbours_TunnelFollows(t *testing.T) {
 	n.agentDo("b", "tunnel", "up", "vpns", "--wait", "--timeout", "30s")
 	address := n.status("b").Address
 	n.until(10*time.Second, "b is reached", func() bool { return n.pings("hub", address) })
-	n.unplug("b", "eth0")
-	n.plug("b", "eth1", "r2", "192.168.1.7")
+	n.detach("b", "eth0")
+	n.attach("b", "eth1", "r2", "192.168.1.7")
 	took := n.until(20*time.Second, "b is reached where it moved to", func() bool { return n.pings("hub", address) })
 	t.Logf("reached after %v", took)
 	n.until(5*time.Second, "the server knows", func() bool {

@@ -25,8 +25,8 @@ func (n *tunnelNet) branch(router, public string) {
 	n.in(router, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post oifname \"wan\" masquerade")
 }
 
-// plug connects a node's interface with the switch behind a router.
-func (n *tunnelNet) plug(node, device, router, address string) {
+// attach connects a node's interface with the switch behind a router.
+func (n *tunnelNet) attach(node, device, router, address string) {
 	n.t.Helper()
 	n.run("ip", "link", "add", "to"+node, "netns", n.id+router, "type", "veth", "peer", "name", device, "netns", n.id+node)
 	n.in(router, "ip", "link", "set", "to"+node, "master", "lan", "up")
@@ -35,8 +35,8 @@ func (n *tunnelNet) plug(node, device, router, address string) {
 	n.in(node, "ip", "route", "replace", "default", "via", "192.168.1.1")
 }
 
-// unplug takes the interface away.
-func (n *tunnelNet) unplug(node, device string) {
+// detach takes the interface away.
+func (n *tunnelNet) detach(node, device string) {
 	n.t.Helper()
 	n.in(node, "ip", "link", "del", device)
 }

@@ -179,7 +179,7 @@ func TestTunnel_Refuses(t *testing.T) {
 	n := newTunnelNet(t, "a")
 	n.serve()
 	n.nodeType()
-	n.join("a", plain...)
+	id := n.join("a", plain...)
 	agent := n.start("a")
 	n.agentDo("a", "tunnel", "up", "vpns", "--wait", "--timeout", "20s")
 	n.agentDo("a", "tunnel", "down", "vpns")
@@ -216,6 +216,10 @@ func TestTunnel_Refuses(t *testing.T) {
 	}); strings.Contains(out, inside) || !strings.Contains(out, "AUTH_FAILED") {
 		t.Errorf("a host's certificate: %s", out)
 	}
+	n.until(10*time.Second, "the host's history says who was refused, and why", func() bool {
+		out := n.mustTool("host", "history", id)
+		return strings.Contains(out, "tunnel refused") && strings.Contains(out, "not one for tunnel vpns")
+	})
 	if out := tries("of another authority", func(dir string) {
 		n.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", filepath.Join(dir, "client.key"), "-out", filepath.Join(dir, "client.crt"),
 			"-subj", "/CN=client1.fernwerk.internal", "-addext", "extendedKeyUsage=clientAuth")

@@ -44,7 +44,7 @@ const maxState = 8 << 20
 // State is what is kept.
 type State struct {
 	HostID      string       `json:"hostId"`
-	Authority   []byte       `json:"authority"` // the key that maps are signed with; the first one counts
+	Authority   []byte       `json:"authority"` // the key that maps are signed with; the first one counts, and who followed it
 	Certificate string       `json:"certificate"`
 	Fingerprint string       `json:"fingerprint"`
 	NotAfter    time.Time    `json:"notAfter"`
@@ -253,7 +253,7 @@ func (s *Service) ask(ctx context.Context, since int64) (every time.Duration, ne
 	lan := here(s.Settings.Device)
 	req := mesh.Request{Key: key, Holds: s.state.Fingerprint, Since: since, LAN: lan}
 	if len(s.state.Map.Map) > 0 {
-		req.Tag = mesh.Tag(s.state.Map.Map)
+		req.Tag, req.Believes = mesh.Tag(s.state.Map.Map), mesh.Tag([]byte(s.network.CA))
 	}
 	for _, p := range lan {
 		req.Places = append(req.Places, netip.AddrPortFrom(p.Addr(), uint16(s.Settings.Port)))
@@ -280,7 +280,7 @@ func (s *Service) ask(ctx context.Context, since int64) (every time.Duration, ne
 		if network, err = got.Map.Open(next.Authority); err != nil {
 			return every, false, fleet.WithHint(err, "if the server was made anew, delete %s and start the agent again", s.Dir)
 		}
-		next.Map = *got.Map
+		next.Map, next.Authority = *got.Map, got.Map.Key
 	}
 	if got.Certificate == "" && got.Map == nil {
 		return every, false, nil

@@ -39,6 +39,22 @@ var nodeCases = map[string]func(*bench){
 		b.call("tunnel_disconnect", client(1), "openvpn")
 		b.call("tunnel_disconnect", client(1), "openvpn")
 	}),
+	"mesh_getAuthority": nodeCase(func(b *bench) {
+		got, err := b.try("mesh_getAuthority", methods.Params{})
+		if fleet.CodeOf(err) == fleet.NotHere {
+			return
+		}
+		b.same("nothing is begun", "settled", got.(map[string]any)["stage"])
+	}),
+	"mesh_rotateAuthority": nodeCase(func(b *bench) {
+		if _, err := b.try("mesh_rotateAuthority", methods.Params{}); fleet.CodeOf(err) == fleet.NotHere {
+			return
+		}
+		b.same("it is begun", "learning", b.call("mesh_getAuthority").(map[string]any)["stage"])
+		b.refused(fleet.Conflict, "mesh_rotateAuthority")
+		b.same("it is done", "settled", b.call("mesh_rotateAuthority", true).(map[string]any)["stage"])
+		b.refused(fleet.Conflict, "mesh_rotateAuthority", true)
+	}),
 	"mesh_getPaths": nodeCase(func(b *bench) {
 		if _, err := b.try("mesh_getPaths", methods.Params{}); err != nil && fleet.CodeOf(err) != fleet.NotHere {
 			b.Fatal(err)

@@ -105,6 +105,7 @@ func (l *Leases) Take(ctx context.Context, name, info string) (*Held, error) {
 		}
 		r = row{Name: name, Holder: l.self, Run: l.run, Number: r.Number + 1, Until: until(tx), Info: info}
 		h = &Held{leases: l, row: r}
+		tx.Wake(Topic) // somebody may want to know that there is another
 		return tx.Put(Class, Class.Encode(r))
 	})
 	if err != nil {
@@ -114,11 +115,17 @@ func (l *Leases) Take(ctx context.Context, name, info string) (*Held, error) {
 }
 
 // All are the leases that somebody holds, of those whose name begins so.
-func (l *Leases) All(ctx context.Context, prefix string) (held []Lease, err error) {
+func (l *Leases) All(ctx context.Context, prefix string) ([]Lease, error) {
+	return l.Since(ctx, prefix, 0)
+}
+
+// Since are also those that lapsed not longer ago: their holders did not give them
+// back, and may be there still.
+func (l *Leases) Since(ctx context.Context, prefix string, ago time.Duration) (held []Lease, err error) {
 	err = l.store.View(ctx, func(tx *store.Tx) error {
 		rows, err := store.All[row](tx, Class, fleet.Filter{"name": prefix + "*"})
 		for _, r := range rows {
-			if r.Holder != "" && tx.Now().UnixMilli() < r.Until {
+			if r.Holder != "" && tx.Now().UnixMilli() < r.Until+ago.Milliseconds() {
 				held = append(held, Lease{r.Name, r.Holder, r.Number, time.UnixMilli(r.Until), r.Info})
 			}
 		}
@@ -143,6 +150,20 @@ func (h *Held) Check(tx *store.Tx) error {
 
 // Still is [Held.Check] outside of a transaction of the holder's.
 func (h *Held) Still(ctx context.Context) error { return h.leases.store.View(ctx, h.Check) }
+
+// Left is how long the lease lasts as the database has it; it is negative after it
+// has lapsed, and Conflict if another holder followed.
+func (h *Held) Left(ctx context.Context) (left time.Duration, err error) {
+	err = h.leases.store.View(ctx, func(tx *store.Tx) error {
+		if err := h.Check(tx); err != nil {
+			return err
+		}
+		r, err := find(tx, h.Name)
+		left = time.UnixMilli(r.Until).Sub(tx.Now())
+		return err
+	})
+	return left, err
+}
 
 // Renew prolongs the lease. After it has lapsed it still can be, if nobody else
 // took it.

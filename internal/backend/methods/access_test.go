@@ -126,7 +126,7 @@ func newBench(t *testing.T) *bench {
 		Enrolment: joins{}, Updates: published{}, NodeFiles: kept{},
 		Depot: depot{}, Certificates: depot{}, Trust: signed{}, Feed: depot{},
 		Authority: func() []byte { return []byte("PEM") },
-		Nodes:     present{}, Tunnels: present{}, Mesh: meshed,
+		Nodes:     present{}, Tunnels: present{}, Mesh: meshed, MeshAuthority: signers{},
 		Resources: batch,
 		Info:      map[string]any{"version": "test"},
 	}

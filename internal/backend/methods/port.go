@@ -36,6 +36,8 @@ type Ports struct {
 	Nodes port.Nodes
 	// Mesh says how nodes reach each other.
 	Mesh func(tx *store.Tx) ([]mesh.Way, error)
+	// MeshAuthority replaces the mesh's authority.
+	MeshAuthority port.MeshAuthority
 	// Resources asks the schedulers about nodes.
 	Resources func(ctx context.Context) ([]node.Resource, error)
 	// Tunnels are those that this server runs.

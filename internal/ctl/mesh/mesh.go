@@ -12,8 +12,8 @@ import (
 
 // Command is mesh.
 func Command(t *tool.Tool) *cobra.Command {
-	c := &cobra.Command{Use: "mesh", Short: "The mesh: which nodes reach each other directly"}
-	c.AddCommand(listCommand(t))
+	c := &cobra.Command{Use: "mesh", Short: "The mesh: which nodes reach each other directly, and who signs for them"}
+	c.AddCommand(listCommand(t), authorityCommand(t), rotateCommand(t))
 	return c
 }
 

@@ -58,6 +58,8 @@ type Request struct {
 	LAN    []netip.Prefix   `json:"lan,omitempty"`
 	// Paths are how it reaches others, for people to look at.
 	Paths []Path `json:"paths,omitempty"`
+	// Believes is the [Tag] of the authorities whose certificates it takes.
+	Believes string `json:"believes,omitempty"`
 }
 
 // Path is how a node reaches another.
@@ -98,6 +100,8 @@ type Signed struct {
 	Map       []byte `json:"map"` // JSON of a Map
 	Key       []byte `json:"key"` // Ed25519
 	Signature []byte `json:"signature"`
+	// Heirs lead from the authorities of the past to this one.
+	Heirs []Heir `json:"heirs,omitempty"`
 }
 
 // Map is a network as the server knew it.
@@ -181,7 +185,8 @@ func Tag(text []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Open checks a map by the key of the authority, and reads it.
+// Open checks a map by the key of an authority, or of one that followed it, and reads
+// it. Who has the map believes the key that it names from then on.
 func (s Signed) Open(key []byte) (m Map, err error) {
 	bad := func(why string) (Map, error) {
 		return Map{}, fleet.Errorf(fleet.Denied, "cannot use the map of the mesh: %s", why)
@@ -189,9 +194,11 @@ func (s Signed) Open(key []byte) (m Map, err error) {
 	switch {
 	case len(s.Map) > MaxMap:
 		return bad("it is too large")
-	case len(key) != ed25519.PublicKeySize || !bytes.Equal(s.Key, key):
+	case len(s.Heirs) > MaxHeirs:
+		return bad("it has too many heirs")
+	case len(key) != ed25519.PublicKeySize || !s.follows(key):
 		return bad("it is signed by another authority than the one known here")
-	case !ed25519.Verify(key, Text(s.Map), s.Signature):
+	case !ed25519.Verify(s.Key, Text(s.Map), s.Signature):
 		return bad("its signature is not right")
 	}
 	d := json.NewDecoder(bytes.NewReader(s.Map))
@@ -267,7 +274,7 @@ func (r *Request) Check() error {
 	if len(r.Places) > MaxPlaces || len(r.LAN) > MaxPlaces {
 		return fleet.Errorf(fleet.TooLarge, "cannot let the node into the mesh: it is at more than %d places", MaxPlaces)
 	}
-	if r.Holds != "" && !digest.MatchString(r.Holds) || len(r.Tag) > 64 {
+	if r.Holds != "" && !digest.MatchString(r.Holds) || len(r.Tag) > 64 || len(r.Believes) > 64 {
 		return fleet.Errorf(fleet.Invalid, "cannot let the node into the mesh: it does not say what it holds")
 	}
 	for _, at := range r.Places {

@@ -26,6 +26,7 @@ const MaxText = 16 << 10
 type Settings struct {
 	Name   string   // a word, see [enrol.ValidTunnel]
 	Remote string   // the host that clients call
+	Others []string // hosts that they call when that does not answer, in order
 	Port   int      // 0 is the seed's 4242
 	Proto  string   // tcp or udp; "" is tcp
 	Extra  []string // further lines, of those that [words] has
@@ -59,6 +60,7 @@ type Answer struct {
 }
 
 const (
+	maxHosts   = 16
 	usualPort  = 4242
 	usualProto = "tcp"
 )
@@ -125,8 +127,17 @@ func (s Settings) Render() (string, error) {
 	if err := enrol.ValidTunnel(s.Name); err != nil {
 		return fail(err)
 	}
-	if _, err := netip.ParseAddr(s.Remote); err != nil && (len(s.Remote) > 253 || !dnsName.MatchString(s.Remote)) {
-		return fail(fleet.Errorf(fleet.Invalid, "remote %q is not a DNS name or an IP address", s.Remote))
+	hosts := append([]string{s.Remote}, s.Others...)
+	for i, host := range hosts {
+		if _, err := netip.ParseAddr(host); err != nil && (len(host) > 253 || !dnsName.MatchString(host)) {
+			return fail(fleet.Errorf(fleet.Invalid, "remote %q is not a DNS name or an IP address", host))
+		}
+		if slices.Contains(hosts[:i], host) {
+			return fail(fleet.Errorf(fleet.Invalid, "remote %q stands twice", host))
+		}
+	}
+	if len(hosts) > maxHosts {
+		return fail(fleet.Errorf(fleet.Invalid, "there are more than %d hosts to call", maxHosts))
 	}
 	port, proto := s.Port, s.Proto
 	if port == 0 {
@@ -138,9 +149,12 @@ func (s Settings) Render() (string, error) {
 	if port < 1 || port > 65535 {
 		return fail(fleet.Errorf(fleet.Invalid, "port %d is not between 1 and 65535", port))
 	}
-	lines := append([]string{"client", "dev tun", "proto " + proto, "remote " + s.Remote + " " + strconv.Itoa(port), "nobind",
-		"ca ca.crt", "cert client.crt", "key client.key", "remote-cert-tls server", "tls-version-min 1.2",
-		"data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305", "keepalive 10 60", "persist-key", "persist-tun"}, s.own()...)
+	lines := []string{"client", "dev tun", "proto " + proto}
+	for _, host := range hosts {
+		lines = append(lines, "remote "+host+" "+strconv.Itoa(port))
+	}
+	lines = append(lines, append([]string{"nobind", "ca ca.crt", "cert client.crt", "key client.key", "remote-cert-tls server", "tls-version-min 1.2",
+		"data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305", "keepalive 10 60", "persist-key", "persist-tun"}, s.own()...)...)
 	lines = append(lines, s.soon()...)
 	if proto == "tcp" { // else small packets wait for the answers to others
 		lines = append(lines, "socket-flags TCP_NODELAY")
@@ -154,9 +168,10 @@ func (s Settings) Render() (string, error) {
 }
 
 // soon are the lines by which a client tries again that had no answer, as it moved to
-// another network meanwhile: openvpn's own patience is two minutes, and rises to five.
+// another network meanwhile, or leaves a server that does not answer for the next:
+// openvpn's own patience is two minutes, and rises to five.
 func (s Settings) soon() (lines []string) {
-	for _, line := range []string{"server-poll-timeout 10", "connect-retry 1 10"} {
+	for _, line := range []string{"server-poll-timeout 10", "connect-retry 1 10", "resolv-retry 5"} {
 		word, _, _ := strings.Cut(line, " ")
 		if !slices.ContainsFunc(s.Extra, func(e string) bool { return strings.HasPrefix(e, word+" ") }) {
 			lines = append(lines, line)

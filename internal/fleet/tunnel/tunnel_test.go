@@ -96,3 +96,24 @@ func TestSettings_Served(t *testing.T) {
 		t.Error("somebody else's tunnel has no key of ours")
 	}
 }
+
+// A client of several servers leaves one that does not answer for the next, soon.
+func TestSettings_SeveralServers(t *testing.T) {
+	s := tunnel.Settings{Name: "vpns", Remote: "one.example.org", Others: []string{"two.example.org", "2001:db8::1"}, Extra: []string{"connect-retry 2"}}
+	text, err := s.Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\nremote one.example.org 4242\nremote two.example.org 4242\nremote 2001:db8::1 4242\n"; !strings.Contains(text, want) {
+		t.Errorf("%q lacks %q", text, want)
+	}
+	if !strings.Contains(text, "\nserver-poll-timeout 10\n") || strings.Contains(text, "connect-retry 1 10") {
+		t.Errorf("%q", text)
+	}
+	for _, others := range [][]string{{"one.example.org"}, {"a b"}, {"x\nup y"}, make([]string, 16)} {
+		s.Others = others
+		if s.Check() == nil {
+			t.Errorf("%q is taken", others)
+		}
+	}
+}

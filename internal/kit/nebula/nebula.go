@@ -182,7 +182,8 @@ func (c Config) Render(dir string) ([]byte, error) {
 		}
 		inbound = append(inbound, rule)
 	}
-	lighthouse := m{"am_lighthouse": c.Hub, "interval": 30,
+	lighthouse := m{"am_lighthouse": c.Hub, "interval": 10, // so long a node may take to find a hub that took another's place
+
 		"local_allow_list": m{"interfaces": m{c.Device: false, "tun.*": false, "lo": false, "docker.*": false, "virbr.*": false}}}
 	inbound = append(inbound, m{"proto": "udp", "port": strconv.Itoa(ProbePort), "host": "any"})
 	gate := ""

@@ -33,7 +33,7 @@ func Run(ctx context.Context, version string) error {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), contentTrust(), service(), &cobra.Command{
+	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), contentTrust(), service(), guard(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})
@@ -146,6 +146,9 @@ answers, it prints one line: ready https://HOST:PORT`,
 				return err
 			}
 			cfg.Version = version
+			if self, err := os.Executable(); err == nil {
+				cfg.Guard = []string{self, guardCommand}
+			}
 			cfg.AdminPassword = os.Getenv(adminPassword)
 			os.Unsetenv(adminPassword) // no business of the scripts in packages
 			cfg.Log = logger(c.ErrOrStderr(), cfg)

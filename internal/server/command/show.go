@@ -78,6 +78,9 @@ func show(w io.Writer, cfg config.Config) error {
 	showEnrolment(w, cfg.Enrolment)
 	for _, t := range cfg.Tunnels {
 		fmt.Fprintf(w, "\n[[tunnel]]\nname = %q\nremote = %q\n", t.Name, t.Remote)
+		if len(t.Remotes) > 0 {
+			fmt.Fprintf(w, "remotes = [\"%s\"]\n", strings.Join(t.Remotes, `", "`))
+		}
 		if t.Port != 0 {
 			fmt.Fprintf(w, "port = %d\n", t.Port)
 		}

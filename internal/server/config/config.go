@@ -97,6 +97,9 @@ type Config struct {
 	// ShowPassword gets the made password of the first administrator before it
 	// is stored; nil writes it to standard error.
 	ShowPassword func(name, password string) error `toml:"-"`
+	// Guard is the program with its first arguments that is a guard (package deadman);
+	// nil for none.
+	Guard []string `toml:"-"`
 	// Version of the program.
 	Version string `toml:"-"`
 	// Log gets what happens; nil is silent.

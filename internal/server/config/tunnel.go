@@ -16,8 +16,11 @@ type Tunnel struct {
 	Name string `toml:"name"`
 	// Remote is the host that clients call, Port its port (4242), Proto tcp or udp.
 	Remote string `toml:"remote"`
-	Port   int    `toml:"port"`
-	Proto  string `toml:"proto"`
+	// Remotes are the hosts that they call when that does not answer: the other servers
+	// of the database.
+	Remotes []string `toml:"remotes"`
+	Port    int      `toml:"port"`
+	Proto   string   `toml:"proto"`
 	// Extra are further lines of the clients' configuration, of a few that are safe.
 	Extra []string `toml:"extra"`
 
@@ -43,7 +46,7 @@ type Tunnel struct {
 
 // Settings are the tunnel as hosts get it.
 func (t Tunnel) Settings() tunnel.Settings {
-	return tunnel.Settings{Name: t.Name, Remote: t.Remote, Port: t.Port, Proto: t.Proto, Extra: t.Extra, MTU: t.MTU, Served: t.Serve}
+	return tunnel.Settings{Name: t.Name, Remote: t.Remote, Others: t.Remotes, Port: t.Port, Proto: t.Proto, Extra: t.Extra, MTU: t.MTU, Served: t.Serve}
 }
 
 // Server is the configuration of its openvpn.
@@ -87,7 +90,7 @@ func checkTunnels(all []Tunnel) (wrong []error) {
 					wrong = append(wrong, fmt.Errorf("tunnel %s: its device %s is that of %s", t.Name, mine.Device, o.Name))
 				}
 			}
-		} else if !reflect.DeepEqual(t, Tunnel{Name: t.Name, Remote: t.Remote, Port: t.Port, Proto: t.Proto, Extra: t.Extra}) {
+		} else if !reflect.DeepEqual(t, Tunnel{Name: t.Name, Remote: t.Remote, Remotes: t.Remotes, Port: t.Port, Proto: t.Proto, Extra: t.Extra}) {
 			wrong = append(wrong, fmt.Errorf("tunnel %s: what says how it is served wants serve = true", t.Name))
 		}
 		if err := t.Settings().Check(); err != nil {

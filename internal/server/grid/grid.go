@@ -46,6 +46,10 @@ type Config struct {
 	// signed offline.
 	Vault  nodefile.Vault
 	Signed func(tx *store.Tx, name string) ([]byte, error)
+	// Secrets are the texts that all have.
+	Secrets mesh.Secrets
+	// Others tells whether other servers on the database run, or may.
+	Others func(ctx context.Context) (bool, error)
 	// Host is the host whose certificate a request shows.
 	Host func(*http.Request) (string, error)
 }
@@ -119,7 +123,7 @@ func (g *Grid) Ports(p *methods.Ports) {
 	p.Nodes, p.Resources, p.Tunnels = g, g.batch.Compare, g.Tunnels
 	p.NodeFiles = g.files
 	if g.mesh != nil {
-		p.Mesh = g.mesh.Paths
+		p.Mesh, p.MeshAuthority = g.mesh.Paths, g.mesh
 	}
 }
 
@@ -165,7 +169,11 @@ func (g *Grid) Count(m *metrics.Metrics) {
 		m.Ask(metrics.Counter, "dns_answers_total", "DNS questions answered.", func() float64 { all, _ := g.names.Counted(); return float64(all) })
 		m.Ask(metrics.Counter, "dns_refused_total", "DNS questions refused: foreign names, transfers that are not allowed.", func() float64 { _, no := g.names.Counted(); return float64(no) })
 	}
-	g.Tunnels.Ask(func(grows bool, name, help string, read func() float64) { m.Ask(kind(grows), name, help, read) })
+	keep := func(grows bool, name, help string, read func() float64) { m.Ask(kind(grows), name, help, read) }
+	g.Tunnels.Ask(keep)
+	if g.mesh != nil {
+		g.mesh.Numbers(keep)
+	}
 }
 
 func kind(grows bool) metrics.Kind {

@@ -13,7 +13,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	content "github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	"github.com/fernwerk/fernwerk/internal/fleet/node"
-	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
@@ -32,17 +31,12 @@ func (g *Grid) openMesh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := g.Agree(ctx, mesh.Secret, mine)
-	if err != nil {
+	if _, err := g.Agree(ctx, mesh.Secret, mine); err != nil {
 		return err
 	}
-	authority, err := certs.Read(text)
-	if err != nil {
-		return err
-	}
-	cfg := mesh.Config{Store: g.Store, Leases: g.Leases, Authority: authority, ServerID: g.ID, At: c.Places(g.Reach), Presence: meshPresence{g.Presence}, Ended: identity.EndTopic,
+	cfg := mesh.Config{Store: g.Store, Leases: g.Leases, Secrets: g.Secrets, ServerID: g.ID, At: c.Places(g.Reach), Presence: meshPresence{g.Presence}, Ended: identity.EndTopic,
 		Every: time.Duration(cmp.Or(c.Refresh, config.DefaultMeshRefresh)) * time.Second, Dir: g.Path("mesh"), Program: c.Program,
-		Device: cmp.Or(c.Device, config.DefaultMeshDevice), Port: c.UDP(), Bare: c.NoInterface, Log: g.Log, Now: g.Now,
+		Device: cmp.Or(c.Device, config.DefaultMeshDevice), Port: c.UDP(), Bare: c.NoInterface, Others: g.Others, Log: g.Log, Now: g.Now,
 		Identity: func(tx *store.Tx, hostID string) (mesh.Identity, error) {
 			row, err := identity.Get(tx, hostID)
 			if err == nil && row.NodeType == "" { // it joined again by a one-time password: it has the type that it had
@@ -52,6 +46,9 @@ func (g *Grid) openMesh(ctx context.Context) error {
 			}
 			return mesh.Identity{NodeType: row.NodeType, Joined: row.Joined, Counts: row.HostID != "" && row.Revoked == ""}, err
 		}}
+	if g.Store.Shared() {
+		cfg.Guard = g.Guard
+	}
 	for _, r := range c.Allow {
 		cfg.Allow = append(cfg.Allow, r.Rule())
 	}

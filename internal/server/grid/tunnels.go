@@ -35,9 +35,22 @@ func (g *Grid) openTunnels() error {
 		door := &gate.Gate{Name: c.Name, Network: conf.Network, Dir: g.Path("tunnel", c.Name), Store: g.Store, Now: g.Now, Authority: g.Authority,
 			Identity: goodIdentity, Node: presence.One, Address: g.Presence.Address, Certify: g.Authority.Sign}
 		g.Tunnels.Servers = append(g.Tunnels.Servers, tunnel.NewServer(tunnel.Config{Name: c.Name, Dir: door.Dir, Conf: conf, Seal: g.seal(c.Name), Changed: changed, Log: g.Log,
-			Files: door.Files, CRL: door.CRL, Judge: door.Judge, Over: door.Over, Nodes: told{g.Presence}}))
+			Files: door.Files, CRL: door.CRL, Judge: door.Judge, Over: door.Over, Nodes: told{g.Presence}, Note: g.note, Turns: g.turns()}))
 	}
 	return nil
+}
+
+// note keeps in a host's history what the door of a tunnel did.
+func (g *Grid) note(ctx context.Context, n tunnel.Note) error {
+	return g.Store.Update(ctx, store.Origin{Actor: "tunnel " + n.Tunnel}, n.Keep)
+}
+
+// turns are for servers that share a database.
+func (g *Grid) turns() *tunnel.Turns {
+	if !g.Store.Shared() {
+		return nil
+	}
+	return &tunnel.Turns{Leases: g.Leases, Self: g.Name(), Others: g.Others, Guard: g.Guard}
 }
 
 // seal is a tunnel's key of tls-crypt-v2: the same at all servers of a database.

@@ -20,6 +20,12 @@ import (
 // Ask answers a host. from is where its request came from.
 func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh.Request) (out mesh.Answer, err error) {
 	hostID = strings.ToLower(hostID)
+	m.count.asked.Add(1)
+	defer func() {
+		if err != nil {
+			m.count.refused.Add(1)
+		}
+	}()
 	if err := m.limit(hostID); err != nil {
 		return out, err
 	}
@@ -42,13 +48,19 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 	origin := store.Origin{Actor: "host " + hostID}
 	var row node
 	write := false
+	var signing *certs.Authority
 	look := func(tx *store.Tx) error {
 		if err := plan(tx); err != nil {
 			return err
 		}
+		ring, err := m.authorities(tx)
+		if err != nil {
+			return err
+		}
+		signing = ring.Signing()
 		shall.Address = a.String()
 		row, err = get(tx, hostID)
-		write = row.due(shall, now) || !slices.Equal(row.Places, shall.Places) || row.Seen != shall.Seen
+		write = row.due(shall, signing, now) || !slices.Equal(row.Places, shall.Places) || row.Seen != shall.Seen
 		return err
 	}
 	if err := m.Store.View(ctx, look); err != nil {
@@ -59,7 +71,7 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 			if err := look(tx); err != nil {
 				return err
 			}
-			return m.write(tx, &row, shall, now)
+			return m.write(tx, &row, shall, signing, now)
 		}); err != nil {
 			return out, err
 		}
@@ -69,16 +81,16 @@ func (m *Mesh) Ask(ctx context.Context, hostID string, from netip.Addr, req mesh
 		default:
 		}
 	}
-	m.mu.Lock()
-	m.paths[hostID] = told{now, req.Paths}
-	m.mu.Unlock()
+	if err := m.tell(ctx, hostID, req, now); err != nil {
+		m.Log.Warn("What a node of the mesh told is not kept", "host", hostID, "error", err)
+	}
 	network := netip.MustParsePrefix(row.Network)
 	out.Every = int(m.Every.Seconds())
 	if row.Fingerprint != req.Holds {
 		out.Certificate, out.Fingerprint, out.NotAfter = row.Certificate, row.Fingerprint, time.Unix(row.NotAfter, 0).UTC()
 		out.Address, out.Groups = netip.PrefixFrom(a, network.Bits()), row.Groups
 	}
-	if err := m.report(ctx, row, a, from, req, now); err != nil {
+	if err := m.report(ctx, row, from, req, now); err != nil {
 		m.Log.Warn("Presence not told of a node in the mesh", "host", hostID, "error", err)
 	}
 	signed, tag, err := m.sign(ctx, network)
@@ -163,26 +175,27 @@ func get(tx *store.Tx, hostID string) (n node, err error) {
 }
 
 // due tells whether a host wants another certificate than it has.
-func (n node) due(shall node, now time.Time) bool {
+func (n node) due(shall node, signing *certs.Authority, now time.Time) bool {
 	half := (n.NotBefore + n.NotAfter) / 2
 	return n.Fingerprint == "" || n.Key != shall.Key || n.Joined != shall.Joined || n.Network != shall.Network || n.Address != shall.Address ||
-		!slices.Equal(n.Groups, shall.Groups) || now.Unix() >= half
+		!slices.Equal(n.Groups, shall.Groups) || now.Unix() >= half || !signing.SignedBy(n.Certificate)
 }
 
 // write certifies a host if that is due, and keeps where it is.
-func (m *Mesh) write(tx *store.Tx, row *node, shall node, now time.Time) error {
-	if row.due(shall, now) {
+func (m *Mesh) write(tx *store.Tx, row *node, shall node, signing *certs.Authority, now time.Time) error {
+	if row.due(shall, signing, now) {
 		key, err := hex.DecodeString(shall.Key)
 		if err != nil {
 			return err
 		}
 		network := netip.MustParsePrefix(shall.Network)
 		from, until := now.Add(-time.Hour).Truncate(time.Second), now.Add(mesh.Life).Truncate(time.Second)
-		text, fingerprint, err := m.Authority.Sign(certs.Node{Name: shall.HostID, Key: key, Groups: shall.Groups, From: from, Until: until,
+		text, fingerprint, err := signing.Sign(certs.Node{Name: shall.HostID, Key: key, Groups: shall.Groups, From: from, Until: until,
 			Networks: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(shall.Address), network.Bits())}})
 		if err != nil {
 			return fleet.Errorf(fleet.Invalid, "%w", err)
 		}
+		m.count.certified.Add(1)
 		shall.Certificate, shall.Fingerprint, shall.NotBefore, shall.NotAfter = text, fingerprint, now.Unix(), until.Unix()
 		if err := tx.Put(givens, givens.Encode(given{fingerprint, shall.HostID, shall.Address, shall.Joined, shall.NotAfter})); err != nil {
 			return err
@@ -206,7 +219,7 @@ const Tunnel = tunnel
 
 // report tells presence that a node is up, or is no more. A node that the hub
 // missed has another session when it is back.
-func (m *Mesh) report(ctx context.Context, row node, a, from netip.Addr, req mesh.Request, now time.Time) error {
+func (m *Mesh) report(ctx context.Context, row node, from netip.Addr, req mesh.Request, now time.Time) error {
 	if req.Since == 0 {
 		return m.down(ctx, row.HostID)
 	}
@@ -229,7 +242,7 @@ func (m *Mesh) report(ctx context.Context, row node, a, from netip.Addr, req mes
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s == nil || s.epoch != row.Epoch {
-		s = &session{epoch: row.Epoch, address: a}
+		s = &session{epoch: row.Epoch}
 		m.up[row.HostID] = s
 	}
 	s.told = now

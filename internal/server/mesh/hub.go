@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	plans "github.com/fernwerk/fernwerk/internal/fleet/node"
+	"github.com/fernwerk/fernwerk/internal/kit/deadman"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
 )
@@ -24,16 +26,71 @@ const (
 	sweep  = 6 * time.Hour
 )
 
-// Serve runs the hub until ctx ends. Of several servers on one database one does.
+// Serve runs the hub until ctx ends. Of several servers on one database one does: all
+// have the hub's mesh address, and nodes know the places of all, so that they find
+// whichever it is.
 func (m *Mesh) Serve(ctx context.Context) error {
-	err := m.Leases.Do(ctx, "mesh", m.ServerID, func(ctx context.Context, _ *lease.Held) error { return m.hub(ctx) })
-	if ctx.Err() != nil {
-		return nil
+	for ctx.Err() == nil {
+		err := m.Leases.Do(ctx, "mesh", m.ServerID, func(ctx context.Context, h *lease.Held) error {
+			m.hubs.Store(true)
+			defer m.hubs.Store(false)
+			return m.hub(ctx, h)
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil { // another server is the hub now, or the database is away
+			m.Log.Warn("The mesh's hub is another server's, or waits for the database", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(look):
+			}
+		}
 	}
-	return err
+	return nil
 }
 
-func (m *Mesh) hub(ctx context.Context) error {
+const (
+	untilFile = "mesh.until"
+	// earlier is how long before the end of the lease the guard begins to end the process
+	// of a server that died, or hangs.
+	earlier = 8 * time.Second
+	alone   = time.Hour
+)
+
+// guarded has the process end when another server is the hub, whatever becomes of this
+// one; see package deadman.
+func (h *hub) guarded(ctx context.Context) error {
+	if len(h.Guard) == 0 {
+		return nil
+	}
+	status, err := h.process.Status(ctx)
+	if err != nil { // it does not run
+		return nil
+	}
+	left := alone
+	others, err := h.Others(ctx)
+	if err != nil {
+		return err
+	}
+	if others {
+		if left, err = h.lease.Left(ctx); err != nil {
+			return err
+		}
+		left -= earlier
+	}
+	path := filepath.Join(h.Dir, untilFile)
+	if err := deadman.Allow(path, left); err != nil {
+		return err
+	}
+	if status.PID == h.pid {
+		return nil
+	}
+	h.pid = status.PID
+	return deadman.Start(h.Guard, path, h.pid)
+}
+
+func (m *Mesh) hub(ctx context.Context, held *lease.Held) error {
 	process := &nebula.Control{Dir: m.Dir, Program: m.Program, Log: m.Log}
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -42,11 +99,11 @@ func (m *Mesh) hub(ctx context.Context) error {
 			m.Log.Warn("The mesh's hub runs on", "error", err)
 		}
 	}()
-	wake, end := m.Store.Watch(m.Ended)
+	wake, end := m.Store.Watch(m.Ended, topic)
 	defer end()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	h := &hub{Mesh: m, process: process}
+	h := &hub{Mesh: m, process: process, lease: held}
 	last := ""
 	swept := time.Time{}
 	for {
@@ -56,11 +113,17 @@ func (m *Mesh) hub(ctx context.Context) error {
 				m.Log.Warn("The mesh has no hub", "error", err, "hint", fleet.HintOf(err))
 			}
 		}
+		if gerr := h.guarded(ctx); gerr != nil && ctx.Err() == nil {
+			m.Log.Warn("The mesh's hub has no guard", "error", gerr)
+		}
 		if err == nil {
 			err = h.watch(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			m.Log.Debug("The mesh's hub was not looked at", "error", err)
+		}
+		if err := m.Advance(ctx); err != nil && ctx.Err() == nil {
+			m.Log.Warn("The mesh's authority is not replaced", "error", err)
 		}
 		if now := m.Now(); now.Sub(swept) > sweep && m.Sweep(ctx) == nil {
 			swept = now
@@ -90,13 +153,17 @@ type hub struct {
 	text     string // the certificate
 	networks []netip.Prefix
 	renew    time.Time
-	said     string // of the process's problem
+	signer   *certs.Authority
+	lease    *lease.Held
+	pid      int                 // of the process that has a guard
+	watched  map[string]*watched // by host
+	said     string              // of the process's problem
 }
 
 // run has the process run as it is to: in all networks, with who counts no more.
 func (h *hub) run(ctx context.Context) error {
 	now := h.Now()
-	config := nebula.Config{CA: h.Authority.Certificate, Hub: true, Bare: h.Bare, Port: h.Port, Device: h.Device, Inbound: []nebula.Rule{
+	config := nebula.Config{Hub: true, Bare: h.Bare, Port: h.Port, Device: h.Device, Inbound: []nebula.Rule{
 		{Proto: "icmp", Ports: "any", Group: "any"}, {Proto: "any", Ports: "53", Group: "any"}}}
 	for _, r := range h.Allow {
 		if r.To == mesh.ServerGroup {
@@ -104,6 +171,7 @@ func (h *hub) run(ctx context.Context) error {
 		}
 	}
 	var networks []netip.Prefix
+	var ring *certs.Ring
 	err := h.Store.View(ctx, func(tx *store.Tx) error {
 		types, err := h.types(tx)
 		if err != nil {
@@ -121,6 +189,9 @@ func (h *hub) run(ctx context.Context) error {
 		if config.Blocked, err = h.blocked(tx, now); err != nil {
 			return err
 		}
+		if ring, err = h.authorities(tx); err != nil {
+			return err
+		}
 		return h.passOn(tx, &config, types)
 	})
 	if err != nil {
@@ -129,18 +200,19 @@ func (h *hub) run(ctx context.Context) error {
 	if len(networks) == 0 {
 		return h.process.Stop(ctx)
 	}
+	config.CA = ring.Bundle()
 	other := !slices.Equal(networks, h.networks)
-	if other || now.After(h.renew) {
+	if other || now.After(h.renew) || !h.signer.Is(ring.Signing()) {
 		key, err := nebula.Key(h.Dir, false)
 		if err != nil {
 			return err
 		}
 		until := now.Add(30 * 24 * time.Hour)
-		if h.text, _, err = h.Authority.Sign(certs.Node{Name: h.ServerID, Networks: networks, Groups: []string{mesh.ServerGroup}, Key: key,
+		if h.text, _, err = ring.Signing().Sign(certs.Node{Name: h.ServerID, Networks: networks, Groups: []string{mesh.ServerGroup}, Key: key,
 			From: now.Add(-time.Hour), Until: until}); err != nil {
 			return err
 		}
-		h.renew = now.Add(15 * 24 * time.Hour)
+		h.renew, h.signer = now.Add(15*24*time.Hour), ring.Signing()
 	}
 	config.Certificate = h.text
 	// One that runs with an address less, or is of a former server, starts anew.
@@ -167,24 +239,54 @@ func (h *hub) watch(ctx context.Context) error {
 			seen[a] = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
 		}
 	}
-	var gone []string
 	h.mu.Lock()
 	h.seen = seen
-	for host, s := range h.up {
-		switch _, there := seen[s.address]; {
-		case there:
-			s.hub, s.missed = true, 0
-		case s.hub:
-			if s.missed++; s.missed > misses {
-				gone = append(gone, host)
-			}
-		}
-	}
 	h.mu.Unlock()
+	gone, err := h.missing(ctx, seen)
+	if err != nil {
+		return err
+	}
 	for _, host := range gone {
 		if err := h.down(ctx, host); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// watched is a session of a node that is up, whichever server told presence.
+type watched struct {
+	epoch  string
+	seen   bool // by this hub
+	missed int  // how often it was not, since
+}
+
+// missing are nodes that were there and are no more.
+func (h *hub) missing(ctx context.Context, seen map[netip.Addr]netip.AddrPort) (gone []string, err error) {
+	var all []node
+	if err := h.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = store.All[node](tx, nodes, nil); return err }); err != nil {
+		return nil, err
+	}
+	now := map[string]*watched{}
+	for _, n := range all {
+		a, err := netip.ParseAddr(n.Address)
+		if n.Epoch == "" || err != nil {
+			continue
+		}
+		w := h.watched[n.HostID]
+		if w == nil || w.epoch != n.Epoch {
+			w = &watched{epoch: n.Epoch}
+		}
+		now[n.HostID] = w
+		switch _, there := seen[a]; {
+		case there:
+			w.seen, w.missed = true, 0
+		case w.seen:
+			if w.missed++; w.missed > misses {
+				gone = append(gone, n.HostID)
+			}
+		}
+	}
+	h.watched = now
+	return gone, nil
 }

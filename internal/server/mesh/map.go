@@ -11,6 +11,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	plans "github.com/fernwerk/fernwerk/internal/fleet/node"
+	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
 )
 
 // fresh is how long a map is given again without a look at the rows: many nodes
@@ -34,7 +35,14 @@ func (m *Mesh) sign(ctx context.Context, network netip.Prefix) (mesh.Signed, str
 		return was.signed, was.tag, nil
 	}
 	var all mesh.Map
-	if err := m.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = m.draw(tx, network, now); return err }); err != nil {
+	var ring *certs.Ring
+	if err := m.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if ring, err = m.authorities(tx); err == nil {
+			all, err = m.draw(tx, network, now)
+			all.CA = ring.Bundle()
+		}
+		return err
+	}); err != nil {
 		return mesh.Signed{}, "", err
 	}
 	text, err := all.Encode()
@@ -45,8 +53,11 @@ func (m *Mesh) sign(ctx context.Context, network netip.Prefix) (mesh.Signed, str
 		return mesh.Signed{}, "", fleet.Errorf(fleet.TooLarge, "cannot draw the map of the mesh %v: it has more than %d bytes", network, mesh.MaxMap)
 	}
 	is := made{at: now, tag: mesh.Tag(text), signed: was.signed}
-	if is.tag != was.tag {
-		is.signed = mesh.Signed{Map: text, Key: m.Authority.Public(), Signature: m.Authority.Say(mesh.Text(text))}
+	if is.tag != was.tag { // the authority is in it
+		is.signed = mesh.Signed{Map: text, Key: ring.Signing().Public(), Signature: ring.Signing().Say(mesh.Text(text))}
+		for _, h := range ring.Heirs {
+			is.signed.Heirs = append(is.signed.Heirs, mesh.Heir(h))
+		}
 	}
 	m.mu.Lock()
 	m.maps[network] = is
@@ -54,10 +65,10 @@ func (m *Mesh) sign(ctx context.Context, network netip.Prefix) (mesh.Signed, str
 	return is.signed, is.tag, nil
 }
 
-// draw makes the map of a network. The same rows make the same map.
+// draw makes the map of a network, but for its authorities. The same rows make the same map.
 func (m *Mesh) draw(tx *store.Tx, network netip.Prefix, now time.Time) (mesh.Map, error) {
 	hub := network.Addr().Next()
-	out := mesh.Map{Network: network, CA: m.Authority.Certificate, Hubs: []mesh.Hub{{Address: hub, At: m.At, Bare: m.Bare}}, Nodes: []mesh.Node{}}
+	out := mesh.Map{Network: network, Hubs: []mesh.Hub{{Address: hub, At: m.At, Bare: m.Bare}}, Nodes: []mesh.Node{}}
 	all, err := store.All[node](tx, nodes, fleet.Filter{"network": network.String()})
 	if err != nil {
 		return out, err
@@ -150,7 +161,7 @@ func (m *Mesh) types(tx *store.Tx) ([]fleet.NodeType, error) {
 	return all, err
 }
 
-// Sweep removes certificates that are over.
+// Sweep removes certificates that are over, and what nodes told that ask no more.
 func (m *Mesh) Sweep(ctx context.Context) error {
 	now := m.Now().Unix()
 	return m.Store.Update(ctx, store.Origin{Actor: "server"}, func(tx *store.Tx) error {
@@ -158,6 +169,15 @@ func (m *Mesh) Sweep(ctx context.Context) error {
 		for _, g := range all {
 			if g.NotAfter < now-int64(24*time.Hour/time.Second) && err == nil {
 				err = tx.Remove(givens, givens.Encode(g))
+			}
+		}
+		if err != nil {
+			return err
+		}
+		told, err := store.All[said](tx, saids, nil)
+		for _, s := range told {
+			if time.UnixMilli(s.At).Unix() < now-int64(24*time.Hour/time.Second) && err == nil {
+				err = tx.Remove(saids, saids.Encode(s))
 			}
 		}
 		return err

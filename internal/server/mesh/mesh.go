@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/lease"
@@ -70,7 +71,7 @@ var (
 )
 
 // Classes are for [store.Open].
-func Classes() []*fleet.Class { return []*fleet.Class{nodes, givens} }
+func Classes() []*fleet.Class { return []*fleet.Class{nodes, givens, saids} }
 
 // Identity is what the mesh wants to know of a host.
 type Identity struct {
@@ -103,9 +104,10 @@ type Config struct {
 	Identity func(tx *store.Tx, hostID string) (Identity, error)
 	Presence Presence
 	// Ended wakes the hub: the topic of identities that ended.
-	Ended     string
-	Authority *certs.Authority
-	ServerID  string
+	Ended string
+	// Secrets has the authorities, under the name [Secret].
+	Secrets  Secrets
+	ServerID string
 	// At are the hub's addresses for nodes, HOST:PORT.
 	At []string
 	// Allow are the rules; none: nodes of a type among themselves.
@@ -115,8 +117,12 @@ type Config struct {
 	Dir, Program, Device string
 	Port                 int
 	Bare                 bool
-	Log                  *slog.Logger
-	Now                  func() time.Time
+	// Guard is a program with its first arguments that is a guard, and Others tells whether
+	// other servers of the database run, or may: both for servers that share one.
+	Guard  []string
+	Others func(ctx context.Context) (bool, error)
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Mesh is the mesh of a store that was opened with [Classes].
@@ -127,23 +133,17 @@ type Mesh struct {
 	up    map[string]*session
 	seen  map[netip.Addr]netip.AddrPort // by the hub
 	maps  map[netip.Prefix]made
-	paths map[string]told
 	came  chan struct{} // a node is new: the hub looks
+	ring  *certs.Ring
+	text  []byte // of ring
+	hubs  atomic.Bool
+	count struct{ asked, refused, certified atomic.Int64 }
 }
 
 // session is a node that is up, as far as this server told presence.
 type session struct {
-	epoch   string
-	address netip.Addr
-	told    time.Time
-	hub     bool // the hub has seen it
-	missed  int  // how often the hub has not, since
-}
-
-// told is what a node said of its paths.
-type told struct {
-	at  time.Time
-	all []mesh.Path
+	epoch string
+	told  time.Time
 }
 
 // made is a map that was signed.
@@ -156,7 +156,7 @@ type made struct {
 // New makes a Mesh.
 func New(c Config) *Mesh {
 	return &Mesh{Config: c, asked: map[string]*bucket{}, up: map[string]*session{}, seen: map[netip.Addr]netip.AddrPort{},
-		maps: map[netip.Prefix]made{}, paths: map[string]told{}, came: make(chan struct{}, 1)}
+		maps: map[netip.Prefix]made{}, came: make(chan struct{}, 1)}
 }
 
 // Secret is the authority's name among the secrets of the database.
@@ -164,7 +164,7 @@ const Secret = "mesh authority"
 
 // NewAuthority makes an authority; it is kept sealed.
 func NewAuthority(name string, now time.Time) ([]byte, error) {
-	return certs.New(name, now.Add(-time.Hour), now.AddDate(20, 0, 0))
+	return certs.New(name, now.Add(-time.Hour), now.AddDate(years, 0, 0))
 }
 
 // A host may ask this often in one go, and then once in each interval: what is
@@ -196,4 +196,10 @@ func (m *Mesh) limit(hostID string) error {
 	}
 	b.left--
 	return nil
+}
+
+// Secrets are texts that all servers of a database have, sealed.
+type Secrets interface {
+	Find(tx *store.Tx, name string) ([]byte, error)
+	Keep(tx *store.Tx, name string, text []byte) error
 }

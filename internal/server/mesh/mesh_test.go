@@ -19,6 +19,7 @@ import (
 	content "github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
+	"github.com/fernwerk/fernwerk/internal/server/cluster"
 	"github.com/fernwerk/fernwerk/internal/server/mesh"
 )
 
@@ -58,7 +59,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { db.Close() })
 	clock := func() time.Time { return w.now }
-	if w.store, err = store.Open(t.Context(), db, clock, slices.Concat(mesh.Classes(), []*fleet.Class{fleet.Hosts, fleet.NodeTypes, fleet.Groups, fleet.Memberships})...); err != nil {
+	if w.store, err = store.Open(t.Context(), db, clock, slices.Concat(mesh.Classes(), []*fleet.Class{cluster.Secrets, fleet.Hosts, fleet.NodeTypes, fleet.Groups, fleet.Memberships})...); err != nil {
 		t.Fatal(err)
 	}
 	text, err := mesh.NewAuthority("server.example.org", w.now)
@@ -68,7 +69,11 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.mesh = mesh.New(mesh.Config{Store: w.store, Presence: w, Authority: w.authority, ServerID: "server.example.org", At: []string{"hub.example.org:4243"}, Every: time.Minute,
+	key := cluster.NewKey()
+	if err := w.store.Update(t.Context(), store.Origin{}, func(tx *store.Tx) error { return key.Keep(tx, mesh.Secret, text) }); err != nil {
+		t.Fatal(err)
+	}
+	w.mesh = mesh.New(mesh.Config{Store: w.store, Presence: w, Secrets: key, ServerID: "server.example.org", At: []string{"hub.example.org:4243"}, Every: time.Minute,
 		Log: slog.New(slog.DiscardHandler), Now: clock, Identity: func(_ *store.Tx, host string) (mesh.Identity, error) { return w.identities[host], nil }})
 	w.put(fleet.NodeTypes, fleet.NodeTypes.Encode(fleet.NodeType{ID: "vnode", AddressRange: "10.134.0.0/16", Domain: "grid.example.org", Tunnel: "both", DeadName: "keep", Scheduler: "none", Resources: "core"}))
 	w.put(fleet.NodeTypes, fleet.NodeTypes.Encode(fleet.NodeType{ID: "plain", AddressRange: "10.135.0.0/16", Domain: "plain.example.org", Tunnel: "openvpn", DeadName: "keep", Scheduler: "none", Resources: "core"}))

@@ -76,10 +76,16 @@ func (a *All) Ask(keep func(grows bool, name, help string, read func() float64))
 	}
 	ask(false, "tunnel_sessions", "Nodes in the tunnels that this server runs.", func(s *Server) float64 { all, _ := s.Sessions(); return float64(len(all)) })
 	ask(false, "tunnel_unattended", "Tunnels of this server whose openvpn does not run or does not answer.", func(s *Server) float64 {
-		if _, ok := s.Sessions(); ok {
+		if _, ok := s.Sessions(); ok || s.waiting() {
 			return 0
 		}
 		return 1
+	})
+	ask(false, "tunnel_elsewhere", "Tunnels of this server that another server of the database serves now.", func(s *Server) float64 {
+		if s.waiting() {
+			return 1
+		}
+		return 0
 	})
 	ask(true, "tunnel_decisions_total", "Nodes that asked to be let into a tunnel.", func(s *Server) float64 { return float64(s.decided.Load()) })
 	ask(true, "tunnel_refused_total", "Nodes that were refused.", func(s *Server) float64 { return float64(s.denied.Load()) })

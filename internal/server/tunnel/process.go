@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -126,6 +125,7 @@ func (s *Server) takeOver(ctx context.Context, digest string) (*openvpn.Conn, in
 		_ = json.Unmarshal(text, &with) // what cannot be read is another digest
 	}
 	if with.Digest == digest {
+		s.guard(pid)
 		s.Log.Info("Tunnel goes on", "tunnel", s.Name, "process", pid)
 		return c, pid, nil
 	}
@@ -170,15 +170,6 @@ func end(ctx context.Context, c *openvpn.Conn, dir string) error {
 	return fmt.Errorf("openvpn in %s does not end", dir)
 }
 
-// End ends the openvpn of a folder, if one runs.
-func End(ctx context.Context, dir string) error {
-	c, _, err := reach(ctx, dir)
-	if err != nil {
-		return nil
-	}
-	return end(ctx, c, dir)
-}
-
 // start starts an openvpn, which outlives us.
 func (s *Server) start(ctx context.Context, digest string) (*openvpn.Conn, int, error) {
 	fail := func(err error) (*openvpn.Conn, int, error) {
@@ -188,7 +179,10 @@ func (s *Server) start(ctx context.Context, digest string) (*openvpn.Conn, int, 
 	if err != nil {
 		return fail(fleet.WithHint(fleet.Errorf(fleet.NotHere, "there is no openvpn on this machine"), "apt-get install openvpn"))
 	}
-	if err := os.Remove(s.path(openvpn.SocketFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := endLost(ctx, s.Dir); err != nil {
+		return fail(err)
+	}
+	if err := os.RemoveAll(s.path(openvpn.SocketFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fail(err)
 	}
 	log, err := os.OpenFile(s.path(logFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -211,6 +205,7 @@ func (s *Server) start(ctx context.Context, digest string) (*openvpn.Conn, int, 
 	for {
 		c, pid, err := reach(by, s.Dir)
 		if err == nil && pid == cmd.Process.Pid {
+			s.guard(pid)
 			text, err := json.Marshal(running{pid, digest})
 			if err == nil {
 				err = atomicfile.WriteFile(s.path(runningFile), append(text, '\n'), 0o600)
@@ -219,7 +214,7 @@ func (s *Server) start(ctx context.Context, digest string) (*openvpn.Conn, int, 
 				c.Close()
 				return fail(err)
 			}
-			s.Log.Info("Tunnel serves", "tunnel", s.Name, "process", pid)
+			s.fresh = true
 			return c, pid, nil
 		}
 		if err == nil {
@@ -227,28 +222,13 @@ func (s *Server) start(ctx context.Context, digest string) (*openvpn.Conn, int, 
 		}
 		select {
 		case <-ended:
-			return fail(fmt.Errorf("openvpn ended at once: %s", lastLine(s.path(logFile))))
+			return fail(s.why(lastLine(s.path(logFile))))
 		case <-by.Done():
 			cmd.Process.Kill()
 			return fail(fmt.Errorf("openvpn does not answer: %w", err))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// lastLine is the last line that openvpn wrote but the one that says that it ends.
-func lastLine(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	last := ""
-	for line := range strings.Lines(string(text[max(0, len(text)-4096):])) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasSuffix(line, "Exiting due to fatal error") {
-			last = line
-		}
-	}
-	return openvpn.Plain(last)
 }
 
 // trimLog keeps openvpn's log within its limit; openvpn appends to it.

@@ -31,8 +31,16 @@ const (
 	lastWait  = 30 * time.Second
 )
 
-// Serve keeps the tunnel until ctx ends. openvpn stays.
+// Serve keeps the tunnel until ctx ends, in its turn if it has some. openvpn stays.
 func (s *Server) Serve(ctx context.Context) error {
+	if s.Turns != nil {
+		return s.inTurn(ctx)
+	}
+	return s.keep(ctx)
+}
+
+// keep has openvpn run, and answers it.
+func (s *Server) keep(ctx context.Context) error {
 	wait := firstWait
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -78,7 +86,11 @@ func (s *Server) Attend(ctx context.Context, c *openvpn.Conn, pid int) error {
 	all.Go(func() { d.work(ctx) })
 	all.Go(func() { d.tell(ctx) })
 	if err := d.begin(ctx); err != nil {
-		return err
+		return d.because(err) // it takes the port and the device only now
+	}
+	if s.fresh {
+		s.fresh = false
+		s.Log.Info("Tunnel serves", "tunnel", s.Name, "process", pid)
 	}
 	look, sync, files := time.NewTicker(lookEach), time.NewTicker(syncEach), time.NewTicker(filesEach)
 	defer look.Stop()
@@ -90,7 +102,7 @@ func (s *Server) Attend(ctx context.Context, c *openvpn.Conn, pid int) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-ended:
-			return err
+			return d.because(err)
 		case <-s.Changed:
 			err = d.look(ctx)
 		case <-look.C:
@@ -124,6 +136,7 @@ type driver struct {
 	events []openvpn.Event
 	wake   chan struct{}
 	news   []func(context.Context) error // for presence
+	fatal  string                        // the last that openvpn said, if it ended by itself
 	told   chan struct{}
 }
 
@@ -131,11 +144,24 @@ type driver struct {
 func (d *driver) queue(e openvpn.Event) {
 	d.mu.Lock()
 	d.events = append(d.events, e)
+	if e.Kind == openvpn.Fatal {
+		d.fatal = openvpn.Plain(e.Text)
+	}
 	d.mu.Unlock()
 	select {
 	case d.wake <- struct{}{}:
 	default:
 	}
+}
+
+// because is why the connection ended: what openvpn said, if it said something.
+func (d *driver) because(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fatal == "" {
+		return err
+	}
+	return d.why(d.fatal)
 }
 
 // begin takes over who is in, and lets openvpn begin if it waits.
@@ -270,6 +296,7 @@ func (d *driver) decide(ctx context.Context, e openvpn.Event, c Claim) {
 		if code := fleet.CodeOf(err); code != fleet.Denied && code != fleet.NotFound && code != fleet.Conflict {
 			reason = "the server cannot decide now" // and whatever is wrong is its own affair
 		}
+		d.note(Note{HostID: c.HostID, Op: "tunnel refused", Tunnel: d.Name, From: c.From, Why: err.Error()})
 		err = d.conn.Deny(ctx, e.CID, e.KID, reason)
 		d.forget(e.CID)
 	}
@@ -332,6 +359,7 @@ func (d *driver) kill(ctx context.Context, cid uint64, why string) {
 		return
 	}
 	d.killed.Add(1)
+	d.note(Note{HostID: s.HostID, Op: "tunnel ended", Tunnel: d.Name, From: s.From, Why: why})
 }
 
 func (d *driver) forget(cid uint64) {

@@ -65,9 +65,13 @@ type Config struct {
 	// Over says which of those who are in may be no longer, by host id, and why.
 	Over  func(ctx context.Context, in []Session) (map[string]string, error)
 	Nodes Nodes
+	// Note keeps in a host's history that it was refused, or put out; nil keeps nothing.
+	Note func(ctx context.Context, n Note) error
 	// Changed gets a value when an identity ended or somebody shall be put out.
 	Changed <-chan struct{}
-	Log     *slog.Logger
+	// Turns is for servers that share a database: one of them serves the tunnel.
+	Turns *Turns
+	Log   *slog.Logger
 }
 
 // Server is a tunnel that is served here.
@@ -78,6 +82,9 @@ type Server struct {
 	in       map[uint64]*Session // by openvpn's number of the client
 	attached bool
 	crl      []byte // as written
+	waits    bool   // another server serves
+	fresh    bool   // openvpn was started, and has not served yet
+	noted    notes
 
 	decided, denied, killed, started atomic.Int64
 	slowest                          atomic.Int64 // nanoseconds, of a decision
