@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -61,6 +63,9 @@ func Run(version string) {
 	run.Main(func(ctx context.Context) error { return New(version).ExecuteContext(ctx) })
 }
 
+// settled is how long after its start the agent rests, if nothing is to be done.
+const settled = time.Minute
+
 func runCommand(dataDir *string, version string) *cobra.Command {
 	var listen, level string
 	c := &cobra.Command{
@@ -78,6 +83,9 @@ func runCommand(dataDir *string, version string) *cobra.Command {
 			if err := systemd.Ready(c.Context()); err != nil {
 				log.Warn("systemd does not hear", "error", err)
 			}
+			// What the start needed is given back once it is over: the agent rests then.
+			rest := time.AfterFunc(settled, debug.FreeOSMemory)
+			defer rest.Stop()
 			return a.Serve(c.Context())
 		},
 	}
