@@ -88,6 +88,9 @@ var keys = []Key{
 	{Section: "mesh", Name: "device", Kind: String, Default: "fwmesh", Class: Trust, Doc: "the mesh's network interface; on macOS utun and a number"},
 	{Section: "mesh", Name: "program", Kind: String, Class: Trust, Doc: "path of fernwerk-mesh; empty: beside the agent, or where the system looks for programs"},
 
+	{Section: "reboot", Name: "command", Kind: List, Class: Code, Doc: "program and arguments that restart the machine; empty: the system's own, if a service manager runs the agent, else nothing does"},
+	{Section: "reboot", Name: "notifier", Kind: List, Class: Code, Doc: "program and arguments that tell people of a reboot that waits, with the text as one more argument; empty: wall, where there is one"},
+
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},
 
@@ -111,6 +114,12 @@ var keys = []Key{
 	{Section: "event_*", Name: "exclude_product_group_ids", Kind: List, Class: Data, Doc: "as in cache_service, for this event"},
 	{Section: "event_*", Name: "process_actions", Kind: Bool, Default: "true", Class: Data, Doc: "process the product actions"},
 	{Section: "event_*", Name: "reboot", Kind: Bool, Default: "false", Class: Data, Doc: "request a reboot at the end of the event"},
+
+	{Section: "event_*", Name: "process_shutdown_requests", Kind: Bool, Default: "true", Class: Data, Doc: "carry out the reboots that product actions ask for; else they are shown only"},
+	{Section: "event_*", Name: "shutdown_warning_time", Kind: Int, Default: "0", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time from a reboot's request until it is carried out unasked"},
+	{Section: "event_*", Name: "shutdown_user_cancelable", Kind: Int, Default: "0", Class: Data, Max: 1000, Doc: "how often people may put the reboot off"},
+	{Section: "event_*", Name: "shutdown_warning_repetition_time", Kind: Int, Default: "3600", Class: Data, Unit: "seconds", Min: 1, Max: maxSeconds, Doc: "for how long it is put off, each time"},
+	{Section: "event_*", Name: "shutdown_last_time", Kind: Int, Default: "0", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time from the request on after which it is carried out whatever was put off; 0: no such limit"},
 
 	{Section: "precondition_*", Name: "config_cached", Kind: Bool, Class: Data, Doc: "the config cache is synchronised"},
 	{Section: "precondition_*", Name: "products_cached", Kind: Bool, Class: Data, Doc: "the product cache holds all that is needed"},
