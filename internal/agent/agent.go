@@ -30,6 +30,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/feed"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
+	"github.com/fernwerk/fernwerk/internal/agent/grid"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
@@ -143,7 +144,7 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	if err = a.openTrust(ctx); err != nil {
 		return a, err
 	}
-	settings, err := conf.LoadSigned(a.file, a.trust.Configuration(a.id.NodeType), nil)
+	settings, err := a.own()
 	if err != nil {
 		return a, err
 	}
@@ -254,8 +255,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
 	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
-	g.Add("tunnels", run.Supervise("tunnels", a.entersTunnels(), a.cfg.Log))
-	if err := a.enterMesh(g); err != nil {
+	if err := grid.Add(g, grid.Config{DataDir: a.cfg.DataDir, Version: a.cfg.Version, HostID: a.id.HostID, Settings: a.now, Own: a.own, Log: a.cfg.Log}); err != nil {
 		return err
 	}
 	if err := a.followFeed(g); err != nil {
@@ -274,14 +274,11 @@ func (a *Agent) messageBus() *messages.Service {
 			return bus.Options{Server: a.id.Server, User: a.id.HostID, Password: a.id.HostKey, TLS: trust, UserAgent: "fernwerk-agent/" + a.cfg.Version}, err
 		},
 		Wishes: func(ctx context.Context) (w messages.Wishes, err error) {
-			err = a.store.View(ctx, func(tx *store.Tx) error {
-				s, err := a.settings(tx)
-				if err == nil {
-					second := func(key string) time.Duration { return time.Duration(s.Int("config_service", key)) * time.Second }
-					w = messages.Wishes{Permanent: s.Bool("config_service", "permanent_connection"), Min: second("reconnect_wait_min"), Max: second("reconnect_wait_max")}
-				}
-				return err
-			})
+			s, err := a.now(ctx)
+			if err == nil {
+				second := func(key string) time.Duration { return time.Duration(s.Int("config_service", key)) * time.Second }
+				w = messages.Wishes{Permanent: s.Bool("config_service", "permanent_connection"), Min: second("reconnect_wait_min"), Max: second("reconnect_wait_max")}
+			}
 			return w, err
 		},
 	})

@@ -8,7 +8,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
-	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -17,14 +16,11 @@ func (a *Agent) checksIn(remote *rpc.Client) *contact.Service {
 	return contact.New(contact.Config{
 		DataDir: a.cfg.DataDir, Transport: remote.Transport(), UserAgent: "fernwerk-agent/" + a.cfg.Version, Machine: platform.Machine, Log: a.cfg.Log, Now: time.Now, Documents: a.trust,
 		Interval: func(ctx context.Context) (every time.Duration, err error) {
-			err = a.store.View(ctx, func(tx *store.Tx) error {
-				s, err := a.settings(tx)
-				if err == nil {
-					every = time.Duration(s.Int("config_service", "contact_interval")) * time.Second
-				}
-				return err
-			})
-			return every, err
+			s, err := a.now(ctx)
+			if err != nil {
+				return 0, err
+			}
+			return time.Duration(s.Int("config_service", "contact_interval")) * time.Second, nil
 		},
 	})
 }

@@ -30,14 +30,11 @@ func (a *Agent) followFeed(g *run.Group) error {
 			return timeline.Write(tx, e)
 		},
 		Interval: func(ctx context.Context) (every time.Duration, err error) {
-			err = a.store.View(ctx, func(tx *store.Tx) error {
-				s, err := a.settings(tx)
-				if err == nil {
-					every = time.Duration(s.Int("feed", "interval")) * time.Second
-				}
-				return err
-			})
-			return every, err
+			s, err := a.now(ctx)
+			if err != nil {
+				return 0, err
+			}
+			return time.Duration(s.Int("feed", "interval")) * time.Second, nil
 		},
 	})
 	if err != nil {

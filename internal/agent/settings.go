@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -56,6 +57,18 @@ func (a *Agent) settings(tx *store.Tx) (*conf.Settings, error) {
 	}
 	a.report(s)
 	return s, nil
+}
+
+// now are the settings as they are.
+func (a *Agent) now(ctx context.Context) (s *conf.Settings, err error) {
+	err = a.store.View(ctx, func(tx *store.Tx) error { s, err = a.settings(tx); return err })
+	return s, err
+}
+
+// own are the settings that the server has no word in: the configuration file's,
+// and what was signed for this machine.
+func (a *Agent) own() (*conf.Settings, error) {
+	return conf.LoadSigned(a.file, a.trust.Configuration(a.id.NodeType), nil)
 }
 
 // report logs what of the configuration does not count here, when that changed:

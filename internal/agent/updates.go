@@ -31,14 +31,11 @@ func (a *Agent) updater(trust runonce.Trust) *runonce.Runner {
 		Trust: trust, Refused: a.refusesUpdates, Server: publisher{a}, Alone: a.installing, Log: a.cfg.Log,
 		WantsReboot: func(tx *store.Tx) error { return flags.Set(tx, flags.RebootRequested, true) },
 		Timing: func(ctx context.Context) (t runonce.Timing, err error) {
-			err = a.store.View(ctx, func(tx *store.Tx) error {
-				s, err := a.settings(tx)
-				if err == nil {
-					second := func(key string) time.Duration { return time.Duration(s.Int("updates", key)) * time.Second }
-					t = runonce.Timing{Interval: second("interval"), Spread: second("spread")}
-				}
-				return err
-			})
+			s, err := a.now(ctx)
+			if err == nil {
+				second := func(key string) time.Duration { return time.Duration(s.Int("updates", key)) * time.Second }
+				t = runonce.Timing{Interval: second("interval"), Spread: second("spread")}
+			}
 			return t, err
 		},
 	})

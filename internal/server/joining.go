@@ -10,7 +10,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
-	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
 	"github.com/fernwerk/fernwerk/internal/server/access"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/contact"
@@ -29,7 +28,6 @@ type joining struct {
 	authority *ca.Authority
 	accounts  *access.Access
 	store     *store.Store
-	seal      func(tunnel string) openvpn.Seal
 }
 
 // KeepIdentity is [contact.Contacts.Keep].
@@ -95,13 +93,24 @@ func (j *joining) asksForCertificates(cfg *tls.Config) *tls.Config {
 }
 
 // parts are what httpapi serves of it.
-func (j *joining) parts(p *httpapi.Parts, cfg Config) {
+func (j *joining) parts(p *httpapi.Parts) {
 	p.Authenticate = j.Authenticate(j.accounts.Authenticate, j.accounts.Noted)
 	front := enrolment.HTTP{Enrolment: j.Enrolment, ByKey: j.accounts.Authenticate}
 	p.Join, p.Renew, p.Contact = front.Join, front.Renew, j.contact
-	p.Tunnel = j.tunnels(cfg.Tunnels).Credentials
 	p.BareNodes = j.bareNodes()
 	p.Revocations = http.HandlerFunc(j.revocations)
+}
+
+// host is the host whose certificate a request shows.
+func (j *joining) host(r *http.Request) (string, error) {
+	if r.TLS == nil {
+		return "", fleet.Errorf(fleet.Denied, "a host shows its certificate here, and none was shown")
+	}
+	holder, err := j.Verify(r.Context(), r.TLS.PeerCertificates, false)
+	if err != nil {
+		return "", fleet.WithHint(fleet.Errorf(fleet.Denied, "a host shows its certificate here: %w", err), "a host asks with its own certificate: it joins by a token")
+	}
+	return holder.HostID, nil
 }
 
 // contact answers POST /v1/contact.

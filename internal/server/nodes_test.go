@@ -18,6 +18,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/server"
 	"github.com/fernwerk/fernwerk/internal/server/config"
+	"github.com/fernwerk/fernwerk/internal/server/grid"
 	"github.com/fernwerk/fernwerk/internal/server/presence/report"
 	"github.com/fernwerk/fernwerk/test/require/bind"
 )
@@ -72,7 +73,7 @@ func TestForeignOpenVPN(t *testing.T) {
 	call(t, c, "nodeType_insertObject", theType())
 	call(t, c, "host_createOpsiClient", "client317.grid.example.org")
 
-	folder := filepath.Join(r.dir, server.Reports)
+	folder := filepath.Join(r.dir, grid.Reports)
 	env := map[string]string{"common_name": "client317", "ifconfig_pool_remote_ip": "10.134.7.38", "trusted_ip": "192.0.2.57", "time_unix": "1790000000"}
 	hand := func(up bool) bool {
 		t.Helper()

@@ -67,15 +67,13 @@ func newTunnelSite(t *testing.T) *tunnelSite {
 	must(err)
 	_, err = s.keepAuthority(t.Context(), st, m, authority)
 	must(err)
-	n, err := s.nodes(st, m)
-	must(err)
-	all, err := s.serveTunnels(st, m, authority, n.presence)
+	n, err := s.openGrid(t.Context(), st, m, &joining{authority: authority})
 	must(err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- st.Serve(ctx) }()
 	t.Cleanup(func() { stop(); <-ended; s.Close() })
-	site := &tunnelSite{t: t, store: st, authority: authority, nodes: n.presence, served: all.Servers[0], identities: identity.New(st, authority, time.Now), serials: map[string]string{}}
+	site := &tunnelSite{t: t, store: st, authority: authority, nodes: n.Presence, served: n.Tunnels.Servers[0], identities: identity.New(st, authority, time.Now), serials: map[string]string{}}
 	site.update(func(tx *store.Tx) error {
 		for _, ty := range []fleet.NodeType{{ID: "vnode", AddressRange: "10.134.0.0/16", Domain: "grid.test", Tunnel: "openvpn", Routes: []string{"129.88.70.0/26"}, DNSServers: []string{"129.88.70.61"}, SearchDomain: "grid.test"},
 			{ID: "meshnode", AddressRange: "10.135.0.0/16", Domain: "mesh.test", Tunnel: "mesh"}, {ID: "far", AddressRange: "10.136.0.0/16", Domain: "far.test", Tunnel: "both"}, {ID: "plain", Tunnel: "both"}} {

@@ -44,7 +44,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/filelock"
-	"github.com/fernwerk/fernwerk/internal/kit/openvpn"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb"
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/postgres"
@@ -61,16 +60,14 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/enrolment"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
 	"github.com/fernwerk/fernwerk/internal/server/feed"
+	"github.com/fernwerk/fernwerk/internal/server/grid"
 	"github.com/fernwerk/fernwerk/internal/server/health"
 	"github.com/fernwerk/fernwerk/internal/server/httpapi"
 	"github.com/fernwerk/fernwerk/internal/server/logs"
-	"github.com/fernwerk/fernwerk/internal/server/mesh"
-	"github.com/fernwerk/fernwerk/internal/server/presence"
 	"github.com/fernwerk/fernwerk/internal/server/reach"
 	"github.com/fernwerk/fernwerk/internal/server/retention"
 	"github.com/fernwerk/fernwerk/internal/server/setup"
 	"github.com/fernwerk/fernwerk/internal/server/trust"
-	"github.com/fernwerk/fernwerk/internal/server/tunnel"
 	"github.com/fernwerk/fernwerk/internal/server/updates"
 )
 
@@ -202,26 +199,16 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	ports.Feed = script
 	joins := s.letJoin(st, authority, accounts, signed)
-	joins.seal = func(name string) openvpn.Seal { return seal(m, name) }
 	ports.Enrolment = joins
 	messages := bus.New(bus.Config{Store: st, Alone: !st.Shared(), Ended: identity.EndTopic, Actor: httpapi.Actor, Proof: accounts.Proof, Bound: accounts.Bound, Log: s.cfg.Log, Now: s.cfg.Now})
 	ports.Reach = s.reachHosts(messages, authority.Roots)
 	published := s.publishes(st, signed)
 	ports.Updates = published
-	present, err := s.nodes(st, m)
+	nodes, err := s.openGrid(ctx, st, m, joins)
 	if err != nil {
 		return nil, err
 	}
-	ports.Nodes, ports.Resources = present, present.batch.Compare
-	tunnels, err := s.serveTunnels(st, m, authority, present.presence)
-	if err != nil {
-		return nil, err
-	}
-	ports.Tunnels = tunnels
-	woven, err := s.meshes(ctx, st, m, joins, present, &ports)
-	if err != nil {
-		return nil, err
-	}
+	nodes.Ports(&ports)
 	backend := catalog.New(st, ports)
 	messages.Answer(backend)
 	answers := s.path("cache", "answers")
@@ -230,8 +217,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	products.Backend = backend // each answers through the other
 	well, counts := s.watch(st, accounts, messages, signed)
-	present.count(counts)
-	countTunnels(tunnels, counts)
+	nodes.Count(counts)
 	api := &httpapi.Server{
 		Replica: s.cfg.Name(), Drain: time.Duration(s.cfg.Drain) * time.Second,
 		Version: s.cfg.Version, Listener: listener, Local: s.listenLocal(), TLS: joins.asksForCertificates(shown), Log: s.cfg.Log, Now: s.cfg.Now,
@@ -254,8 +240,8 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			Observe:    counts.Request,
 		},
 	}
-	joins.parts(&api.Parts, s.cfg)
-	api.Parts.Mesh = woven.ask
+	joins.parts(&api.Parts)
+	nodes.Parts(&api.Parts)
 	api.Parts.Updates = published.Handler(httpapi.Actor, httpapi.Refuse)
 	s.group.Log = s.cfg.Log
 	s.group.StopWithin = run.DefaultStopWithin + api.Drain
@@ -272,9 +258,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("updates", published)
 	s.group.Add("depot", products)
 	s.group.Add("trust", signed)
-	present.serve(&s.group)
-	s.group.Add("tunnels", tunnels)
-	woven.serve(&s.group)
+	nodes.Add(&s.group)
 	s.group.Add("bus", messages)
 	if script.Listener != nil {
 		s.group.Add("feed", script)
@@ -282,6 +266,16 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.group.Add("http", api) // last: it stops first
 	s.cfg.Log.Info("Server opened", "id", s.id, "replica", s.cfg.Name(), "address", s.URL(), "data", s.cfg.Data, "ca", s.path("ca", "ca.pem"), "fingerprint", authority.Fingerprint())
 	return s, nil
+}
+
+// openGrid makes what follows from a node that appears.
+func (s *Server) openGrid(ctx context.Context, st *store.Store, m *member, joins *joining) (*grid.Grid, error) {
+	g, err := grid.Open(ctx, grid.Config{Config: s.cfg, ID: s.id, Reach: s.reach, Path: s.path, Store: st, Leases: m.leases,
+		Authority: joins.authority, Derive: m.Derive, Agree: m.Agree, Host: joins.host})
+	if err == nil {
+		s.add(g.Close)
+	}
+	return g, err
 }
 
 // reachHosts is the server's way to its hosts.
@@ -418,6 +412,9 @@ func (s *Server) listen() (net.Listener, error) {
 	return l, nil
 }
 
+// Socket is the name in the data folder of the socket for this machine.
+const Socket = "fernwerkd.sock"
+
 // listenLocal makes the socket for this machine. A server that can do without it
 // does: a path may be too long for a socket (107 bytes on Linux).
 func (s *Server) listenLocal() net.Listener {
@@ -436,7 +433,7 @@ func (s *Server) openStore(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	own := []*fleet.Class{access.Accounts, access.EndedSessions, cluster.Secrets, lease.Class, health.Class, feed.Class}
-	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), presence.Classes(), tunnel.Classes(), mesh.Classes(), catalog.Classes())...)
+	return store.Open(ctx, db, s.cfg.Now, slices.Concat(own, ca.Classes(), enrolment.Classes(), []*fleet.Class{contact.Rows}, bus.Classes(), trust.Classes(), updates.Classes(), grid.Classes(), catalog.Classes())...)
 }
 
 func (s *Server) openDatabase(ctx context.Context) (db *sqldb.DB, err error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/sqldb/sqlite"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
+	"github.com/fernwerk/fernwerk/internal/server/grid"
 )
 
 // A host that is revoked while it asks gets no certificate of a tunnel, which no
@@ -67,7 +68,7 @@ func TestTunnel_RevokedMeanwhile(t *testing.T) {
 	certify := func() error {
 		return do(func(tx *store.Tx) error {
 			_, csr, _ := request()
-			_, err := j.tunnels(nil).Certify(tx, csr, host, "lab")
+			_, err := (&grid.Grid{Config: grid.Config{Store: st, Authority: j.authority}}).Credentials().Certify(tx, csr, host, "lab")
 			return err
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fernwerk/fernwerk/internal/agent"
+	"github.com/fernwerk/fernwerk/internal/agent/grid"
 	"github.com/fernwerk/fernwerk/internal/agent/mesh"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula"
@@ -34,7 +35,7 @@ func meshCommand(dataDir *string) *cobra.Command {
 why. A tunnel begins when two nodes have something to say, so a node without one is not
 missed; "none" means only that. Ask as root: the mesh's folder is nobody else's.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			dir := agent.MeshDir(*dataDir)
+			dir := grid.MeshDir(*dataDir)
 			state, network, err := mesh.Load(dir)
 			if err != nil {
 				return err

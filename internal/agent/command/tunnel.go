@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fernwerk/fernwerk/internal/agent"
+	"github.com/fernwerk/fernwerk/internal/agent/grid"
 	"github.com/fernwerk/fernwerk/internal/agent/tunnel"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
@@ -36,7 +36,7 @@ OpenVPN read the certificate anew then: it does at each start, and on SIGHUP.`,
 				return err
 			}
 			place := tunnel.Place{Name: args[0], Dir: abs}
-			changed, until, err := agent.TunnelClient(*dataDir, version).Fetch(c.Context(), place, force)
+			changed, until, err := grid.TunnelClient(*dataDir, version).Fetch(c.Context(), place, force)
 			if err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ the tunnel is up; without it, when that was noted.`,
 			}
 			place.Dir = abs
 			// Asked here, so that a name that the server does not know is an answer.
-			if _, _, err := agent.TunnelClient(*dataDir, version).Fetch(c.Context(), place, false); err != nil {
+			if _, _, err := grid.TunnelClient(*dataDir, version).Fetch(c.Context(), place, false); err != nil {
 				return err
 			}
 			if err := tunnel.Remember(*dataDir, place); err != nil || !wait {

@@ -13,6 +13,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/server"
 	"github.com/fernwerk/fernwerk/internal/server/config"
+	"github.com/fernwerk/fernwerk/internal/server/grid"
 	"github.com/fernwerk/fernwerk/internal/server/presence/report"
 )
 
@@ -72,7 +73,7 @@ know the host, or that the address is another's.`, event),
 			call := func(ctx context.Context, method string, args ...any) (any, error) {
 				return near.Call(ctx, methods.Actor{}, method, methods.Pos(args...))
 			}
-			queued, err := r.Hand(c.Context(), call, filepath.Join(data, server.Reports))
+			queued, err := r.Hand(c.Context(), call, filepath.Join(data, grid.Reports))
 			if queued {
 				fmt.Fprintln(c.ErrOrStderr(), "fernwerkd does not answer: it finds the report when it does")
 			}

@@ -1,19 +1,18 @@
-package server
+package grid
 
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"time"
 
-	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	content "github.com/fernwerk/fernwerk/internal/fleet/mesh"
 	"github.com/fernwerk/fernwerk/internal/kit/nebula/certs"
-	"github.com/fernwerk/fernwerk/internal/kit/run"
 	"github.com/fernwerk/fernwerk/internal/server/config"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment"
 	"github.com/fernwerk/fernwerk/internal/server/enrolment/identity"
@@ -21,34 +20,28 @@ import (
 	"github.com/fernwerk/fernwerk/internal/server/presence"
 )
 
-// meshes is the server's mesh, or that it has none.
-type meshes struct {
-	part *mesh.Mesh // nil for none
-	host func(*http.Request) (string, error)
-}
-
-// meshes has the server let hosts into a mesh and be its hub, if there is to be
+// openMesh has the server let hosts into a mesh and be its hub, if there is to be
 // one.
-func (s *Server) meshes(ctx context.Context, st *store.Store, m *member, j *joining, n *nodes, ports *methods.Ports) (out meshes, err error) {
-	c := s.cfg.Mesh
+func (g *Grid) openMesh(ctx context.Context) error {
+	c := g.Mesh
 	if !c.Enabled {
-		return out, nil
+		return nil
 	}
-	mine, err := mesh.NewAuthority(s.id, s.cfg.Now())
+	mine, err := mesh.NewAuthority(g.ID, g.Now())
 	if err != nil {
-		return out, err
+		return err
 	}
-	text, err := m.Agree(ctx, mesh.Secret, mine)
+	text, err := g.Agree(ctx, mesh.Secret, mine)
 	if err != nil {
-		return out, err
+		return err
 	}
 	authority, err := certs.Read(text)
 	if err != nil {
-		return out, err
+		return err
 	}
-	cfg := mesh.Config{Store: st, Leases: m.leases, Authority: authority, ServerID: s.id, At: c.Places(s.reach), Presence: meshPresence{n.presence}, Ended: identity.EndTopic,
-		Every: time.Duration(cmp.Or(c.Refresh, config.DefaultMeshRefresh)) * time.Second, Dir: s.path("mesh"), Program: c.Program,
-		Device: cmp.Or(c.Device, config.DefaultMeshDevice), Port: c.UDP(), Bare: c.NoInterface, Log: s.cfg.Log, Now: s.cfg.Now,
+	cfg := mesh.Config{Store: g.Store, Leases: g.Leases, Authority: authority, ServerID: g.ID, At: c.Places(g.Reach), Presence: meshPresence{g.Presence}, Ended: identity.EndTopic,
+		Every: time.Duration(cmp.Or(c.Refresh, config.DefaultMeshRefresh)) * time.Second, Dir: g.Path("mesh"), Program: c.Program,
+		Device: cmp.Or(c.Device, config.DefaultMeshDevice), Port: c.UDP(), Bare: c.NoInterface, Log: g.Log, Now: g.Now,
 		Identity: func(tx *store.Tx, hostID string) (mesh.Identity, error) {
 			row, err := identity.Get(tx, hostID)
 			return mesh.Identity{NodeType: row.NodeType, Joined: row.Joined, Counts: row.HostID != "" && row.Revoked == ""}, err
@@ -56,26 +49,18 @@ func (s *Server) meshes(ctx context.Context, st *store.Store, m *member, j *join
 	for _, r := range c.Allow {
 		cfg.Allow = append(cfg.Allow, r.Rule())
 	}
-	out = meshes{part: mesh.New(cfg), host: j.tunnels(nil).Host}
-	ports.Mesh = out.part.Paths
-	return out, nil
+	g.mesh = mesh.New(cfg)
+	return nil
 }
 
-// serve adds the hub to what runs.
-func (m meshes) serve(g *run.Group) {
-	if m.part != nil {
-		g.Add("mesh", m.part)
-	}
-}
-
-// ask answers POST /v1/mesh.
-func (m meshes) ask(_ http.ResponseWriter, r *http.Request) (any, int, error) {
-	if m.part == nil {
+// askMesh answers POST /v1/mesh.
+func (g *Grid) askMesh(_ http.ResponseWriter, r *http.Request) (any, int, error) {
+	if g.mesh == nil {
 		return nil, 0, fleet.WithHint(fleet.Errorf(fleet.NotHere, "this server has no mesh"), "set enabled = true under [mesh] in its configuration")
 	}
-	hostID, err := m.host(r)
+	hostID, err := g.Host(r)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("cannot let a host into the mesh: %w", err)
 	}
 	var req content.Request
 	if err := enrolment.Body(r, &req); err != nil {
@@ -83,7 +68,7 @@ func (m meshes) ask(_ http.ResponseWriter, r *http.Request) (any, int, error) {
 	}
 	at, _, _ := net.SplitHostPort(r.RemoteAddr)
 	from, _ := netip.ParseAddr(at)
-	out, err := m.part.Ask(r.Context(), hostID, from, req)
+	out, err := g.mesh.Ask(r.Context(), hostID, from, req)
 	return out, http.StatusOK, err
 }
 
