@@ -33,9 +33,11 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/grid"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
+	"github.com/fernwerk/fernwerk/internal/agent/instlog"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/reboot"
 	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/agent/trust"
@@ -60,6 +62,9 @@ type Config struct {
 	BootID  string // "" is the machine's; a lab starts agents as if they had booted
 	Version string
 	Log     *slog.Logger
+	// Restart makes the machine restart; nil is the configured command, or the
+	// system's. Labs have machines that are no machines.
+	Restart func(context.Context) error
 }
 
 // Agent is one machine's agent.
@@ -80,6 +85,7 @@ type Agent struct {
 	limit     *throttle.Limiter
 	processor action.Processor
 	engine    *engine.Engine
+	reboots   *reboot.Keeper
 	control   *control.Service
 	updates   *runonce.Runner
 	alone     chan struct{} // held by whoever changes the machine
@@ -98,7 +104,7 @@ type Agent struct {
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs, feed.Rows), append(append(runonce.Classes(), trust.Classes()...), catalog.Classes()...)...)
+		productcache.Products, instlog.Class, runs, feed.Rows), append(append(append(runonce.Classes(), reboot.Classes()...), trust.Classes()...), catalog.Classes()...)...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
@@ -161,8 +167,10 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	a.engine = engine.New(a.store, cfg.Log, map[string]engine.Handler{
 		taskPush: a.push, taskPull: a.pull, taskCache: a.cache, taskCompleted: a.completed,
 		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
-		taskLog: a.sendLog, taskReboot: a.reboot,
+		taskLog: a.sendLog, taskRepeat: a.repeat, taskReboot: a.reboot,
 	})
+	a.reboots = a.keepsReboots()
+	a.engine.Noted = a.reboots.Wake
 	a.updates = a.updater(a.trust)
 	listen := cfg.Control
 	if listen == "" {
@@ -253,6 +261,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("local service", a.control)
 	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
+	g.Add("reboots", run.Supervise("reboots", run.Func(a.reboots.Serve), a.cfg.Log))
 	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	if err := grid.Add(g, grid.Config{DataDir: a.cfg.DataDir, Version: a.cfg.Version, HostID: a.id.HostID, Settings: a.now, Own: a.own, Log: a.cfg.Log}); err != nil {

@@ -157,7 +157,7 @@ func (a *Agent) started(ctx context.Context) error {
 		if err := tx.Put(runs, fleet.Row{"event": "boot", "last": tx.Stamp(), "boot": a.bootID}); err != nil {
 			return err
 		}
-		if err := flags.Set(tx, flags.RebootRequested, false); err != nil {
+		if err := a.booted(tx); err != nil {
 			return err
 		}
 		_, err = a.occur(tx, event.Occurrence{Type: conf.DaemonStartup, Time: tx.Now()})

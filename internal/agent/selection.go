@@ -32,15 +32,11 @@ func (a *Agent) planIn(tx *store.Tx, change string) (sequence.Plan, error) {
 	}
 	selections := []conf.ProductGroups{settings.CacheGroups()}
 	if change != "" {
-		c, err := tx.ByKey(engine.Changes, engine.Changes.Key(fleet.Row{"id": change}))
+		e, err := eventOf(tx, settings, change)
 		if err != nil {
 			return sequence.Plan{}, err
 		}
-		for _, e := range settings.Resolve() {
-			if e.ID == c.Str("event") {
-				selections = append(selections, e.Groups)
-			}
-		}
+		selections = append(selections, e.Groups)
 	}
 	selections = slices.DeleteFunc(selections, func(g conf.ProductGroups) bool { return len(g.Include)+len(g.Exclude) == 0 })
 	if len(selections) == 0 {
@@ -58,6 +54,21 @@ func (a *Agent) planIn(tx *store.Tx, change string) (sequence.Plan, error) {
 	return products.PlanOf(tx, a.id.HostID, func(id fleet.ProductID) bool {
 		return !slices.ContainsFunc(selections, func(g conf.ProductGroups) bool { return !lets(g, groups[id]) })
 	})
+}
+
+// eventOf is the configuration of a change's event; one that is gone asks for
+// nothing.
+func eventOf(tx *store.Tx, s *conf.Settings, change string) (conf.EventConfig, error) {
+	c, err := tx.ByKey(engine.Changes, engine.Changes.Key(fleet.Row{"id": change}))
+	if err != nil {
+		return conf.EventConfig{}, err
+	}
+	for _, e := range s.Resolve() {
+		if e.ID == c.Str("event") {
+			return e, nil
+		}
+	}
+	return conf.EventConfig{}, nil
 }
 
 // lets tells whether a selection lets a product of these groups through.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fernwerk/fernwerk/internal/agent"
@@ -23,6 +24,7 @@ type Host struct {
 	lab    *Lab
 	agent  *agent.Agent
 	boot   int
+	down   atomic.Int64 // how often the agent had the machine restart
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -116,7 +118,8 @@ func (h *Host) Resume() {
 func (h *Host) begin(look func(control.Status)) {
 	h.lab.t.Helper()
 	a, err := agent.New(context.WithoutCancel(h.lab.t.Context()), agent.Config{DataDir: h.Dir, Control: "127.0.0.1:0",
-		BootID: fmt.Sprintf("boot %d", h.boot), Version: "lab", Log: h.lab.Log.logger(h.ID)})
+		BootID: fmt.Sprintf("boot %d", h.boot), Version: "lab", Log: h.lab.Log.logger(h.ID),
+		Restart: func(context.Context) error { h.down.Add(1); return nil }})
 	if err != nil {
 		h.lab.t.Fatal(err)
 	}
@@ -137,6 +140,17 @@ func (h *Host) Stop() {
 		h.lab.t.Errorf("%s: the agent stopped with %v", h.ID, err)
 	}
 	h.cancel = nil
+}
+
+// Restarts is how often the agent had the machine restart: nothing comes of it but
+// that, until the test boots it.
+func (h *Host) Restarts() int { return int(h.down.Load()) }
+
+// Restarted waits until the agent has had the machine restart, and boots it.
+func (h *Host) Restarted(times int) Change {
+	h.lab.t.Helper()
+	h.Await(fmt.Sprintf("restart %d", times), func(control.Status) bool { return h.Restarts() >= times })
+	return h.Boot()
 }
 
 // Boot restarts the machine.

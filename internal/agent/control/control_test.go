@@ -28,6 +28,7 @@ const (
 // steered is an agent as the service sees it; it also answers /rpc.
 type steered struct {
 	RunOnce
+	Reboots
 	status Status
 	actors []methods.Actor
 }

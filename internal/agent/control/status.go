@@ -18,6 +18,7 @@ type Agent interface {
 	// Uptime is since when the machine runs.
 	Uptime() (time.Duration, error)
 	RunOnce
+	Reboots
 }
 
 // Status is the agent at a glance.
@@ -34,6 +35,7 @@ type Status struct {
 	Unsent  int             `json:"unsent"` // objects changed here that the server does not know
 	Cache   CacheStatus     `json:"cache"`
 	Trust   TrustStatus     `json:"trust"`
+	Reboot  *RebootStatus   `json:"reboot"`  // that waits; null if none does
 	Changes []ChangeStatus  `json:"changes"` // the newest, newest first
 }
 

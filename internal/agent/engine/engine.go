@@ -117,6 +117,9 @@ type Engine struct {
 	log      *slog.Logger
 	handlers map[string]Handler
 	wake     chan struct{}
+
+	// Noted, if set before Serve, is called when a task's outcome was written.
+	Noted func()
 }
 
 // New makes an engine over the agent's store, with a handler for each kind of
@@ -358,7 +361,7 @@ func (e *Engine) attempt(ctx context.Context, t Task) error {
 // put notes a task's end. The outcome is written even if ctx ends meanwhile:
 // what was done is done.
 func (e *Engine) put(ctx context.Context, t Task, also func(*store.Tx) error) error {
-	return e.store.Update(context.WithoutCancel(ctx), origin, func(tx *store.Tx) error {
+	err := e.store.Update(context.WithoutCancel(ctx), origin, func(tx *store.Tx) error {
 		t.Ended = tx.Stamp()
 		if err := tx.Put(Tasks, Tasks.Encode(t)); err != nil {
 			return err
@@ -368,6 +371,10 @@ func (e *Engine) put(ctx context.Context, t Task, also func(*store.Tx) error) er
 		}
 		return also(tx)
 	})
+	if e.Noted != nil {
+		e.Noted()
+	}
+	return err
 }
 
 func (e *Engine) end(ctx context.Context, c Change, failed *Task) error {

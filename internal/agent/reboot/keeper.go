@@ -214,7 +214,9 @@ func (k *Keeper) warn(ctx context.Context, r Request) {
 		return
 	}
 	text := fmt.Sprintf("This machine restarts in %v (%s UTC): %s.", left, r.Due, r.Text)
-	if r.MayDefer > 0 {
+	if left > 366*24*time.Hour {
+		text = fmt.Sprintf("This machine wants to restart: %s. It does when somebody agrees: fernwerk-agent reboot accept.", r.Text)
+	} else if r.MayDefer > 0 {
 		text += fmt.Sprintf(" It can be put off %d times: fernwerk-agent reboot later.", r.MayDefer)
 	}
 	k.cfg.Log.Info("A reboot waits", "due", r.Due, "why", r.Text)

@@ -217,34 +217,43 @@ func waiting(tx *store.Tx, boot string) (Request, error) {
 // MaxBoots is how often one action may ask to go on after a boot.
 const MaxBoots = 10
 
-// MaxStep is the most bytes of a step's name.
-const MaxStep = 64
-
 // Step is where the script of a key goes on, "" for the beginning.
 func Step(tx *store.Tx, key string) (string, error) {
-	r, err := tx.ByKey(steps, key)
-	if err != nil {
-		return "", fmt.Errorf("cannot read where %s goes on: %w", key, err)
-	}
-	return r.Str("step"), nil
+	s, err := stepOf(tx, key)
+	return s.Step, err
 }
 
-// GoOn keeps where the script of a key goes on after the boot. The error, with
-// code conflict, says that it has done so too often.
-func GoOn(tx *store.Tx, key, at string) error {
-	found, err := tx.ByKey(steps, key)
+// MayGoOn is an error, with code conflict, for a script that has gone on after
+// [MaxBoots] reboots and never came to its end.
+func MayGoOn(tx *store.Tx, key, to string) error {
+	s, err := stepOf(tx, key)
+	if err == nil && s.Boots >= MaxBoots {
+		err = fleet.Errorf(fleet.Conflict, "asked %d times to go on after a reboot, the last time at %q: given up", MaxBoots+1, to)
+	}
+	return err
+}
+
+// GoOn keeps where the script of a key goes on after the boot.
+func GoOn(tx *store.Tx, key, to string) error {
+	if err := MayGoOn(tx, key, to); err != nil {
+		return err
+	}
+	s, err := stepOf(tx, key)
 	if err != nil {
 		return err
 	}
-	var s step
+	return tx.Put(steps, steps.Encode(step{Script: key, Step: to, Boots: s.Boots + 1}))
+}
+
+func stepOf(tx *store.Tx, key string) (s step, err error) {
+	found, err := tx.ByKey(steps, key)
+	if err != nil {
+		return s, fmt.Errorf("cannot read where %s goes on: %w", key, err)
+	}
 	if found != nil {
 		steps.Decode(found, &s)
 	}
-	s.Script, s.Step = key, at
-	if s.Boots++; s.Boots > MaxBoots {
-		return fleet.Errorf(fleet.Conflict, "asked %d times to go on after a reboot, the last time at %q: given up", MaxBoots, at)
-	}
-	return tx.Put(steps, steps.Encode(s))
+	return s, nil
 }
 
 // Forget ends it: the script came to its end.

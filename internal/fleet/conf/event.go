@@ -78,8 +78,8 @@ func (s *Settings) CacheGroups() ProductGroups { return s.groups("cache_service"
 
 func (s *Settings) groups(section string) ProductGroups {
 	return ProductGroups{
-		Include: parseList(s.String(section, "include_product_group_ids")),
-		Exclude: parseList(s.String(section, "exclude_product_group_ids")),
+		Include: s.List(section, "include_product_group_ids"),
+		Exclude: s.List(section, "exclude_product_group_ids"),
 	}
 }
 
