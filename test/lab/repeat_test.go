@@ -12,9 +12,10 @@ import (
 )
 
 // asks is a script line by which a setup script requests an action at the agent's
-// own service, as opsi's scripts do.
+// own service, as opsi's scripts do. The product need not be in the cache.
 func asks(product, action string) string {
-	return fmt.Sprintf(`curl -sS --fail --cacert "$FERNWERK_CA_FILE" -u "$FERNWERK_RPC_USER:$(cat "$FERNWERK_RPC_KEY_FILE")" "$FERNWERK_RPC_URL" -d '{"id":1,"method":"setProductActionRequest","params":["%s","'"$FERNWERK_HOST_ID"'","%s"]}'`, product, action)
+	row := fmt.Sprintf(`{"productId":"%s","productType":"LocalbootProduct","clientId":"'"$FERNWERK_HOST_ID"'","actionRequest":"%s"}`, product, action)
+	return `curl -sS --fail --cacert "$FERNWERK_CA_FILE" -u "$FERNWERK_RPC_USER:$(cat "$FERNWERK_RPC_KEY_FILE")" "$FERNWERK_RPC_URL" -d '{"id":1,"method":"productOnClient_createObjects","params":[` + row + `]}'`
 }
 
 // Seed A: processing repeats until no action is left.
