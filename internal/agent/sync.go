@@ -62,12 +62,11 @@ func (a *Agent) push(ctx context.Context, t engine.Task) (engine.Outcome, error)
 func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchange)
 	defer cancel()
-	if t.Always {
-		if r, err := a.round(ctx, t, sequence.Plan{}); err != nil || !r.begun || len(r.ran) == 0 {
-			return engine.Outcome{Text: "no action ran", Skip: true}, err
-		}
+	r, err := a.round(ctx, t, sequence.Plan{})
+	if err != nil || t.Always && (!r.begun || len(r.ran) == 0) {
+		return engine.Outcome{Text: "no action ran", Skip: true}, err
 	}
-	objects, full, err := a.replicate(ctx)
+	objects, full, err := a.replicate(ctx, !r.event.ProcessActions)
 	if t.Always && fleet.CodeOf(err) == fleet.Unavailable {
 		return engine.Outcome{Text: "no server in reach: whether there are more actions shows at the next contact"}, nil
 	}
@@ -91,12 +90,12 @@ func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error)
 	}), nil
 }
 
-func (a *Agent) replicate(ctx context.Context) (objects int, full bool, err error) {
+func (a *Agent) replicate(ctx context.Context, background bool) (objects int, full bool, err error) {
 	if err = a.known(ctx); err == nil {
 		_, _, err = a.config.Push(ctx)
 	}
 	if err == nil {
-		objects, full, err = a.config.Pull(ctx)
+		objects, full, err = a.config.Pull(ctx, background)
 	}
 	return objects, full, err
 }
