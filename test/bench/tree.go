@@ -152,7 +152,9 @@ var _ io.Writer = (*counter)(nil)
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
 // same tells whether a folder holds what the tree does, byte by byte.
-func (t *tree) same(dir string) error {
+func (t *tree) same(dir string) error { return t.sameIn(t.content(), dir) }
+
+func (t *tree) sameIn(source, dir string) error {
 	n := 0
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -163,7 +165,7 @@ func (t *tree) same(dir string) error {
 		if err != nil {
 			return err
 		}
-		want, err := os.ReadFile(filepath.Join(t.content(), filepath.FromSlash(path)))
+		want, err := os.ReadFile(filepath.Join(source, filepath.FromSlash(path)))
 		if err == nil && string(got) != string(want) {
 			err = fmt.Errorf("%s differs", path)
 		}

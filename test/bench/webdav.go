@@ -36,12 +36,10 @@ type webdav struct {
 // tree costs at the same time for each request and the same overhead in bytes:
 // the line's rate carries the content, the rest of the time is waiting.
 func (b *bench) sequential(ctx context.Context, s *site.Server, line *site.Line, id identity.Identity, t *tree) (all measured, files int, err error) {
-	cfg, err := pin.Config("127.0.0.1", []byte(id.CA), "")
+	w, err := plainWebDAV(line, id)
 	if err != nil {
 		return all, 0, err
 	}
-	w := &webdav{base: line.URL(), id: id, client: &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, MaxConnsPerHost: 1,
-		DisableCompression: true, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}}}
 	defer w.client.CloseIdleConnections()
 	dir := filepath.Join(b.scratch, "webdav")
 	if err := os.RemoveAll(dir); err != nil {
@@ -77,6 +75,16 @@ func (b *bench) sequential(ctx context.Context, s *site.Server, line *site.Line,
 	overhead := float64(up+down-content) / float64(requests)
 	total := float64(len(t.files) + len(t.folders))
 	return measured{waiting*total + float64(t.bytes)/rate, int64(overhead*total) + t.bytes}, files, nil
+}
+
+// plainWebDAV is such a client behind a line.
+func plainWebDAV(line *site.Line, id identity.Identity) (*webdav, error) {
+	cfg, err := pin.Config("127.0.0.1", []byte(id.CA), "")
+	if err != nil {
+		return nil, err
+	}
+	return &webdav{base: line.URL(), id: id, client: &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, MaxConnsPerHost: 1,
+		DisableCompression: true, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}}}, nil
 }
 
 func (w *webdav) do(ctx context.Context, method, name string, header http.Header) (*http.Response, error) {
