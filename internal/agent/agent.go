@@ -28,6 +28,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/depotclient"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/agent/feed"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/grid"
@@ -65,6 +66,7 @@ type Config struct {
 	// Restart makes the machine restart; nil is the configured command, or the
 	// system's. Labs have machines that are no machines.
 	Restart func(context.Context) error
+	Network event.Network // where changes of the network come from; empty: the machine's
 }
 
 // Agent is one machine's agent.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
@@ -119,32 +120,52 @@ func (a *Agent) watch(ctx context.Context) error {
 			return err
 		}
 		out := make(event.Occurrences)
-		if err := a.receive(ctx, out, &event.Timer{Configs: events, Started: begun, Runs: timerRuns{a.store}, Out: out}); err != nil {
+		sources := []run.Service{&event.Timer{Configs: events, Started: begun, Runs: timerRuns{a.store}, Out: out}}
+		if slices.ContainsFunc(events, func(e conf.EventConfig) bool { return e.Active && e.Type == conf.NetConnection }) {
+			network := a.cfg.Network
+			network.Out = out
+			sources = append(sources, &network)
+		}
+		if err := a.receive(ctx, out, sources); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// receive acts on what a source brings until the configuration changed.
-func (a *Agent) receive(ctx context.Context, out event.Occurrences, source run.Service) error {
+// receive acts on what sources bring until the configuration changed.
+func (a *Agent) receive(ctx context.Context, out event.Occurrences, sources []run.Service) error {
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- source.Serve(ctx) }()
-	defer func() { cancel(); <-ended }()
+	ended := make(chan error, len(sources))
+	var all sync.WaitGroup
+	for _, source := range sources {
+		all.Go(func() { ended <- source.Serve(ctx) })
+	}
+	defer func() { cancel(); all.Wait() }()
 	for {
 		select {
 		case o := <-out:
-			if _, err := a.Fire(ctx, o.Name); err != nil {
-				a.cfg.Log.Error("event failed", "event", o.Name, "error", err)
+			if err := a.occurs(ctx, o); err != nil {
+				a.cfg.Log.Error("event failed", "event", o, "error", err)
 			}
 		case <-a.reconfigured:
 			return nil
 		case err := <-ended:
-			ended <- err
 			return err
 		}
 	}
+}
+
+// occurs acts on what a source brought. A timer is one event's, the network every
+// event's that wants to know of it.
+func (a *Agent) occurs(ctx context.Context, o event.Occurrence) error {
+	if o.Name != "" {
+		_, err := a.Fire(ctx, o.Name)
+		return err
+	}
+	err := a.store.Update(ctx, origin, func(tx *store.Tx) error { _, err := a.occur(tx, o); return err })
+	a.engine.Wake()
+	return err
 }
 
 // started lets "daemon startup" occur, once a boot.

@@ -67,7 +67,10 @@ func depotSuite(ctx context.Context, b *bench) error {
 	if d.samba == nil {
 		return nil
 	}
-	smb, err := d.load(filepath.Join(b.scratch, "samba", "smb.conf"), func() error { _, err := d.fromShare(ctx, slowline.Line{Rate: gigabit.Rate, RTT: gigabit.RTT}); return err })
+	smb, err := d.load(filepath.Join(b.scratch, "samba", "smb.conf"), func() error {
+		_, err := d.fromShare(ctx, slowline.Line{Rate: gigabit.Rate, RTT: gigabit.RTT})
+		return err
+	})
 	if err != nil {
 		return err
 	}
