@@ -29,6 +29,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/depotclient"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/event"
+	"github.com/fernwerk/fernwerk/internal/agent/event/memory"
 	"github.com/fernwerk/fernwerk/internal/agent/feed"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/grid"
@@ -39,9 +40,11 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/reboot"
+	"github.com/fernwerk/fernwerk/internal/agent/rebooting"
 	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/agent/trust"
+	"github.com/fernwerk/fernwerk/internal/agent/updating"
 	"github.com/fernwerk/fernwerk/internal/backend/bus"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
@@ -87,12 +90,12 @@ type Agent struct {
 	limit     *throttle.Limiter
 	processor action.Processor
 	engine    *engine.Engine
-	reboots   *reboot.Keeper
-	control   *control.Service
-	updates   *runonce.Runner
-	alone     chan struct{} // held by whoever changes the machine
-	contacts  *contact.Service
-	trust     *trust.Keeper
+	*rebooting.Part
+	control *control.Service
+	updating.Control
+	alone    chan struct{} // held by whoever changes the machine
+	contacts *contact.Service
+	trust    *trust.Keeper
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -100,13 +103,12 @@ type Agent struct {
 	mu      sync.Mutex
 	refused string              // what was last reported not to count
 	depot   control.DepotStatus // the last choice
-	asking  *asking             // for updates
 }
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, instlog.Class, runs, feed.Rows), append(append(append(runonce.Classes(), reboot.Classes()...), trust.Classes()...), catalog.Classes()...)...)
+		productcache.Products, instlog.Class, memory.Class, feed.Rows), append(append(append(runonce.Classes(), reboot.Classes()...), trust.Classes()...), catalog.Classes()...)...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
@@ -171,9 +173,9 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
 		taskLog: a.sendLog, taskRepeat: a.repeat, taskReboot: a.reboot,
 	})
-	a.reboots = a.keepsReboots()
-	a.engine.Noted = a.reboots.Wake
-	a.updates = a.updater(a.trust)
+	a.Part = rebooting.New(rebooting.Config{Store: a.store, Boot: a.bootID, Own: a.own, Alone: a.installing, Actions: taskActions, Restart: cfg.Restart, Log: cfg.Log})
+	a.engine.Noted = a.Part.Wake
+	a.Control = updating.Control{Runner: a.updater(a.trust)}
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -263,8 +265,8 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("local service", a.control)
 	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
-	g.Add("reboots", run.Supervise("reboots", run.Func(a.reboots.Serve), a.cfg.Log))
-	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
+	g.Add("reboots", run.Supervise("reboots", a.Part, a.cfg.Log))
+	g.Add("updates", run.Supervise("updates", run.Func(a.Control.Runner.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	if err := grid.Add(g, grid.Config{DataDir: a.cfg.DataDir, Version: a.cfg.Version, HostID: a.id.HostID, Settings: a.now, Own: a.own, Log: a.cfg.Log}); err != nil {
 		return err

@@ -4,109 +4,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/action"
-	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
-	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/reboot"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/fleet/conf"
-	"github.com/fernwerk/fernwerk/internal/kit/secureexec"
 )
-
-// keepsReboots makes the part that carries reboots out.
-func (a *Agent) keepsReboots() *reboot.Keeper {
-	return reboot.New(reboot.Config{
-		Store: a.store, Boot: a.bootID, Busy: processes, Alone: a.installing, Restart: a.restart, Warn: a.warn, Log: a.cfg.Log,
-		Tell: func(ctx context.Context, text string) {
-			a.tell(ctx, timeline.Entry{Category: timeline.System, Text: text})
-		},
-	})
-}
-
-// processes tells whether a change is under way that processes actions: from its
-// first action until its results are sent.
-func processes(tx *store.Tx) (bool, error) {
-	doing, err := tx.Select(engine.Changes, fleet.Filter{"status": string(engine.Doing)})
-	for _, c := range doing {
-		tasks, err := engine.TasksOf(tx, c.Str("id"))
-		if err != nil {
-			return false, err
-		}
-		for _, t := range tasks {
-			if t.Kind == taskActions {
-				return true, nil
-			}
-		}
-	}
-	return false, err
-}
-
-// commandTime is what a command that restarts the machine, or tells people, may take.
-const commandTime = time.Minute
-
-// restart has the machine go down.
-func (a *Agent) restart(ctx context.Context) error {
-	if a.cfg.Restart != nil {
-		return a.cfg.Restart(ctx)
-	}
-	own, err := a.own()
-	if err != nil {
-		return err
-	}
-	argv := own.List("reboot", "command")
-	if len(argv) == 0 {
-		if argv, err = platform.RestartCommand(); err != nil {
-			return err
-		}
-	}
-	return a.execute(ctx, argv)
-}
-
-func (a *Agent) execute(ctx context.Context, argv []string) error {
-	r, err := secureexec.Run(ctx, secureexec.Command{Argv: argv, Env: secureexec.Inherit("PATH", "LANG", "SystemRoot", platform.BootIDEnv), Timeout: commandTime})
-	if err == nil {
-		err = r.Failure()
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", argv[0], err)
-	}
-	return nil
-}
-
-// warn tells people at the machine.
-func (a *Agent) warn(ctx context.Context, text string) {
-	own, err := a.own()
-	if err != nil || a.cfg.Restart != nil {
-		return
-	}
-	argv := own.List("reboot", "notifier")
-	if len(argv) == 0 {
-		argv = platform.WarnCommand()
-	}
-	if len(argv) == 0 {
-		return
-	}
-	if err := a.execute(ctx, append(argv, text)); err != nil {
-		a.cfg.Log.Warn("Nobody was told of the reboot", "error", err)
-	}
-}
-
-// unasked is never, for requests that somebody has to accept.
-const unasked = 100 * 366 * 24 * time.Hour
-
-func policy(s conf.Shutdown, byAction bool) reboot.Policy {
-	p := reboot.Policy{Warning: s.Warning, Deferrals: s.Deferral, Repeat: s.Repeat, Last: s.Last}
-	if byAction && !s.Requests {
-		p.Warning, p.Last = unasked, 0
-	}
-	return p
-}
 
 // wantsReboot asks for a reboot, as the event of a task wants it carried out.
 func (a *Agent) wantsReboot(tx *store.Tx, t engine.Task, w reboot.Wish, byAction bool) error {
@@ -118,11 +24,7 @@ func (a *Agent) wantsReboot(tx *store.Tx, t engine.Task, w reboot.Wish, byAction
 	if err != nil {
 		return err
 	}
-	w.Policy = policy(e.Shutdown, byAction)
-	if err := reboot.Ask(tx, a.bootID, w); err != nil {
-		return err
-	}
-	return flags.Set(tx, flags.RebootRequested, true)
+	return a.Wants(tx, e.Shutdown, w, byAction)
 }
 
 // script names an action's script, for where it goes on.
@@ -209,50 +111,4 @@ func (a *Agent) booted(tx *store.Tx) error {
 		return err
 	}
 	return a.goOn(tx, r.After)
-}
-
-// Reboot implements [control.Reboots].
-func (a *Agent) Reboot(ctx context.Context) (st *control.RebootStatus, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error { st, err = a.rebootIn(tx); return err })
-	return st, err
-}
-
-func (a *Agent) rebootIn(tx *store.Tx) (*control.RebootStatus, error) {
-	r, ok, err := reboot.Read(tx, a.bootID)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return &control.RebootStatus{Text: r.Text, Asked: r.Asked, Due: r.Due, Latest: r.Latest, Holds: r.Hold, Deferrals: r.MayDefer, Deferred: r.Deferred, Tries: r.Tries, Trouble: r.Trouble}, nil
-}
-
-// AcceptReboot implements [control.Reboots].
-func (a *Agent) AcceptReboot(ctx context.Context) error {
-	return a.decide(ctx, "reboot accepted", func(tx *store.Tx) error { return reboot.Accept(tx, a.bootID) })
-}
-
-// DeferReboot implements [control.Reboots].
-func (a *Agent) DeferReboot(ctx context.Context, by time.Duration) error {
-	return a.decide(ctx, "reboot put off", func(tx *store.Tx) error { _, err := reboot.Later(tx, a.bootID, by); return err })
-}
-
-// AskReboot implements [control.Reboots].
-func (a *Agent) AskReboot(ctx context.Context, wait time.Duration) error {
-	return a.decide(ctx, "reboot asked for by the control interface", func(tx *store.Tx) error {
-		err := reboot.Ask(tx, a.bootID, reboot.Wish{Text: "an administrator asks for it", Policy: reboot.Policy{Warning: wait}})
-		if err == nil {
-			err = flags.Set(tx, flags.RebootRequested, true)
-		}
-		return err
-	})
-}
-
-func (a *Agent) decide(ctx context.Context, text string, fn func(*store.Tx) error) error {
-	err := a.store.Update(ctx, origin, func(tx *store.Tx) error {
-		if err := fn(tx); err != nil {
-			return err
-		}
-		return timeline.Write(tx, timeline.Entry{Category: timeline.UserInteraction, Text: text})
-	})
-	a.reboots.Wake()
-	return err
 }

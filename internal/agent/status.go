@@ -39,7 +39,7 @@ func (a *Agent) Status(ctx context.Context) (control.Status, error) {
 			return err
 		}
 		st.Unsent = len(unsent)
-		if st.Reboot, err = a.rebootIn(tx); err != nil {
+		if st.Reboot, err = a.Part.In(tx); err != nil {
 			return err
 		}
 		if err := addChanges(tx, &st); err != nil {
