@@ -86,8 +86,11 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	if wait, err := a.held(ctx, args, &job); err != nil || wait != "" {
-		return engine.Outcome{Text: wait, Skip: true}, err
+	if held, err := a.Holds(ctx); err != nil || held {
+		return engine.Outcome{Text: "left for after the reboot", Skip: true}, err
+	}
+	if job.Step, err = a.Step(ctx, args.script()); err != nil {
+		return engine.Outcome{}, err
 	}
 	job.Attempt = int(t.Attempts)
 	if err := a.needed(ctx, t, args); err != nil {

@@ -32,21 +32,6 @@ func (args actionArgs) script() string {
 	return fmt.Sprintf("%s of %s %s-%s", args.Action, args.ProductID, args.ProductVersion, args.PackageVersion)
 }
 
-// held says why an action is not begun now, and else where its script goes on.
-func (a *Agent) held(ctx context.Context, args actionArgs, job *action.Job) (wait string, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		r, waits, err := reboot.Read(tx, a.bootID)
-		if err == nil && waits && r.Hold {
-			wait = "left for after the reboot"
-		}
-		if err == nil {
-			job.Step, err = reboot.Step(tx, args.script())
-		}
-		return err
-	})
-	return wait, err
-}
-
 // asksReboot takes over what a script that has ended asked for.
 func (a *Agent) asksReboot(tx *store.Tx, t engine.Task, args actionArgs, res action.Result) error {
 	if res.Reboot == action.NoReboot {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
-	"github.com/fernwerk/fernwerk/internal/agent/reboot"
 	"github.com/fernwerk/fernwerk/internal/agent/rounds"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -88,13 +87,11 @@ func (a *Agent) repeat(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	if !r.begun || len(r.ran) == 0 {
 		return engine.Outcome{Text: "no action ran", Skip: true}, nil
 	}
-	var waits bool
-	var request reboot.Request
-	err = a.store.View(ctx, func(tx *store.Tx) (err error) { request, waits, err = reboot.Read(tx, a.bootID); return err })
+	held, err := a.Holds(ctx)
 	switch {
 	case err != nil:
 		return engine.Outcome{}, err
-	case waits && request.Hold:
+	case held:
 		return a.noted(t, timeline.RunActions, "processing goes on after the reboot"), nil
 	case len(r.left) == 0 && r.tired != nil:
 		out := a.noted(t, timeline.Error, r.tired.Error())

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/test/bench/tree"
 	"github.com/fernwerk/fernwerk/test/e2e/site"
 )
 
@@ -29,7 +30,7 @@ func cacheSuite(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.say("%s: %d files in %d folders, %d bytes; line of %d bytes a second, %v", b.source, len(t.files), len(t.folders), t.bytes,
+	b.say("%s: %d files in %d folders, %d bytes; line of %d bytes a second, %v", b.source, len(t.Files), len(t.Folders), t.Bytes,
 		site.Branch.Rate, site.Branch.RTT)
 	packed, err := b.compressed(ctx, t)
 	if err != nil {
@@ -41,7 +42,7 @@ func cacheSuite(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer server.Kill()
-	if err := server.Install(ctx, t.dir); err != nil {
+	if err := server.Install(ctx, t.Dir); err != nil {
 		return err
 	}
 
@@ -104,7 +105,7 @@ func cacheSuite(ctx context.Context, b *bench) error {
 			return err
 		}
 		b.say("rsync: %.2f s, %d bytes", peer.seconds, peer.bytes)
-		if err := t.same(dir); err != nil {
+		if err := t.Same(dir); err != nil {
 			return err
 		}
 		b.less(suite, "cold sync, just installed: time", "s", quick.seconds, "rsync -az", peer.seconds, 0)
@@ -112,10 +113,10 @@ func cacheSuite(ctx context.Context, b *bench) error {
 		b.less(suite, "cold sync: bytes", "bytes", float64(cold.bytes), "rsync -az", float64(peer.bytes), 1)
 	}
 
-	if err := t.edit(); err != nil {
+	if err := t.Edit(); err != nil {
 		return err
 	}
-	if err := server.Install(ctx, t.dir); err != nil {
+	if err := server.Install(ctx, t.Dir); err != nil {
 		return err
 	}
 	small, err := away.sync(ctx, t)
@@ -128,7 +129,7 @@ func cacheSuite(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		if err := t.same(dir); err != nil {
+		if err := t.Same(dir); err != nil {
 			return err
 		}
 		b.less(suite, "10 files changed: time", "s", small.seconds, "rsync -az", peer.seconds, 0)
@@ -175,7 +176,7 @@ func (l *laptop) close() {
 
 // sync requests the product and fires the timer: the time is from there until
 // the caches are full, the bytes are all that the line carried meanwhile.
-func (l *laptop) sync(ctx context.Context, t *tree) (measured, error) {
+func (l *laptop) sync(ctx context.Context, t *tree.Tree) (measured, error) {
 	if _, err := l.server.Call(ctx, "setProductActionRequestWithDependencies", product, l.id.HostID, "setup"); err != nil {
 		return measured{}, err
 	}
@@ -188,7 +189,7 @@ func (l *laptop) sync(ctx context.Context, t *tree) (measured, error) {
 	took, err := l.ended(ctx, change)
 	up, down := l.line.Counts()
 	if err == nil {
-		err = t.same(filepath.Join(l.agent.CacheDir(), "depot", product))
+		err = t.Same(filepath.Join(l.agent.CacheDir(), "depot", product))
 	}
 	if err != nil {
 		return measured{}, fmt.Errorf("%w\n%s", err, site.Tail(l.agent.Log, 20))

@@ -116,7 +116,7 @@ func (d *office) load(whose string, do func() error) (l load, err error) {
 		return l, err
 	}
 	l.seconds = after - before
-	l.perGB = l.seconds / float64(d.tree.bytes) * 1e9
+	l.perGB = l.seconds / float64(d.tree.Bytes) * 1e9
 	l.requests = bytes.Count(now[len(log):], []byte("msg=Request ")) + bytes.Count(now[len(log):], []byte(`"msg":"Request"`))
 	return l, nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/kit/slowline"
+	"github.com/fernwerk/fernwerk/test/bench/plaindav"
+	"github.com/fernwerk/fernwerk/test/bench/tree"
 	"github.com/fernwerk/fernwerk/test/e2e/site"
 	"github.com/fernwerk/fernwerk/test/require/samba"
 )
@@ -45,7 +47,7 @@ func installSuite(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.say("installation of %d files, %d bytes, from the cache: %.2f s (median of %d)", len(d.tree.files), d.tree.bytes, ours, installRounds)
+	b.say("installation of %d files, %d bytes, from the cache: %.2f s (median of %d)", len(d.tree.Files), d.tree.Bytes, ours, installRounds)
 	for _, line := range []struct {
 		name string
 		line slowline.Line
@@ -71,7 +73,7 @@ type office struct {
 	b      *bench
 	server *site.Server
 	samba  *samba.Server // nil where there is none
-	tree   *tree
+	tree   *tree.Tree
 	target string // where the product's files are installed
 	agent  *laptop
 }
@@ -91,10 +93,10 @@ func (b *bench) office(ctx context.Context) (d *office, err error) {
 		return d, err
 	}
 	script := fmt.Sprintf("set -e\nrm -rf '%[1]s'\ncp -r src '%[1]s'\n", d.target)
-	if err := os.WriteFile(filepath.Join(d.tree.content(), "setup.sh"), []byte(script), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(d.tree.Content(), "setup.sh"), []byte(script), 0o644); err != nil {
 		return d, err
 	}
-	if err := d.tree.release("1.0"); err != nil {
+	if err := d.tree.Release("1.0"); err != nil {
 		return d, err
 	}
 	d.server = &site.Server{Programs: programs, Data: filepath.Join(b.scratch, "server"), Log: filepath.Join(b.scratch, "server.log")}
@@ -102,7 +104,7 @@ func (b *bench) office(ctx context.Context) (d *office, err error) {
 	if err := d.server.Start(ctx); err != nil {
 		return d, err
 	}
-	if err := d.server.Install(ctx, d.tree.dir); err != nil {
+	if err := d.server.Install(ctx, d.tree.Dir); err != nil {
 		return d, err
 	}
 	if d.samba, err = b.startSamba(filepath.Join(d.server.Data, "depot")); err != nil {
@@ -184,13 +186,13 @@ func (d *office) fromCache(ctx context.Context) (float64, error) {
 
 // installed tells whether the product's files are where they belong.
 func (d *office) installed() error {
-	part := &tree{dir: d.tree.dir}
-	for _, name := range d.tree.files {
+	part := &tree.Tree{Dir: d.tree.Dir}
+	for _, name := range d.tree.Files {
 		if strings.HasPrefix(name, "src/") {
-			part.files = append(part.files, strings.TrimPrefix(name, "src/"))
+			part.Files = append(part.Files, strings.TrimPrefix(name, "src/"))
 		}
 	}
-	return part.sameIn(filepath.Join(part.content(), "src"), d.target)
+	return part.SameIn(filepath.Join(part.Content(), "src"), d.target)
 }
 
 // fromShare copies the files from the share by a real client.
@@ -229,26 +231,26 @@ func (d *office) fromWebDAV(ctx context.Context, l slowline.Line) (float64, erro
 		return 0, err
 	}
 	defer line.Close()
-	w, err := plainWebDAV(line, d.agent.id)
+	w, err := plaindav.New(line.URL(), product, d.agent.id)
 	if err != nil {
 		return 0, err
 	}
-	defer w.client.CloseIdleConnections()
+	defer w.Close()
 	if err := os.RemoveAll(d.target); err != nil {
 		return 0, err
 	}
 	began := time.Now()
-	for _, folder := range d.tree.folders {
+	for _, folder := range d.tree.Folders {
 		under, inside := strings.CutPrefix(folder+"/", "src/")
 		if !inside {
 			continue
 		}
-		names, err := w.list(ctx, folder)
+		names, err := w.List(ctx, folder)
 		if err != nil {
 			return 0, err
 		}
 		for _, name := range names {
-			if _, err := w.get(ctx, path.Join(folder, name), filepath.Join(d.target, filepath.FromSlash(under), name)); err != nil {
+			if _, err := w.Get(ctx, path.Join(folder, name), filepath.Join(d.target, filepath.FromSlash(under), name)); err != nil {
 				return 0, err
 			}
 		}

@@ -14,12 +14,13 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/transfer/folder"
 	"github.com/fernwerk/fernwerk/internal/backend/transfer/line"
 	dav "github.com/fernwerk/fernwerk/internal/backend/transfer/webdav"
+	"github.com/fernwerk/fernwerk/test/bench/tree"
 	"github.com/fernwerk/fernwerk/test/e2e/site"
 )
 
 // listed fetches the product as from a depot of a plain opsi server: by its
 // `.files` list alone, files side by side.
-func (b *bench) listed(ctx context.Context, l *site.Line, id identity.Identity, t *tree) (measured, error) {
+func (b *bench) listed(ctx context.Context, l *site.Line, id identity.Identity, t *tree.Tree) (measured, error) {
 	u, err := url.Parse(l.URL())
 	if err != nil {
 		return measured{}, err
@@ -56,5 +57,5 @@ func (b *bench) listed(ctx context.Context, l *site.Line, id identity.Identity, 
 	if n := len(list); n == 0 {
 		return measured{}, fmt.Errorf("the list is empty")
 	}
-	return measured{took, up + down}, t.same(stage)
+	return measured{took, up + down}, t.Same(stage)
 }

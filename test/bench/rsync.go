@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fernwerk/fernwerk/test/bench/tree"
 	"github.com/fernwerk/fernwerk/test/e2e/site"
 )
 
@@ -28,7 +29,7 @@ type rsync struct {
 }
 
 // startRsync serves the tree's content by a real rsync daemon.
-func (b *bench) startRsync(ctx context.Context, t *tree) (*rsync, error) {
+func (b *bench) startRsync(ctx context.Context, t *tree.Tree) (*rsync, error) {
 	program, err := exec.LookPath("rsync")
 	if err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func (b *bench) startRsync(ctx context.Context, t *tree) (*rsync, error) {
 	if os.Getuid() == 0 { // else it would become nobody
 		conf += "uid = 0\ngid = 0\n"
 	}
-	conf += fmt.Sprintf("[product]\n  path = %s\n  read only = yes\n", t.content())
+	conf += fmt.Sprintf("[product]\n  path = %s\n  read only = yes\n", t.Content())
 	file := filepath.Join(b.scratch, "rsyncd.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return nil, err

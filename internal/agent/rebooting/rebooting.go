@@ -154,6 +154,22 @@ func (p *Part) Wants(tx *store.Tx, s conf.Shutdown, w reboot.Wish, byAction bool
 	return flags.Set(tx, flags.RebootRequested, true)
 }
 
+// Holds tells whether a reboot waits before which no action is begun.
+func (p *Part) Holds(ctx context.Context) (holds bool, err error) {
+	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		r, waits, err := reboot.Read(tx, p.cfg.Boot)
+		holds = waits && r.Hold
+		return err
+	})
+	return holds, err
+}
+
+// Step is where a script goes on after a reboot that it asked for.
+func (p *Part) Step(ctx context.Context, script string) (step string, err error) {
+	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error { step, err = reboot.Step(tx, script); return err })
+	return step, err
+}
+
 // Reboot implements [control.Reboots].
 func (p *Part) Reboot(ctx context.Context) (st *control.RebootStatus, err error) {
 	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error { st, err = p.In(tx); return err })
