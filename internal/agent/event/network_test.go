@@ -35,6 +35,9 @@ func (w *wires) set(addresses ...string) {
 	}
 }
 
+// later lets time pass in the bubble.
+func later(d time.Duration) { <-time.After(d) }
+
 func TestNetwork(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -42,24 +45,24 @@ func TestNetwork(t *testing.T) {
 		story  func(w *wires)
 		want   []string
 	}{
-		{name: "a cable is plugged in", story: func(w *wires) { time.Sleep(10 * time.Second); w.set("10.0.0.7") }, want: []string{"12 net connection"}},
-		{name: "nothing tells of it", silent: true, story: func(w *wires) { time.Sleep(20 * time.Second); w.set("10.0.0.7") }, want: []string{"32 net connection"}},
-		{name: "what is there at the start is no event", story: func(w *wires) { time.Sleep(time.Second) }},
+		{name: "a cable is plugged in", story: func(w *wires) { later(10 * time.Second); w.set("10.0.0.7") }, want: []string{"12 net connection"}},
+		{name: "nothing tells of it", silent: true, story: func(w *wires) { later(20 * time.Second); w.set("10.0.0.7") }, want: []string{"32 net connection"}},
+		{name: "what is there at the start is no event", story: func(w *wires) { later(time.Second) }},
 		{name: "it goes and comes", story: func(w *wires) {
 			w.set("10.0.0.7")
-			time.Sleep(5 * time.Second)
+			later(5 * time.Second)
 			w.set()
-			time.Sleep(5 * time.Second)
+			later(5 * time.Second)
 			w.set("10.0.0.7")
 		}, want: []string{"2 net connection", "12 net connection"}},
 		{name: "a loose contact is none", story: func(w *wires) {
 			w.set("10.0.0.7")
-			time.Sleep(time.Second)
+			later(time.Second)
 			w.set()
 		}},
 		{name: "a tunnel beside it", story: func(w *wires) {
 			w.set("10.0.0.7")
-			time.Sleep(30 * time.Second)
+			later(30 * time.Second)
 			w.set("10.0.0.7", "10.134.0.9")
 		}, want: []string{"2 net connection", "32 net connection"}},
 	}
@@ -83,7 +86,7 @@ func TestNetwork(t *testing.T) {
 						return ctx.Err()
 					}}
 				go func() {
-					time.Sleep(time.Millisecond) // it has looked for the first time
+					later(time.Millisecond) // it has looked for the first time
 					tt.story(w)
 				}()
 				if d := cmp.Diff(tt.want, watch(t, n.Serve, n.Out, 2*time.Minute, 0)); d != "" {
