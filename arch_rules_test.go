@@ -126,6 +126,7 @@ var siblingsAllowed = map[string]string{
 	"internal/server/command":  "the command line of fernwerkd: it stands above the server",
 	"internal/server/grid":     "what follows from a node that appears: it stands above its tunnels, presence, names and schedulers",
 	"internal/agent/command":   "the command line of fernwerk-agent: it stands above the agent",
+	"internal/agent/events":    "events: it stands above their sources, the engine, reboots and the timeline",
 	"internal/agent/grid":      "the machine as a node: it stands above its tunnels and its mesh",
 	"internal/agent/rebooting": "reboots: it stands above their requests, the control interface and the platform",
 	"internal/agent/updating":  "run-once updates: it stands above their runner and the control interface",

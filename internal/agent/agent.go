@@ -30,6 +30,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/agent/event/memory"
+	"github.com/fernwerk/fernwerk/internal/agent/events"
 	"github.com/fernwerk/fernwerk/internal/agent/feed"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/grid"
@@ -61,6 +62,8 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/throttle"
 )
 
+var origin = store.Origin{Actor: "agent"}
+
 // Config is what the agent is started with.
 type Config struct {
 	DataDir string
@@ -72,6 +75,7 @@ type Config struct {
 	// system's. Labs have machines that are no machines.
 	Restart func(context.Context) error
 	Network event.Network // where changes of the network come from; empty: the machine's
+	Run     string        // where the system tells of sessions; "" is /run
 }
 
 // Agent is one machine's agent.
@@ -93,6 +97,7 @@ type Agent struct {
 	processor action.Processor
 	engine    *engine.Engine
 	*rebooting.Part
+	*events.Events
 	control *control.Service
 	updating.Control
 	files    *nodefile.Service
@@ -178,6 +183,8 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	})
 	a.Part = rebooting.New(rebooting.Config{Store: a.store, Boot: a.bootID, Own: a.own, Alone: a.installing, Actions: taskActions, Restart: cfg.Restart, Log: cfg.Log})
 	a.engine.Noted = a.Part.Wake
+	a.Events = events.New(events.Config{Store: a.store, Boot: a.bootID, Settings: a.settings, Steps: steps, Wake: a.engine.Wake, Changed: a.reconfigured,
+		Booted: a.booted, Network: cfg.Network, Run: cfg.Run, Log: cfg.Log})
 	a.Control = updating.Control{Runner: a.updater(a.trust)}
 	if a.files, err = grid.Files(a.node(), a.trust); err != nil {
 		return a, err
@@ -269,12 +276,12 @@ func (a *Agent) Serve(ctx context.Context) error {
 	// both write before they act, and go on where they were.
 	g.Add("engine", run.Supervise("engine", run.Func(a.engine.Serve), a.cfg.Log))
 	g.Add("local service", a.control)
-	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
-	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
+	g.Add("contacts", run.Supervise("contacts", a.Later(run.Func(a.contacts.Serve)), a.cfg.Log))
+	g.Add("message bus", run.Supervise("message bus", a.Later(a.messageBus()), a.cfg.Log))
 	g.Add("reboots", run.Supervise("reboots", a.Part, a.cfg.Log))
-	g.Add("updates", run.Supervise("updates", run.Func(a.Control.Runner.Serve), a.cfg.Log))
-	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
-	g.Add("files", run.Supervise("files", a.files, a.cfg.Log))
+	g.Add("updates", run.Supervise("updates", a.Later(run.Func(a.Control.Runner.Serve)), a.cfg.Log))
+	g.Add("events", run.Supervise("events", a.Events, a.cfg.Log))
+	g.Add("files", run.Supervise("files", a.Later(a.files), a.cfg.Log))
 	if err := grid.Add(g, a.node()); err != nil {
 		return err
 	}

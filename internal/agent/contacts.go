@@ -32,6 +32,7 @@ const recently = time.Minute
 // identity, or that it was revoked, ends it; a server out of reach is what it
 // finds out by itself.
 func (a *Agent) known(ctx context.Context) error {
+	a.Meet()
 	err := a.contacts.Recent(ctx, recently)
 	switch fleet.CodeOf(err) {
 	case fleet.Conflict, fleet.Denied:

@@ -12,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 )
 
 // wantsReboot asks for a reboot, as the event of a task wants it carried out.
@@ -24,6 +25,7 @@ func (a *Agent) wantsReboot(tx *store.Tx, t engine.Task, w reboot.Wish, byAction
 	if err != nil {
 		return err
 	}
+	w.Offer = e.Type == conf.SyncCompleted
 	return a.Wants(tx, e.Shutdown, w, byAction)
 }
 

@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/params"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
@@ -79,7 +81,7 @@ func (a *Agent) report(s *conf.Settings) {
 		all = append(all, p.Error())
 	}
 	for _, e := range s.Resolve() {
-		all = append(all, missing(e)...)
+		all = append(all, missing(e, runtime.GOOS)...)
 	}
 	text := strings.Join(all, "; ")
 	a.mu.Lock()
@@ -92,12 +94,15 @@ func (a *Agent) report(s *conf.Settings) {
 
 // missing says what an active event configuration asks for that this agent
 // does not have.
-func missing(e conf.EventConfig) (texts []string) {
+func missing(e conf.EventConfig, system string) (texts []string) {
 	if !e.Active {
 		return nil
 	}
-	if e.Type == conf.GUIStartup {
+	if e.Type == conf.GUIStartup && system != "linux" {
 		texts = append(texts, fmt.Sprintf("event %s: nothing here notices a %s, it occurs only when it is fired", e.ID, e.Type))
+	}
+	if _, asks := e.Preconditions[flags.UserLoggedIn]; asks && system != "linux" {
+		texts = append(texts, fmt.Sprintf("event %s: nothing here tells who is logged in, user_logged_in is always false", e.ID))
 	}
 	if e.CacheDynamicBandwidth {
 		texts = append(texts, fmt.Sprintf("event %s: cache_dynamic_bandwidth is not here, cache_max_bandwidth counts alone", e.ID))

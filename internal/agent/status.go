@@ -8,7 +8,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/configcache"
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
-	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
@@ -26,7 +25,7 @@ func (a *Agent) Status(ctx context.Context) (control.Status, error) {
 	st := control.Status{Version: a.cfg.Version, HostID: a.id.HostID, Server: a.id.Server, BootID: a.bootID, Trust: control.TrustStatus(a.trust.Status())}
 	err := a.store.View(ctx, func(tx *store.Tx) error {
 		var err error
-		if st.Flags, err = flags.All(tx); err != nil {
+		if st.Flags, err = a.State(tx); err != nil {
 			return err
 		}
 		cached, _, err := configcache.Load(tx)

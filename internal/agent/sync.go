@@ -214,7 +214,7 @@ func (a *Agent) completed(ctx context.Context, t engine.Task) (engine.Outcome, e
 		if err := errors.Join(flags.Set(tx, flags.ConfigCached, ready), flags.Set(tx, flags.ProductsCached, ready)); err != nil || !ready {
 			return err
 		}
-		_, err := a.occur(tx, event.Occurrence{Type: conf.SyncCompleted, Time: tx.Now()})
+		_, _, err := a.Occur(tx, event.Occurrence{Type: conf.SyncCompleted, Time: tx.Now()})
 		return err
 	}), nil
 }

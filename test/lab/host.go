@@ -16,6 +16,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
 	"github.com/fernwerk/fernwerk/internal/kit/slowline"
 )
 
@@ -113,6 +114,43 @@ func (h *Host) Start() Change {
 	return h.change(started)
 }
 
+// PowerOn starts the agent as after a boot, and waits for nothing.
+func (h *Host) PowerOn() {
+	h.lab.t.Helper()
+	h.Stop()
+	h.boot++
+	if err := os.RemoveAll(h.run()); err != nil {
+		h.lab.t.Fatal(err)
+	}
+	h.begin(func(control.Status) {})
+}
+
+// run is what /run is on a machine.
+func (h *Host) run() string { return h.Dir + ".run" }
+
+// Login makes a session as systemd-logind notes it, of a class (user, greeter) and a
+// type (tty, x11), named by the user.
+func (h *Host) Login(user, class, kind string) {
+	h.lab.t.Helper()
+	dir := filepath.Join(h.run(), "systemd", "sessions")
+	text := fmt.Sprintf("UID=1000\nUSER=%s\nACTIVE=1\nSTATE=active\nREMOTE=0\nTYPE=%s\nCLASS=%s\nSEAT=seat0\n", user, kind, class)
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = atomicfile.WriteFile(filepath.Join(dir, user), []byte(text), 0o644)
+	}
+	if err != nil {
+		h.lab.t.Fatal(err)
+	}
+}
+
+// Logout ends a session.
+func (h *Host) Logout(user string) {
+	h.lab.t.Helper()
+	if err := os.Remove(filepath.Join(h.run(), "systemd", "sessions", user)); err != nil {
+		h.lab.t.Fatal(err)
+	}
+}
+
 // Resume starts the agent without a boot, as after a crash of it alone.
 func (h *Host) Resume() {
 	h.lab.t.Helper()
@@ -124,7 +162,7 @@ func (h *Host) begin(look func(control.Status)) {
 	a, err := agent.New(context.WithoutCancel(h.lab.t.Context()), agent.Config{DataDir: h.Dir, Control: "127.0.0.1:0",
 		BootID: fmt.Sprintf("boot %d", h.boot), Version: "lab", Log: h.lab.Log.logger(h.ID),
 		Restart: func(context.Context) error { h.down.Add(1); return nil },
-		Network: event.Network{Addresses: h.wires.addresses, Changes: h.wires.changes}})
+		Network: event.Network{Addresses: h.wires.addresses, Changes: h.wires.changes}, Run: h.run()})
 	if err != nil {
 		h.lab.t.Fatal(err)
 	}

@@ -146,6 +146,35 @@ func AddTx(tx *store.Tx, event string, steps []Step) (string, error) {
 	return id, insert(tx, id, 0, steps)
 }
 
+// Cancel leaves out what of a change has not begun; a task under way comes to its end.
+// A change that waits has ended then.
+func Cancel(tx *store.Tx, id, why string) error {
+	r, err := tx.Get(Changes, fleet.Row{"id": id})
+	if err != nil {
+		return err
+	}
+	tasks, err := TasksOf(tx, id)
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		if t.Status != Waiting {
+			continue
+		}
+		t.Status, t.Text, t.Ended = Skipped, why, tx.Stamp()
+		if err := tx.Put(Tasks, Tasks.Encode(t)); err != nil {
+			return err
+		}
+	}
+	var c Change
+	Changes.Decode(r, &c)
+	if c.Status != Waiting {
+		return nil
+	}
+	c.Status, c.Text, c.Ended = Done, why, tx.Stamp()
+	return tx.Put(Changes, Changes.Encode(c))
+}
+
 // idTime is a change's time, which is its id.
 const idTime = "20060102-150405.000000"
 

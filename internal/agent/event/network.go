@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/kit/places"
 )
 
 // Network is the source of net connection events: one occurs when the machine can
@@ -17,7 +18,8 @@ import (
 //
 // The system says when something changed (netlink on Linux); elsewhere, and where
 // it cannot, it is looked at every [lookEvery]. What comes and goes quickly, as a
-// cable that is plugged in does, is one event.
+// cable that is plugged in does, is one event, and between two there are [rest]
+// seconds, after which it counts what is there then.
 type Network struct {
 	Out Occurrences
 	// Addresses are those that the machine has; nil asks the system.
@@ -28,7 +30,8 @@ type Network struct {
 
 const (
 	lookEvery = 15 * time.Second
-	settle    = 2 * time.Second // in which an address must stay
+	settle    = 2 * time.Second  // in which an address must stay
+	rest      = 30 * time.Second // from one event to the next: a network that flaps is no storm
 )
 
 // Serve works until ctx ends.
@@ -38,7 +41,7 @@ func (n *Network) Serve(ctx context.Context) error {
 		addresses = reachable
 	}
 	if changes == nil {
-		changes = networkChanges
+		changes = told
 	}
 	changed := make(chan struct{}, 1)
 	watching := make(chan error, 1)
@@ -49,6 +52,7 @@ func (n *Network) Serve(ctx context.Context) error {
 	if err != nil {
 		known = nil // the first that can be read are new
 	}
+	var last time.Time // of the last event
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
@@ -65,7 +69,11 @@ func (n *Network) Serve(ctx context.Context) error {
 			}
 			continue
 		}
-		if !pause(ctx, settle) {
+		wait := settle
+		if !last.IsZero() {
+			wait = max(wait, rest-time.Since(last))
+		}
+		if !pause(ctx, wait) {
 			return ctx.Err()
 		}
 		if now, err = addresses(); err != nil {
@@ -73,10 +81,25 @@ func (n *Network) Serve(ctx context.Context) error {
 		}
 		fresh := anyNew(known, now)
 		known = now
-		if fresh && n.Out.Fire(ctx, Occurrence{Type: conf.NetConnection}) != nil {
+		if !fresh {
+			continue
+		}
+		last = time.Now()
+		if n.Out.Fire(ctx, Occurrence{Type: conf.NetConnection}) != nil {
 			return ctx.Err()
 		}
 	}
+}
+
+// told listens to what the system says of interfaces and addresses.
+func told(ctx context.Context, changed chan<- struct{}) error {
+	places.Watch(ctx, func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	return ctx.Err()
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

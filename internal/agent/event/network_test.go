@@ -54,12 +54,21 @@ func TestNetwork(t *testing.T) {
 			w.set()
 			later(5 * time.Second)
 			w.set("10.0.0.7")
-		}, want: []string{"2 net connection", "12 net connection"}},
+		}, want: []string{"2 net connection", "32 net connection"}},
 		{name: "a loose contact is none", story: func(w *wires) {
 			w.set("10.0.0.7")
 			later(time.Second)
 			w.set()
 		}},
+		{name: "a network that flaps is no storm", story: func(w *wires) {
+			for range 20 {
+				w.set("10.0.0.7")
+				later(3 * time.Second)
+				w.set()
+				later(time.Second)
+			}
+			w.set("10.0.0.7")
+		}, want: []string{"2 net connection", "34 net connection", "66 net connection", "96 net connection"}},
 		{name: "a tunnel beside it", story: func(w *wires) {
 			w.set("10.0.0.7")
 			later(30 * time.Second)

@@ -27,7 +27,9 @@ func configs(t testing.TB, text string) []conf.EventConfig {
 }
 
 func TestSelect(t *testing.T) {
-	const text = `[event_gui_startup]
+	const text = `[event_opsiclientd_start]
+active = true
+[event_gui_startup]
 type = gui startup
 active = false
 [event_gui_startup{user_logged_in}]

@@ -16,6 +16,9 @@ const (
 	RebootRequested     = "reboot_requested"
 )
 
+// UserLoggedIn is never written: it is how things are when somebody asks.
+const UserLoggedIn = "user_logged_in"
+
 // Flag is one fact.
 type Flag struct {
 	Name string `col:"name,ident"`

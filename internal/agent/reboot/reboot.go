@@ -47,6 +47,8 @@ type Wish struct {
 	// After goes on behind it.
 	Hold  bool
 	After string
+	// Offer is a wish that can be withdrawn: nothing waits for the reboot.
+	Offer bool
 	Policy
 }
 
@@ -67,6 +69,7 @@ type Request struct {
 	Carried  string `col:"carried,time"` // the command was begun last
 	Tries    int64  `col:"tries"`
 	Trouble  string `col:"trouble"` // of the last try
+	Offer    bool   `col:"offer"`   // all who asked can withdraw it
 }
 
 // step is where a script goes on after a boot.
@@ -123,12 +126,12 @@ func Ask(tx *store.Tx, boot string, w Wish) error {
 	}
 	now := tx.Now()
 	asked := Request{Name: only, Boot: boot, Asked: stamp(now), Due: stamp(now.Add(w.Warning)),
-		Warning: seconds(w.Warning), Repeat: seconds(w.Repeat), MayDefer: w.Deferrals}
+		Warning: seconds(w.Warning), Repeat: seconds(w.Repeat), MayDefer: w.Deferrals, Offer: w.Offer}
 	if w.Last > 0 {
 		asked.Latest = stamp(now.Add(w.Last))
 	}
 	if ok {
-		asked.Asked, asked.Text = r.Asked, r.Text
+		asked.Asked, asked.Text, asked.Offer = r.Asked, r.Text, r.Offer && w.Offer
 		if r.Tries < MaxTries { // else whoever asks anew may have another answer
 			asked.Carried, asked.Tries = r.Carried, r.Tries
 		}
@@ -171,13 +174,23 @@ func Booted(tx *store.Tx, boot string) (r Request, ok bool, err error) {
 	return r, true, tx.RemoveKey(requests, only)
 }
 
+// Withdraw takes a request back of which all who asked can, unless somebody has
+// accepted it or it is being carried out.
+func Withdraw(tx *store.Tx, boot string) (bool, error) {
+	r, ok, err := Read(tx, boot)
+	if err != nil || !ok || !r.Offer || r.Carried != "" {
+		return false, err
+	}
+	return true, tx.RemoveKey(requests, only)
+}
+
 // Accept makes the request due at once.
 func Accept(tx *store.Tx, boot string) error {
 	r, err := waiting(tx, boot)
 	if err != nil {
 		return err
 	}
-	r.Due, r.Tries, r.Trouble, r.Carried = tx.Stamp(), 0, "", ""
+	r.Due, r.Tries, r.Trouble, r.Carried, r.Offer = tx.Stamp(), 0, "", "", false
 	return put(tx, r)
 }
 
