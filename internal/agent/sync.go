@@ -109,6 +109,11 @@ func (a *Agent) cache(ctx context.Context, t engine.Task) (engine.Outcome, error
 		return engine.Outcome{}, err
 	}
 	a.limit.SetRate(rate)
+	settings, err := a.now(ctx)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	a.products.SetMaxSize(settings.Int("cache_service", "product_cache_max_size"))
 	a.fresh(ctx)
 	p, err := a.plan(ctx, t)
 	if err != nil && len(p.Steps) == 0 {

@@ -68,7 +68,7 @@ func TestNetwork(t *testing.T) {
 				later(time.Second)
 			}
 			w.set("10.0.0.7")
-		}, want: []string{"2 net connection", "34 net connection", "66 net connection", "96 net connection"}},
+		}, want: []string{"2 net connection", "32 net connection", "62 net connection", "92 net connection"}},
 		{name: "a tunnel beside it", story: func(w *wires) {
 			w.set("10.0.0.7")
 			later(30 * time.Second)

@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -84,7 +85,7 @@ const maxEntries = 1_000_000
 type Cache struct {
 	dir     string
 	store   *store.Store
-	maxSize int64
+	maxSize atomic.Int64
 	limit   *throttle.Limiter
 	noLinks bool
 	allow   func(Tree) error
@@ -108,14 +109,22 @@ type Options struct {
 
 // New makes the cache.
 func New(opts Options, s *store.Store, log *slog.Logger) *Cache {
-	if opts.MaxSize <= 0 {
-		opts.MaxSize = DefaultMaxSize
-	}
 	if opts.Allow == nil {
 		opts.Allow = func(Tree) error { return nil }
 	}
-	return &Cache{dir: opts.Dir, store: s, maxSize: opts.MaxSize, limit: opts.Limiter, noLinks: opts.NoLinks, allow: opts.Allow, stall: stall, log: log,
+	c := &Cache{dir: opts.Dir, store: s, limit: opts.Limiter, noLinks: opts.NoLinks, allow: opts.Allow, stall: stall, log: log,
 		progress: map[string]transfer.Progress{}}
+	c.SetMaxSize(opts.MaxSize)
+	return c
+}
+
+// SetMaxSize changes the upper limit, 0 being [DefaultMaxSize]; it counts from the next
+// product on.
+func (c *Cache) SetMaxSize(bytes int64) {
+	if bytes <= 0 {
+		bytes = DefaultMaxSize
+	}
+	c.maxSize.Store(bytes)
 }
 
 // Dir is where a product's copy lies.

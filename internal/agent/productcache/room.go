@@ -60,7 +60,7 @@ func (c *Cache) makeRoom(ctx context.Context, product string, size, need int64, 
 			return err
 		}
 		fits := int64(free)-reserve >= need-dirSize(c.stage(product))-dirSize(c.parts(product))
-		if total <= c.maxSize && fits {
+		if total <= c.maxSize.Load() && fits {
 			return nil
 		}
 		i := oldest(list, keep)
@@ -69,7 +69,7 @@ func (c *Cache) makeRoom(ctx context.Context, product string, size, need int64, 
 				"make room on the disk; what has arrived is kept")
 		}
 		if i < 0 {
-			return fleet.WithHint(fleet.Errorf(fleet.TooLarge, "cannot cache product %s: the products wanted need %d bytes, product_cache_max_size is %d", product, total, c.maxSize),
+			return fleet.WithHint(fleet.Errorf(fleet.TooLarge, "cannot cache product %s: the products wanted need %d bytes, product_cache_max_size is %d", product, total, c.maxSize.Load()),
 				"raise product_cache_max_size in [cache_service]")
 		}
 		c.log.Info("cached product removed to make room", "product", list[i].ID, "bytes", list[i].Bytes)
