@@ -128,6 +128,7 @@ var siblingsAllowed = map[string]string{
 	"internal/agent/command":   "the command line of fernwerk-agent: it stands above the agent",
 	"internal/agent/events":    "events: it stands above their sources, the engine, reboots and the timeline",
 	"internal/agent/grid":      "the machine as a node: it stands above its tunnels and its mesh",
+	"internal/agent/infopage":  "the page for people: it shows what the control interface answers",
 	"internal/agent/rebooting": "reboots: it stands above their requests, the control interface and the platform",
 	"internal/agent/updating":  "run-once updates: it stands above their runner and the control interface",
 }

@@ -22,6 +22,8 @@ command -v openvpn >/dev/null || missing="$missing openvpn"
 command -v iperf3 >/dev/null || missing="$missing iperf3"
 # An independent opsi client, test/opsi; also what opsi clients execute.
 /usr/bin/python3 -c 'import requests, msgpack, lz4' 2>/dev/null || missing="$missing python3-requests python3-msgpack python3-lz4"
+# A real browser, for the agent's page.
+command -v chromium >/dev/null || missing="$missing chromium"
 # Real schedulers, test/require/oar and slurm.
 [ -x /usr/sbin/oar-server ] || missing="$missing oar-server oar-server-pgsql oar-user oar-user-pgsql oar-node openssh-server libjson-perl"
 [ -x /usr/sbin/slurmctld ] || missing="$missing slurm-wlm munge"

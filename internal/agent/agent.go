@@ -36,6 +36,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/grid"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
+	"github.com/fernwerk/fernwerk/internal/agent/infopage"
 	"github.com/fernwerk/fernwerk/internal/agent/instlog"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/nodefile"
@@ -194,7 +195,7 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
 	}
 	a.control, err = control.Listen(control.Config{DataDir: cfg.DataDir, Listen: listen, HostID: a.id.HostID, HostKey: a.id.HostKey,
-		Version: cfg.Version, Cache: a.service, Agent: a, Log: cfg.Log})
+		Version: cfg.Version, Cache: a.service, Agent: a, Info: infopage.Handler(a, time.Now), Log: cfg.Log})
 	return a, err
 }
 

@@ -63,7 +63,7 @@ func addChanges(tx *store.Tx, st *control.Status) error {
 			st.Running, st.Event = c.ID, c.Event // the oldest, which is the one that runs, comes last
 		}
 		if len(st.Changes) < shown {
-			st.Changes = append(st.Changes, control.ChangeStatus{ID: c.ID, Event: c.Event, Status: string(c.Status), Text: c.Text})
+			st.Changes = append(st.Changes, changeStatus(c))
 		}
 	}
 	if st.Running == "" {
@@ -119,15 +119,19 @@ func (a *Agent) addCache(tx *store.Tx, st *control.Status) error {
 	return nil
 }
 
+func changeStatus(c engine.Change) control.ChangeStatus {
+	return control.ChangeStatus{ID: c.ID, Event: c.Event, Status: string(c.Status), Text: c.Text, Created: c.Created, End: c.Ended}
+}
+
 // Change implements [control.Agent].
 func (a *Agent) Change(ctx context.Context, id string) (control.ChangeDetail, error) {
 	c, tasks, err := a.engine.Get(ctx, id)
 	if err != nil {
 		return control.ChangeDetail{}, err
 	}
-	d := control.ChangeDetail{ChangeStatus: control.ChangeStatus{ID: c.ID, Event: c.Event, Status: string(c.Status), Text: c.Text}}
+	d := control.ChangeDetail{ChangeStatus: changeStatus(c)}
 	for _, t := range tasks {
-		d.Tasks = append(d.Tasks, control.TaskStatus{Kind: t.Kind, Args: t.Args, Status: string(t.Status), Attempts: t.Attempts, Text: t.Text})
+		d.Tasks = append(d.Tasks, control.TaskStatus{Kind: t.Kind, Args: t.Args, Status: string(t.Status), Attempts: t.Attempts, Text: t.Text, Started: t.Started, Ended: t.Ended})
 	}
 	return d, nil
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,7 +15,11 @@ import (
 
 // Client steers the agent of a data folder from another process of this
 // machine.
-type Client struct{ rpc *rpc.Client }
+type Client struct {
+	rpc             *rpc.Client
+	base, user, key string
+	tls             *tls.Config
+}
 
 // Dial makes a client, as the machine's host; it connects with the first call.
 func Dial(dataDir, hostID, hostKey string) (*Client, error) {
@@ -35,7 +40,7 @@ func Dial(dataDir, hostID, hostKey string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{client}, nil
+	return &Client{client, "https://" + address, hostID, hostKey, cfg.Clone()}, nil
 }
 
 func (c *Client) ask(ctx context.Context, answer any, method string, args ...any) error {

@@ -8,6 +8,10 @@
 //   - /rpc answers what the config service answers, from the cache. Product
 //     scripts and opsi's tools ask here while no server is in reach.
 //   - /opsiclientd steers the agent: fire an event, look at its state.
+//   - /info is for a browser: what the agent does, on a line of time.
+//
+// A browser keeps the key once it was told. So that no page of somebody else uses it,
+// what a browser says comes from elsewhere is refused, see [ownPages].
 //
 // There is no method that runs a command: remote execution would be a door past
 // the signature.
@@ -39,6 +43,7 @@ type Config struct {
 	Version string
 	Cache   methods.Backend // answers /rpc
 	Agent   Agent           // answers /opsiclientd
+	Info    http.Handler    // answers /info; nil: nothing is there
 	Log     *slog.Logger
 }
 
@@ -79,8 +84,12 @@ func Listen(cfg Config) (*Service, error) {
 	mux.Handle("/rpc", &rpc.Handler{Backend: cfg.Cache, Authenticate: s.authenticate, Log: cfg.Log})
 	mux.Handle("/rpc/", &rpc.Handler{Backend: cfg.Cache, Authenticate: s.authenticate, Log: cfg.Log})
 	mux.Handle("/opsiclientd", &rpc.Handler{Backend: Methods(cfg.Agent), Authenticate: s.authenticate, Log: cfg.Log})
+	if cfg.Info != nil {
+		mux.Handle(infoPath, s.forBrowsers(cfg.Info))
+		mux.Handle("/{$}", http.RedirectHandler(infoPath, http.StatusFound))
+	}
 	s.server = &http.Server{
-		Handler:           named("opsiclientd config cache service 4.3.24 (fernwerk "+cfg.Version+")", mux),
+		Handler:           named("opsiclientd config cache service 4.3.24 (fernwerk "+cfg.Version+")", ownPages(mux)),
 		TLSConfig:         tlsConfig(cert),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       5 * time.Minute,

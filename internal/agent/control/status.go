@@ -88,10 +88,12 @@ type ProductStatus struct {
 
 // ChangeStatus is a change in few words.
 type ChangeStatus struct {
-	ID     string `json:"id"`
-	Event  string `json:"event"`
-	Status string `json:"status"`
-	Text   string `json:"text"`
+	ID      string `json:"id"`
+	Event   string `json:"event"`
+	Status  string `json:"status"`
+	Text    string `json:"text"`
+	Created string `json:"created"` // times are UTC, "2006-01-02 15:04:05"
+	End     string `json:"ended"`   // empty: not yet
 }
 
 // ChangeDetail is a change with its steps.
@@ -110,6 +112,8 @@ type TaskStatus struct {
 	Status   string `json:"status"`
 	Attempts int64  `json:"attempts"`
 	Text     string `json:"text"`
+	Started  string `json:"started"` // the last attempt, UTC; empty: not begun
+	Ended    string `json:"ended"`
 }
 
 // Line is one line of the timeline.
