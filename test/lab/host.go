@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent"
 	"github.com/fernwerk/fernwerk/internal/agent/control"
@@ -159,10 +160,13 @@ func (h *Host) Resume() {
 
 func (h *Host) begin(look func(control.Status)) {
 	h.lab.t.Helper()
+	if err := os.MkdirAll(h.run(), 0o755); err != nil {
+		h.lab.t.Fatal(err)
+	}
 	a, err := agent.New(context.WithoutCancel(h.lab.t.Context()), agent.Config{DataDir: h.Dir, Control: "127.0.0.1:0",
 		BootID: fmt.Sprintf("boot %d", h.boot), Version: "lab", Log: h.lab.Log.logger(h.ID),
 		Restart: func(context.Context) error { h.down.Add(1); return nil },
-		Network: event.Network{Addresses: h.wires.addresses, Changes: h.wires.changes}, Run: h.run()})
+		Network: event.Network{Addresses: h.wires.addresses, Changes: h.wires.changes, Rest: time.Millisecond}, Run: h.run()})
 	if err != nil {
 		h.lab.t.Fatal(err)
 	}

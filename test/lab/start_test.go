@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/control"
+	"github.com/fernwerk/fernwerk/internal/fleet/conf"
 	"github.com/fernwerk/fernwerk/internal/kit/slowline"
 	"github.com/fernwerk/fernwerk/test/lab"
 )
@@ -198,6 +199,46 @@ func TestLogon(t *testing.T) {
 			t.Errorf("%d bytes fetched", down)
 		}
 		equal(t, "the server's row", pc.State("tool"), "installed 1 none successful")
+	})
+}
+
+// A prepared configuration comes with the agent: nothing but switching events in it, or
+// their host parameters, puts a client into WAN mode.
+func TestPreparedConf(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.Package("tool", "1", lab.Setup("true"))
+	meets := func(t *testing.T, pc *lab.Host) {
+		t.Helper()
+		pc.Request("tool", "setup")
+		pc.PowerOn()
+		lab.Await(t, "a quiet start", func() bool { return tells(pc, quietStart) })
+		pc.Plug("192.0.2.7")
+		pc.Await("the product", func(st control.Status) bool {
+			return count(pc, "net_connection", "done") == 1 && st.Flags["products_cached"]
+		})
+	}
+	l.Run("switched_by_host_parameters", func(t *testing.T) {
+		pc := l.Host("pc1", lab.Conf(conf.Prepared()))
+		l.Call("changeWANConfig", true, []any{pc.ID})
+		pc.Fire("on_demand").OK(t)
+		meets(t, pc)
+	})
+	l.Run("switched_in_the_file", func(t *testing.T) {
+		for _, id := range []string{"event_gui_startup", "event_gui_startup{user_logged_in}", "event_net_connection", "event_timer"} {
+			l.Call("config_delete", "opsiclientd."+id+".active") // of a server that knows nothing of them
+		}
+		text := conf.Prepared()
+		for _, s := range []string{"event_gui_startup", "event_gui_startup{user_logged_in}"} {
+			text = strings.Replace(text, "\n["+s+"]\nactive = true\n", "\n["+s+"]\nactive = false\n", 1)
+		}
+		for _, s := range []string{"event_net_connection", "event_timer"} {
+			text = strings.Replace(text, "\n["+s+"]\nactive = false\n", "\n["+s+"]\nactive = true\n", 1)
+		}
+		pc := l.Host("pc2", lab.Conf(conf.Prepared()))
+		pc.Stop()
+		pc.Configure(text)
+		meets(t, pc)
 	})
 }
 

@@ -41,7 +41,7 @@ func New(version string) *cobra.Command {
 		return usageError{fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&dataDir, "data", platform.DataDir(), "the agent's data folder")
-	root.AddCommand(joinCommand(&dataDir), runCommand(&dataDir, version), statusCommand(&dataDir), infopageCommand(&dataDir), trustCommand(&dataDir), fireCommand(&dataDir), updatesCommand(&dataDir), filesCommand(&dataDir), tunnelCommand(&dataDir, version), meshCommand(&dataDir), serviceCommand(&dataDir))
+	root.AddCommand(joinCommand(&dataDir), runCommand(&dataDir, version), statusCommand(&dataDir), infopageCommand(&dataDir), configCommand(), trustCommand(&dataDir), fireCommand(&dataDir), updatesCommand(&dataDir), filesCommand(&dataDir), tunnelCommand(&dataDir, version), meshCommand(&dataDir), serviceCommand(&dataDir))
 	return root
 }
 

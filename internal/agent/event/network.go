@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -17,21 +18,26 @@ import (
 // or a tunnel that comes up after somebody logged in are all the same to it.
 //
 // The system says when something changed (netlink on Linux); elsewhere, and where
-// it cannot, it is looked at every [lookEvery]. What comes and goes quickly, as a
-// cable that is plugged in does, is one event, and between two there are [rest]
-// seconds, after which it counts what is there then.
+// it cannot, it is looked at every [LookEvery]. What comes and goes quickly, as a
+// cable that is plugged in does, is one event, and between two there is a
+// rest, after which it counts what is there then.
 type Network struct {
 	Out Occurrences
 	// Addresses are those that the machine has; nil asks the system.
 	Addresses func() ([]netip.Addr, error)
 	// Changes tells of changes until ctx ends; nil asks the system.
 	Changes func(ctx context.Context, changed chan<- struct{}) error
+	// Rest is the least time from one event to the next; 0 is half a minute: a network
+	// that flaps is no storm.
+	Rest time.Duration
 }
 
+// LookEvery is how often it is looked at where nobody tells.
+const LookEvery = 15 * time.Second
+
 const (
-	lookEvery = 15 * time.Second
-	settle    = 2 * time.Second  // in which an address must stay
-	rest      = 30 * time.Second // from one event to the next: a network that flaps is no storm
+	settle = 2 * time.Second  // in which an address must stay
+	rest   = 30 * time.Second // see [Network.Rest]
 )
 
 // Serve works until ctx ends.
@@ -53,7 +59,7 @@ func (n *Network) Serve(ctx context.Context) error {
 		known = nil // the first that can be read are new
 	}
 	var last time.Time // of the last event
-	look := time.NewTicker(lookEvery)
+	look := time.NewTicker(LookEvery)
 	defer look.Stop()
 	for {
 		select {
@@ -71,7 +77,7 @@ func (n *Network) Serve(ctx context.Context) error {
 		}
 		wait := settle
 		if !last.IsZero() {
-			wait = max(wait, rest-time.Since(last))
+			wait = max(wait, cmp.Or(n.Rest, rest)-time.Since(last))
 		}
 		if !pause(ctx, wait) {
 			return ctx.Err()

@@ -132,10 +132,10 @@ func Watch(ctx context.Context, run string, changed func()) {
 		case <-ctx.Done():
 			return
 		case <-told:
-		case <-tick.C: // a folder may be there now that was not
-			stop()
-			stop = tell(run, told)
+		case <-tick.C:
 		}
+		stop() // a folder may be there now that was not
+		stop = tell(run, told)
 		changed()
 	}
 }

@@ -92,13 +92,10 @@ func TestList_Utmp(t *testing.T) {
 	}
 }
 
-// What comes is told at once.
+// What comes is told at once, also in folders that were not there.
 func TestWatch(t *testing.T) {
 	run := t.TempDir()
 	dir := filepath.Join(run, "systemd", "sessions")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), Slow-5*time.Second)
 	defer cancel()
 	changed, ended := make(chan struct{}, 1), make(chan struct{})
@@ -112,13 +109,20 @@ func TestWatch(t *testing.T) {
 		})
 	}()
 	<-changed // it listens
-	if err := os.WriteFile(filepath.Join(dir, "c1"), []byte(greeter), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-changed:
-	case <-ctx.Done():
-		t.Error("not told")
+	for _, step := range []func() error{
+		func() error { return os.Mkdir(filepath.Join(run, "systemd"), 0o755) },
+		func() error { return os.Mkdir(dir, 0o755) },
+		func() error { return os.WriteFile(filepath.Join(dir, "c1"), []byte(greeter), 0o644) },
+		func() error { return os.Remove(filepath.Join(dir, "c1")) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatal("not told")
+		}
 	}
 	cancel()
 	<-ended
