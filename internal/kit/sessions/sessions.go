@@ -115,27 +115,34 @@ func LoggedIn(run string) (bool, error) {
 	return slices.ContainsFunc(list, Session.Person), err
 }
 
-// Slow is how often it is time to look where the system tells nothing.
-const Slow = 15 * time.Second
+// Slow is how often it is time to look where the system tells nothing; where it does, it
+// is looked at every [seldom] all the same.
+const (
+	Slow   = 15 * time.Second
+	seldom = 5 * time.Minute
+)
 
 // Watch calls changed whenever sessions may have come or gone, until ctx ends: at
 // once where the system tells, else every [Slow]. changed is quick.
 func Watch(ctx context.Context, run string, changed func()) {
 	told := make(chan struct{}, 1)
-	stop := tell(run, told)
-	defer func() { stop() }()
-	tick := time.NewTicker(Slow)
-	defer tick.Stop()
-	changed() // what happened before anybody listened
 	for {
+		stop, tells := tell(run, told) // each time: a folder may be there now that was not
+		changed()                      // what happened before anybody listened, too
+		wait := seldom
+		if !tells {
+			wait = Slow
+		}
+		tick := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			return
 		case <-told:
 		case <-tick.C:
 		}
-		stop() // a folder may be there now that was not
-		stop = tell(run, told)
-		changed()
+		tick.Stop()
+		stop()
+		if ctx.Err() != nil {
+			return
+		}
 	}
 }

@@ -67,13 +67,14 @@ func cString(b []byte) string {
 }
 
 // tell has the kernel tell when sessions come and go. Where that cannot be, nobody does.
-func tell(run string, told chan<- struct{}) (stop func()) {
+func tell(run string, told chan<- struct{}) (stop func(), tells bool) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
-		return func() {}
+		return func() {}, false
 	}
 	for _, dir := range []string{filepath.Join(run, "systemd", "sessions"), filepath.Join(run, "systemd"), run} { // the innermost that is there
 		if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_DELETE|unix.IN_CLOSE_WRITE); err == nil {
+			tells = true
 			break
 		}
 	}
@@ -92,5 +93,5 @@ func tell(run string, told chan<- struct{}) (stop func()) {
 			}
 		}
 	}()
-	return func() { queue.Close(); <-ended }
+	return func() { queue.Close(); <-ended }, tells
 }
