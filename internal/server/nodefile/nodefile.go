@@ -90,10 +90,13 @@ type Config struct {
 }
 
 // Files is the part.
-type Files struct{ Config }
+type Files struct {
+	Config
+	pace *pace
+}
 
 // New makes Files. It has nothing to serve by itself.
-func New(c Config) *Files { return &Files{c} }
+func New(c Config) *Files { return &Files{c, newPace()} }
 
 func (f *Files) own(tx *store.Tx, nodeType string) (*nodefile.List, list, error) {
 	r, err := tx.ByKey(lists, nodeType)
@@ -253,6 +256,9 @@ func (f *Files) Types(tx *store.Tx) (all []string, err error) {
 
 // Blob is a content for a host: only one that a list of its own type names.
 func (f *Files) Blob(ctx context.Context, hostID, sum string) (data []byte, err error) {
+	if err := f.pace.mayFetch(hostID); err != nil {
+		return nil, err
+	}
 	err = f.Store.View(ctx, func(tx *store.Tx) error {
 		nodeType, counts, err := f.Identity(tx, hostID)
 		if err != nil {
