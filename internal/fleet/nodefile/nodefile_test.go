@@ -239,3 +239,13 @@ func FuzzKeys(f *testing.F) {
 		ParseAuthorizedKeys([]byte(line), true)
 	})
 }
+
+// What an agent says of a problem is what a server takes, whatever was said to it.
+func TestSays_IsTakenAsItIs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := Says(string(rapid.SliceOfN(rapid.Byte(), 0, 700).Draw(t, "bytes")) + rapid.String().Draw(t, "text"))
+		if err := (&Report{Problem: text}).Check(); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+	})
+}

@@ -213,6 +213,8 @@ func TestReport_IsKeptAndNotedOnce(t *testing.T) {
 			"path":  {Files: []nodefile.Status{{Path: "/etc/../a", SHA256: f.SHA256, State: nodefile.Left}}},
 			"list":  {List: "zz"},
 			"long":  {Problem: strings.Repeat("x", 10_000)},
+			"lines": {Files: []nodefile.Status{{Path: "/etc/a", SHA256: f.SHA256, State: nodefile.Failed, Problem: "x\n/etc/b: in place"}}},
+			"zero":  {Problem: "x\x00"},
 			"many":  {Files: make([]nodefile.Status, 1000)},
 		} {
 			if _, err := x.f.Ask(x.Context(), pc, nodefile.Request{Report: &bad}); fleet.CodeOf(err) != fleet.Invalid {
