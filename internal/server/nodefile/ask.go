@@ -269,6 +269,12 @@ func (f *Files) HostKeys(tx *store.Tx) ([]port.HostKeys, error) {
 			return nil, err
 		}
 	}
+	holder := map[string]string{} // of a name in tunnels
+	for id, all := range names {
+		for _, name := range all {
+			holder[name] = id
+		}
+	}
 	out := []port.HostKeys{}
 	for _, r := range rows {
 		nodeType, counts, err := f.Identity(tx, r.HostID)
@@ -281,7 +287,7 @@ func (f *Files) HostKeys(tx *store.Tx) ([]port.HostKeys, error) {
 		i := slices.IndexFunc(out, func(o port.HostKeys) bool { return o.HostID == r.HostID })
 		if i < 0 {
 			known := slices.Clone(names[r.HostID])
-			if !slices.Contains(known, r.HostID) {
+			if holder[r.HostID] == "" { // else it is its own already, or another node's, who is found by it
 				known = append(known, r.HostID)
 			}
 			i = len(out)

@@ -295,3 +295,26 @@ func TestSet_Refuses(t *testing.T) {
 		}
 	})
 }
+
+// A host whose id is another node's name does not get its keys among those of that name:
+// ssh would take either.
+func TestHostKeys_AnothersName(t *testing.T) {
+	both(t, func(x *site) {
+		const one, two = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDO9GgYnOfHgRKyMkoFMNIbXqOQCfWn5pOkMh3sVMJKV", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDO9GgYnOfHgRKyMkoFMNIbXqOQCfWn5pOkMh3sVMJKW"
+		const liar = "vnode-0-2.grid.test"
+		x.types[liar] = "vnode"
+		x.call("host_createOpsiClient", liar)
+		x.f.Names = func(*store.Tx) (map[string][]string, error) {
+			return map[string][]string{pc: {liar, "10.134.0.2"}, liar: {"vnode-0-3.grid.test", "10.134.0.3"}}, nil
+		}
+		x.ask(pc, nodefile.Request{HostKeys: []string{one}})
+		x.ask(liar, nodefile.Request{HostKeys: []string{two}})
+		want := map[string]string{pc: "[" + liar + " 10.134.0.2 " + pc + "]", liar: "[vnode-0-3.grid.test 10.134.0.3]"}
+		for _, one := range x.call("nodeFile_getHostKeys").([]any) {
+			h := one.(map[string]any)
+			if got := fmt.Sprint(h["names"]); got != want[h["hostId"].(string)] {
+				x.Errorf("%v has the names %s", h["hostId"], got)
+			}
+		}
+	})
+}
