@@ -20,6 +20,7 @@ package nodefile
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +82,9 @@ type Config struct {
 	// Identity is the node type that a host joined as; counts is false for one that
 	// is gone or revoked.
 	Identity func(tx *store.Tx, hostID string) (nodeType string, counts bool, err error)
+	// Claimed tells whether the node type is the host's own word, as that of a machine
+	// that joined by a token for any: it is given no secrets.
+	Claimed func(tx *store.Tx, hostID string) (bool, error)
 	// Signed is the content of a target that was signed offline; NotFound for none.
 	Signed func(tx *store.Tx, name string) ([]byte, error)
 	// Names are the names of a host in tunnels, the best one first.
@@ -274,6 +278,16 @@ func (f *Files) Blob(ctx context.Context, hostID, sum string) (data []byte, err 
 		}
 		if !own.Holds(sum) && (signed == nil || !signed.Holds(sum)) {
 			return refused
+		}
+		if secret := func(l *nodefile.List) bool {
+			return l != nil && slices.ContainsFunc(l.Files, func(f nodefile.File) bool { return f.Secret && f.SHA256 == sum })
+		}; secret(own) || secret(signed) {
+			if claimed, err := f.Claimed(tx, hostID); err != nil {
+				return err
+			} else if claimed {
+				return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot give %s a secret of node type %s: that it is of this type is its own word", hostID, nodeType),
+					"have it join by a token for the type, or approve it: fernwerk token create --node-type %s", nodeType)
+			}
 		}
 		if data, err = f.Vault.Find(tx, secretName(nodeType, sum)); err == nil && data == nil {
 			err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "the content with the digest %.12s is signed, and was not handed in yet", sum), "hand it in with: fernwerk node-file set %s PATH --from FILE", nodeType)

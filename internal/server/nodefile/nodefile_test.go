@@ -27,6 +27,7 @@ type site struct {
 	svc     *methods.Service
 	types   map[string]string // by host
 	revoked map[string]bool
+	claimed map[string]bool
 	signed  map[string][]byte
 	vault   map[string][]byte
 }
@@ -65,9 +66,10 @@ func newSite(t *testing.T, db *sqldb.DB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &site{T: t, types: map[string]string{pc: "vnode", "pc2.grid.test": "other"}, revoked: map[string]bool{}, signed: map[string][]byte{}, vault: map[string][]byte{}}
+	x := &site{T: t, types: map[string]string{pc: "vnode", "pc2.grid.test": "other"}, revoked: map[string]bool{}, claimed: map[string]bool{}, signed: map[string][]byte{}, vault: map[string][]byte{}}
 	x.f = New(Config{Store: s, Vault: x, Every: time.Minute, Log: slog.New(slog.DiscardHandler),
 		Identity: func(_ *store.Tx, id string) (string, bool, error) { return x.types[id], !x.revoked[id], nil },
+		Claimed:  func(_ *store.Tx, id string) (bool, error) { return x.claimed[id], nil },
 		Signed: func(_ *store.Tx, name string) ([]byte, error) {
 			if text := x.signed[name]; text != nil {
 				return text, nil
