@@ -57,7 +57,7 @@ func openPlace(root, path string, who account, mode nodefile.Mode, make bool) (p
 		if err := safeFolder(info, who); err != nil {
 			return nil, fleet.Errorf(fleet.Denied, "its folder %q is not safe: %w", folder, err)
 		}
-		next, err := at.OpenRoot(folder)
+		next, err := openFolder(at, folder)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +89,7 @@ func makeFolder(at *os.Root, name string, perm fs.FileMode, who account) error {
 // belongs to may have put something else in its place meanwhile, which is not given:
 // what is, is empty and ours, whatever the name leads to now.
 func giveFolder(at *os.Root, name string, perm fs.FileMode, who account) error {
-	made, err := at.OpenRoot(name)
+	made, err := openFolder(at, name)
 	if err != nil {
 		return err
 	}
@@ -211,6 +211,9 @@ func (p *place) write(data []byte, who account, mode nodefile.Mode) (err error) 
 		if err != nil {
 			f.Close()
 			p.Remove(temp)
+			if at := (*fs.PathError)(nil); errors.As(err, &at) { // its path is that of a handle
+				err = fmt.Errorf("%s: %w", at.Op, at.Err)
+			}
 		}
 	}()
 	if err := chownFile(f, who); err != nil {
