@@ -62,10 +62,10 @@ func (m *Mesh) routes(t fleet.NodeType, types []fleet.NodeType) []netip.Prefix {
 }
 
 // bridged tells whether the hub passes on between the mesh and another tunnel of the
-// network. The rules of the mesh do not see who is in the other one: where they are
+// network, which it does not where nodes of that stay apart. The rules of the mesh do not see who is in the other one: where they are
 // anything but "nodes of one type among themselves", and there is one type, it does not.
 func (m *Mesh) bridged(tx *store.Tx, network netip.Prefix) (bool, error) {
-	if m.Bare || len(m.Allow) > 0 || !network.Addr().Is4() {
+	if m.Bare || len(m.Allow) > 0 || !network.Addr().Is4() || slices.ContainsFunc(m.Apart, network.Overlaps) {
 		return false, nil
 	}
 	all, err := store.All[fleet.NodeType](tx, fleet.NodeTypes, nil)

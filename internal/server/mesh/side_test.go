@@ -70,6 +70,14 @@ func TestAsk_Kinds(t *testing.T) {
 		}, content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{netip.MustParseAddr("10.134.0.1")}}, true},
 		"the hub is no end of tunnels": {func(n *fleet.NodeType, m *mesh.Mesh) { n.Routes, m.Bare = []string{"129.88.70.0/26"}, true },
 			content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{}}, false},
+		"the nodes of the other tunnel stay apart": {func(_ *fleet.NodeType, m *mesh.Mesh) {
+			m.Apart = []netip.Prefix{netip.MustParsePrefix("10.134.0.0/16")}
+		},
+			content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{}}, false},
+		"those of one elsewhere do": {func(_ *fleet.NodeType, m *mesh.Mesh) {
+			m.Apart = []netip.Prefix{netip.MustParsePrefix("10.135.0.0/16")}
+		},
+			content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{}}, true},
 		"there are rules": {func(_ *fleet.NodeType, m *mesh.Mesh) {
 			m.Allow = []content.Rule{{To: "vnode", From: "any", Proto: "tcp", Ports: "22"}}
 		}, content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{}}, false},
