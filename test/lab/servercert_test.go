@@ -66,7 +66,11 @@ func TestServerCertificates(t *testing.T) {
 	if c.Status != "failed" || !strings.Contains(c.Text, "another one than the server showed first") {
 		t.Errorf("a changed certificate: %s: %s", c.Status, c.Text)
 	}
-	_, err := pc.AsHost().Call(t.Context(), actor, "backend_info", pos())
+	id, err := identity.Load(pc.Dir)
+	must(t, err)
+	asHost, err := id.Client("test")
+	must(t, err)
+	_, err = asHost.Call(t.Context(), actor, "backend_info", pos())
 	if fleet.CodeOf(err) != fleet.Unauthenticated || !strings.Contains(fleet.HintOf(err), "trust forget-server 127.0.0.1") {
 		t.Errorf("a changed certificate: %v, %s", err, fleet.HintOf(err))
 	}
