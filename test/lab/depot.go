@@ -24,6 +24,7 @@ type Branch struct {
 	ID, Dir string
 
 	lab    *Lab
+	print  string // of the authority that its configuration names
 	listen string
 	cancel context.CancelFunc
 	done   chan error
@@ -35,7 +36,7 @@ const depotKey = "00112233445566778899aabbccddeeff"
 // Branch makes a depot server known to the lab's server and starts it.
 func (l *Lab) Branch(name string) *Branch {
 	l.t.Helper()
-	b := &Branch{ID: name + ".example.org", Dir: filepath.Join(l.t.TempDir(), name), lab: l, listen: "127.0.0.1:0"}
+	b := &Branch{ID: name + ".example.org", Dir: filepath.Join(l.t.TempDir(), name), lab: l, print: l.Server.fingerprint(), listen: "127.0.0.1:0"}
 	l.Call("host_createObjects", fleet.Row{"type": fleet.OpsiDepotserver, "id": b.ID, "opsiHostKey": depotKey, "isMasterDepot": true})
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
 		l.t.Fatal(err)
@@ -51,15 +52,23 @@ func (l *Lab) Branch(name string) *Branch {
 // Start starts the depot server, at the address it had before.
 func (b *Branch) Start() {
 	b.lab.t.Helper()
-	made, err := server.New(context.WithoutCancel(b.lab.t.Context()), server.Config{Data: b.Dir, Listen: b.listen, Version: "lab", Log: b.lab.Log.logger(b.ID),
-		ID: b.ID, ConfigServer: b.lab.Server.URL(), CAFingerprint: b.lab.Server.fingerprint()})
-	if err != nil {
+	if err := b.TryStart(); err != nil {
 		b.lab.t.Fatal(err)
+	}
+}
+
+// TryStart is Start where that may be refused.
+func (b *Branch) TryStart() error {
+	made, err := server.New(context.WithoutCancel(b.lab.t.Context()), server.Config{Data: b.Dir, Listen: b.listen, Version: "lab", Log: b.lab.Log.logger(b.ID),
+		ID: b.ID, ConfigServer: b.lab.Server.URL(), CAFingerprint: b.print})
+	if err != nil {
+		return err
 	}
 	b.listen = strings.TrimPrefix(made.URL(), "https://")
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel, b.done = cancel, make(chan error, 1)
 	go func() { b.done <- made.Serve(ctx) }()
+	return nil
 }
 
 // Stop stops the depot server, if it runs.
