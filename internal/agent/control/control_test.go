@@ -31,6 +31,7 @@ type steered struct {
 	NodeFiles
 	status Status
 	actors []methods.Actor
+	forgot int
 }
 
 func (s *steered) Fire(_ context.Context, event string) (string, error) {
@@ -41,6 +42,8 @@ func (s *steered) Fire(_ context.Context, event string) (string, error) {
 }
 
 func (s *steered) Uptime() (time.Duration, error) { return 90*time.Second + time.Millisecond, nil }
+
+func (s *steered) ForgetServers() error { s.forgot++; return nil }
 
 func (s *steered) Status(context.Context) (Status, error) { return s.status, nil }
 
