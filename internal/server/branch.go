@@ -27,6 +27,7 @@ import (
 // instead of accounts. It keeps, beside the depot,
 //
 //	DIR/host.key       its key, which `fernwerk depot create` made (0600)
+//	DIR/identity.pem   its own key and certificate as a client of the config server
 //	DIR/ca/ca.pem      the config server's authority, known by its fingerprint and
 //	                   followed from root to root; package home
 //	DIR/ca/server.pem  its own key and the certificate that the authority signed
@@ -57,10 +58,18 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	// A root that was rotated meanwhile, before anything is asked under it.
-	if err := trust.Follow(ctx); err != nil && fleet.CodeOf(err) != fleet.Unavailable {
+	followed := trust.Follow(ctx)
+	if followed != nil && fleet.CodeOf(followed) != fleet.Unavailable {
+		return followed
+	}
+	identity, err := home.OpenIdentity(s.path("identity.pem"), s.id, key, trust, s.cfg.Log, s.cfg.Now)
+	if err != nil {
 		return err
 	}
-	client, err := rpc.NewClient(rpc.Options{URL: server.String(), User: s.id, TLS: trust.TLS(), UserAgent: "fernwerkd/" + s.cfg.Version,
+	if followed == nil { // else the config server is away, which is waited for once
+		identity.Keep(ctx)
+	}
+	client, err := rpc.NewClient(rpc.Options{URL: server.String(), User: s.id, TLS: identity.TLS(), UserAgent: "fernwerkd/" + s.cfg.Version,
 		Password: func(context.Context) (string, error) { return key, nil }})
 	if err != nil {
 		return err
@@ -82,7 +91,7 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 	voucher := vouch.New("https://"+server.Host, trust.TLS(), s.cfg.Log, s.cfg.Now)
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: ledger, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer: depot.PeerAs(trust.PEM, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
+		Peer: depot.PeerAs(trust.PEM, identity.Certificate, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
 	})
 	if err != nil {
 		return err
@@ -98,6 +107,7 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 	well := health.New(s.cfg.Log, health.Probe{Name: "depot", Try: products.Healthy}, health.Folder("data folder", s.cfg.Data))
 	s.group.Log = s.cfg.Log
 	s.group.Add("authority", trust)
+	s.group.Add("identity", identity)
 	s.group.Add("certificate", certificate)
 	s.group.Add("place", place)
 	s.group.Add("depot", products)

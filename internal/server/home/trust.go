@@ -55,14 +55,19 @@ type Trust struct {
 // fingerprint.
 func Pin(ctx context.Context, dir string, server *url.URL, fingerprint string, log *slog.Logger, now func() time.Time) (*Trust, error) {
 	t := &Trust{dir: dir, server: server, log: log, now: now}
-	t.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: t.TLS(), DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	t.client = t.clientWith(t.TLS())
 	data, err := t.begin(ctx, fingerprint)
 	if err != nil {
 		return nil, fmt.Errorf("cannot trust the config server %s: %w", server.Host, err)
 	}
 	t.pem.Store(&data)
 	return t, nil
+}
+
+// clientWith makes a client for single questions.
+func (t *Trust) clientWith(cfg *tls.Config) *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: cfg, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 func (t *Trust) path(name string) string { return filepath.Join(t.dir, name) }
@@ -210,11 +215,7 @@ func ask(ctx context.Context, client *http.Client, server *url.URL) ([]byte, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		code := fleet.Unavailable
-		if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted || errors.Is(err, pin.ErrUntrusted) {
-			code = fleet.Unauthenticated
-		}
-		return nil, fleet.Errorf(code, "%w", err)
+		return nil, unreached(err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
@@ -222,4 +223,14 @@ func ask(ctx context.Context, client *http.Client, server *url.URL) ([]byte, err
 		err = errors.New(resp.Status)
 	}
 	return data, err
+}
+
+// unreached makes an error of a failed exchange: waiting does not help where the
+// server is another one.
+func unreached(err error) error {
+	code := fleet.Unavailable
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted || errors.Is(err, pin.ErrUntrusted) {
+		code = fleet.Unauthenticated
+	}
+	return fleet.Errorf(code, "%w", err)
 }
