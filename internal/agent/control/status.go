@@ -21,6 +21,7 @@ type Agent interface {
 	ForgetServers() error
 	RunOnce
 	NodeFiles
+	Reboots
 }
 
 // Status is the agent at a glance.
@@ -37,6 +38,7 @@ type Status struct {
 	Unsent  int             `json:"unsent"` // objects changed here that the server does not know
 	Cache   CacheStatus     `json:"cache"`
 	Trust   TrustStatus     `json:"trust"`
+	Reboot  *RebootStatus   `json:"reboot"`  // that waits; null if none does
 	Changes []ChangeStatus  `json:"changes"` // the newest, newest first
 }
 
