@@ -96,13 +96,37 @@ func TestBranch_FollowsRoots(t *testing.T) {
 		t.Error(err)
 	}
 
+	// Rotated while it runs: it sees that at its next connection, and shows its clients
+	// a certificate under the new root then.
+	known, err := pin.Config("127.0.0.1", l.Server.Authority(), "")
+	must(t, err)
+	change(func(was keyring.Bundle) (keyring.Bundle, error) {
+		return was.Rotate(keyring.Rotation{Root: true}, time.Now())
+	})
+	fresh, err := pin.Config("127.0.0.1", l.Server.Authority(), "")
+	must(t, err)
+	// A client of before, whom it has to ask about.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.URL()+"/depot/tool/small.txt", nil)
+	must(t, err)
+	req.SetBasicAuth(pc.ID, pc.Key())
+	resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: known, DisableKeepAlives: true}}).Do(req)
+	must(t, err)
+	resp.Body.Close()
+	lab.Await(t, "a certificate under the newest root", func() bool {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(b.URL(), "https://"), fresh)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+
 	// Somebody in the middle, who shows the right authorities and one of his own.
 	b.Stop()
 	at := strings.TrimPrefix(l.Server.URL(), "https://")
 	l.Server.Stop()
 	asked := inTheMiddle(t, at, []byte(read(t, caOf(b.Dir))))
 	before := read(t, caOf(b.Dir))
-	err := b.TryStart()
+	err = b.TryStart()
 	if fleet.CodeOf(err) != fleet.Unauthenticated || !strings.Contains(fleet.HintOf(err), "ca_fingerprint") {
 		t.Errorf("with somebody in the middle: %v (%s)", err, fleet.HintOf(err))
 	}

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -49,13 +50,14 @@ type Trust struct {
 	now    func() time.Time
 	client *http.Client
 	pem    atomic.Pointer[[]byte]
+	seen   chan struct{} // the config server showed a root that is not believed yet
 }
 
 // Pin reads what is believed, or takes what the config server shows, if it has the
 // fingerprint.
 func Pin(ctx context.Context, dir string, server *url.URL, fingerprint string, log *slog.Logger, now func() time.Time) (*Trust, error) {
-	t := &Trust{dir: dir, server: server, log: log, now: now}
-	t.client = t.clientWith(t.TLS())
+	t := &Trust{dir: dir, server: server, log: log, now: now, seen: make(chan struct{}, 1)}
+	t.client = t.clientWith(pin.Checked(server.Hostname(), t.verify))
 	data, err := t.begin(ctx, fingerprint)
 	if err != nil {
 		return nil, fmt.Errorf("cannot trust the config server %s: %w", server.Host, err)
@@ -131,11 +133,30 @@ func (t *Trust) PEM() []byte { return *t.pem.Load() }
 // TLS is the trust in the config server by what is believed at the handshake.
 func (t *Trust) TLS() *tls.Config {
 	return pin.Checked(t.server.Hostname(), func(cs tls.ConnectionState) error {
-		err := pin.Verify(cs.PeerCertificates, t.server.Hostname(), t.PEM(), t.now)
-		if failed, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-			failed.Err = fleet.WithHint(failed.Err, "compare ca_fingerprint with fernwerkd ca status at the config server; if that has an authority that none of before vouches for, write its fingerprint there and delete %s; if not, somebody answers in its place", t.path("ca.pem"))
+		err := t.verify(cs)
+		if err == nil && t.news(cs.PeerCertificates) {
+			select {
+			case t.seen <- struct{}{}:
+			default: // it is looked at already
+			}
 		}
 		return err
+	})
+}
+
+func (t *Trust) verify(cs tls.ConnectionState) error {
+	err := pin.Verify(cs.PeerCertificates, t.server.Hostname(), t.PEM(), t.now)
+	if failed, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		failed.Err = fleet.WithHint(failed.Err, "compare ca_fingerprint with fernwerkd ca status at the config server; if that has an authority that none of before vouches for, write its fingerprint there and delete %s; if not, somebody answers in its place", t.path("ca.pem"))
+	}
+	return err
+}
+
+// news tells whether a server that is believed shows a root that is not.
+func (t *Trust) news(shown []*x509.Certificate) bool {
+	have, err := pin.Certificates(t.PEM())
+	return err == nil && slices.ContainsFunc(shown[1:], func(c *x509.Certificate) bool {
+		return bytes.Equal(c.RawSubject, c.RawIssuer) && !slices.ContainsFunc(have, c.Equal)
 	})
 }
 
@@ -165,13 +186,20 @@ func (t *Trust) Follow(ctx context.Context) error {
 	return nil
 }
 
-// followEvery is between two questions; hosts ask about as often.
-const followEvery = 15 * time.Minute
+// followEvery is between two questions; hosts ask about as often. pause is the least
+// time between those that a root which was seen asks for: it may be one for which
+// nobody vouches.
+const (
+	followEvery = 15 * time.Minute
+	pause       = time.Minute
+)
 
-// Serve follows until ctx ends.
+// Serve follows until ctx ends: at intervals, and when another root is seen.
 func (t *Trust) Serve(ctx context.Context) error {
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
+	paused := time.NewTimer(0)
+	defer paused.Stop()
 	for {
 		if err := t.Follow(ctx); err != nil && ctx.Err() == nil {
 			t.log.Warn("The config server's authorities are not followed now", "error", err, "hint", fleet.HintOf(err))
@@ -180,6 +208,13 @@ func (t *Trust) Serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+		case <-t.seen:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-paused.C:
+				paused.Reset(pause)
+			}
 		}
 	}
 }
