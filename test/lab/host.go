@@ -36,7 +36,10 @@ type Host struct {
 // Option is a wish for a new host.
 type Option func(*wishes)
 
-type wishes struct{ url, conf string }
+type wishes struct {
+	url, conf string
+	trust     identity.ServerTrust
+}
 
 // Through lets the host reach the server over a line.
 func Through(p *slowline.Proxy) Option {
@@ -45,6 +48,9 @@ func Through(p *slowline.Proxy) Option {
 
 // Conf is the host's agent.conf.
 func Conf(text string) Option { return func(w *wishes) { w.conf = text } }
+
+// AtFirstUse lets the host know servers by the certificate that they show first.
+func AtFirstUse() Option { return func(w *wishes) { w.trust = identity.FirstUse } }
 
 // timers keeps the timer, which the lab makes active, from occurring while a
 // test runs: firing it is what it would do.
@@ -74,7 +80,11 @@ func (l *Lab) Joined(name string, options ...Option) *Host {
 	const once = "once only"
 	l.Call("host_createObjects", fleet.Row{"type": fleet.OpsiClient, "id": h.ID, "oneTimePassword": once})
 	h.Set("opsiclientd.event_timer.active", true)
-	_, err := identity.Join(l.t.Context(), h.Dir, identity.JoinRequest{Server: w.url, HostID: h.ID, OneTimePassword: once, Fingerprint: l.Server.fingerprint()})
+	req := identity.JoinRequest{Server: w.url, HostID: h.ID, OneTimePassword: once, ServerTrust: w.trust}
+	if w.trust == identity.ByAuthority {
+		req.Fingerprint = l.Server.fingerprint()
+	}
+	_, err := identity.Join(l.t.Context(), h.Dir, req)
 	if err != nil {
 		l.t.Fatal(err)
 	}
