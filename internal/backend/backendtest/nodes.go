@@ -36,6 +36,7 @@ var nodeCases = map[string]func(*bench){
 	"tunnel_disconnect": nodeCase(func(b *bench) {
 		b.refused(fleet.NotFound, "tunnel_disconnect", "nobody.example.org", "openvpn")
 		b.refused(fleet.Invalid, "tunnel_disconnect", client(1), "../x")
+		b.refused(fleet.Conflict, "tunnel_disconnect", client(1), "mesh")
 		b.call("tunnel_disconnect", client(1), "openvpn")
 		b.call("tunnel_disconnect", client(1), "openvpn")
 	}),
