@@ -34,7 +34,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
-	"github.com/fernwerk/fernwerk/internal/agent/nodefile"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/runonce"
@@ -84,10 +83,12 @@ type Agent struct {
 	engine    *engine.Engine
 	control   *control.Service
 	updates   *runonce.Runner
-	files     *nodefile.Service
+	node      *grid.Grid
 	alone     chan struct{} // held by whoever changes the machine
 	contacts  *contact.Service
 	trust     *trust.Keeper
+
+	control.NodeFiles // the node's
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -167,9 +168,11 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 		taskLog: a.sendLog, taskReboot: a.reboot,
 	})
 	a.updates = a.updater(a.trust)
-	if a.files, err = grid.Files(a.node(), a.trust); err != nil {
+	a.node, err = grid.New(grid.Config{DataDir: cfg.DataDir, Version: cfg.Version, HostID: a.id.HostID, Settings: a.now, Own: a.own, Log: cfg.Log, Trust: a.trust, Kept: []string{ConfFile(cfg.DataDir)}})
+	if err != nil {
 		return a, err
 	}
+	a.NodeFiles = a.node
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -261,10 +264,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
 	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
-	g.Add("files", run.Supervise("files", a.files, a.cfg.Log))
-	if err := grid.Add(g, a.node()); err != nil {
-		return err
-	}
+	a.node.Add(g)
 	if err := a.followFeed(g); err != nil {
 		return err
 	}

@@ -373,10 +373,12 @@ func TestSide_FleetMoves(t *testing.T) {
 	if list := n.mustTool("tunnel", "list"); strings.Count(list, "vpns") != 3 || strings.Count(list, " mesh ") != 3 {
 		t.Errorf("who is in which tunnel: %s", list)
 	}
-	n.until(20*time.Second, "the server shows how a reaches b", func() bool {
-		show := n.mustTool("tunnel", "show", n.ids["a"])
-		return strings.Contains(show, "through the server") && strings.Contains(show, n.ids["b"]) && strings.Contains(show, " direct")
+	show := ""
+	n.until(30*time.Second, "the server shows how a reaches b", func() bool { // with a's next question
+		show = n.mustTool("tunnel", "show", n.ids["a"])
+		return strings.Contains(show, "through the server") && strings.Contains(show, n.ids["b"]) && (strings.Contains(show, " direct ") || strings.Contains(show, " relayed "))
 	})
+	t.Logf("at the server:\n%s", show)
 	status, serr := n.agent(t.Context(), "a", "tunnel", "status").CombinedOutput()
 	if serr != nil || !strings.Contains(string(status), "vpns: up, "+n.address["a"]+" at tun0, through the server") || !strings.Contains(string(status), "mesh: up, "+n.address["a"]+" at fwmesh, ") || !strings.Contains(string(status), n.ids["b"]) {
 		t.Errorf("tunnel status of a: %v %s", serr, status)
