@@ -130,14 +130,15 @@ func (t command) addPeers(ctx context.Context, host string, rows []fleet.Row) er
 	if fleet.CodeOf(err) == fleet.NotHere { // it has no mesh any more
 		return nil
 	}
-	peers := []fleet.Row{}
+	peers, words := []fleet.Row{}, []string{}
 	for _, w := range ways {
+		words = append(words, w.Str("path"))
 		if w.Str("peerAddress") != "" {
 			peers = append(peers, w)
 		}
 	}
 	rows[at] = maps.Clone(rows[at])
-	rows[at]["peers"] = peers
+	rows[at]["peers"], rows[at]["path"] = peers, mesh.Reach(words) // one answer, as of now
 	return err
 }
 

@@ -1,31 +1,32 @@
-package backendtest
+package hosts
 
 import (
 	"strings"
 
+	"github.com/fernwerk/fernwerk/internal/backend/backendtest/bench"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
-var hostCases = map[string]func(*bench){
-	"host_renameOpsiClient": func(b *bench) {
+var hostCases = bench.Cases{
+	"host_renameOpsiClient": func(b *bench.Bench) {
 		const old, renamed = "pc1.example.org", "laptop7.example.org"
 		for _, c := range fleet.Classes() {
-			b.putAll(c)
+			b.PutAll(c)
 		}
-		b.call("objectToGroup_create", "ProductGroup", "basics", old) // a product of that name
+		b.Call("objectToGroup_create", "ProductGroup", "basics", old) // a product of that name
 		before := map[*fleet.Class][]any{}
 		for _, c := range fleet.Classes() {
-			before[c] = b.find(c, nil)
+			before[c] = b.Find(c, nil)
 		}
-		b.call("host_renameOpsiClient", "PC1.example.org", renamed)
+		b.Call("host_renameOpsiClient", "PC1.example.org", renamed)
 		for _, c := range fleet.Classes() {
 			now := map[string]map[string]any{}
-			for _, r := range b.find(c, nil) {
+			for _, r := range b.Find(c, nil) {
 				r := r.(map[string]any)
 				now[c.Key(r)] = r
 			}
-			b.same("objects of "+c.Name, int64(len(before[c])), int64(len(now)))
+			b.Same("objects of "+c.Name, int64(len(before[c])), int64(len(now)))
 			for _, r := range before[c] {
 				want := fleet.Row(r.(map[string]any)).Clone()
 				for name, v := range want {
@@ -39,27 +40,27 @@ var hostCases = map[string]func(*bench){
 				}
 				for name, v := range got {
 					if col := c.Column(name); name != "ident" && (col == nil || col.Stamp != "write") {
-						b.same(c.Name+" "+name, want[name], v)
+						b.Same(c.Name+" "+name, want[name], v)
 					}
 				}
 			}
 		}
-		b.refused(fleet.NotFound, "host_renameOpsiClient", old, "pc3.example.org")
-		b.refused(fleet.Exists, "host_renameOpsiClient", renamed, "depot1.example.org")
-		b.refused(fleet.Invalid, "host_renameOpsiClient", "depot1.example.org", "depot2.example.org")
-		b.refused(fleet.Invalid, "host_renameOpsiClient", renamed, "short")
+		b.Refused(fleet.NotFound, "host_renameOpsiClient", old, "pc3.example.org")
+		b.Refused(fleet.Exists, "host_renameOpsiClient", renamed, "depot1.example.org")
+		b.Refused(fleet.Invalid, "host_renameOpsiClient", "depot1.example.org", "depot2.example.org")
+		b.Refused(fleet.Invalid, "host_renameOpsiClient", renamed, "short")
 	},
 }
 
-var hostRules = map[string]func(*bench){
+var hostRules = bench.Cases{
 	// By position, as scripts that were written for opsi call it.
-	"create/hosts take their attributes in opsi's order": func(b *bench) {
+	"create/hosts take their attributes in opsi's order": func(b *bench.Bench) {
 		for _, tt := range []struct{ method, order string }{
 			{"host_createOpsiClient", "id opsiHostKey description notes hardwareAddress ipAddress inventoryNumber oneTimePassword created lastSeen systemUUID"},
 			{"host_createOpsiDepotserver", "id opsiHostKey depotLocalUrl depotRemoteUrl depotWebdavUrl repositoryLocalUrl repositoryRemoteUrl description notes hardwareAddress ipAddress inventoryNumber networkAddress maxBandwidth isMasterDepot masterDepotId workbenchLocalUrl workbenchRemoteUrl systemUUID"},
 			{"host_createOpsiConfigserver", "id opsiHostKey depotLocalUrl depotRemoteUrl depotWebdavUrl repositoryLocalUrl repositoryRemoteUrl description notes hardwareAddress ipAddress inventoryNumber networkAddress maxBandwidth isMasterDepot masterDepotId workbenchLocalUrl workbenchRemoteUrl systemUUID"},
 		} {
-			for _, m := range b.rows("backend_getInterface", methods.Params{}) {
+			for _, m := range b.Rows("backend_getInterface", methods.Params{}) {
 				m := m.(map[string]any)
 				if m["name"] != tt.method {
 					continue
@@ -68,22 +69,22 @@ var hostRules = map[string]func(*bench){
 				for _, a := range m["args"].([]any)[1:] {
 					names = append(names, a.(string))
 				}
-				b.same(tt.method, tt.order, strings.Join(names, " "))
+				b.Same(tt.method, tt.order, strings.Join(names, " "))
 			}
 		}
-		b.call("host_createOpsiDepotserver", "depot1.example.org", nil, "file:///var/lib/opsi/depot", "smb://depot1/opsi_depot",
+		b.Call("host_createOpsiDepotserver", "depot1.example.org", nil, "file:///var/lib/opsi/depot", "smb://depot1/opsi_depot",
 			"webdavs://depot1.example.org:4447/depot", nil, nil, "a depot", "", nil, nil, "inv-1", "10.0.0.0/8", 125000, true)
-		got := b.find(fleet.Hosts, nil)[0].(map[string]any)
-		b.same("depot", []any{"smb://depot1/opsi_depot", "a depot", "inv-1", "10.0.0.0/8", int64(125000), true},
+		got := b.Find(fleet.Hosts, nil)[0].(map[string]any)
+		b.Same("depot", []any{"smb://depot1/opsi_depot", "a depot", "inv-1", "10.0.0.0/8", int64(125000), true},
 			[]any{got["depotRemoteUrl"], got["description"], got["inventoryNumber"], got["networkAddress"], got["maxBandwidth"], got["isMasterDepot"]})
 	},
-	"hosts/a renamed client keeps its reserved seat, and gives it back": func(b *bench) {
-		b.licensed()
-		b.call("configState_create", "license-management.use", "server.example.org", true)
-		b.reserved(client(1))
-		b.call("host_renameOpsiClient", client(1), client(5))
-		b.same("kept", []any{int64(0), int64(1)}, []any{b.seats(client(1)), b.reserved(client(5))})
-		b.call("setProductActionRequestWithDependencies", "writer", client(5), "none")
-		b.same("given back", int64(0), b.reserved(client(5)))
+	"hosts/a renamed client keeps its reserved seat, and gives it back": func(b *bench.Bench) {
+		b.Licensed()
+		b.Call("configState_create", "license-management.use", "server.example.org", true)
+		b.Reserved(bench.Client(1))
+		b.Call("host_renameOpsiClient", bench.Client(1), bench.Client(5))
+		b.Same("kept", []any{int64(0), int64(1)}, []any{b.Seats(bench.Client(1)), b.Reserved(bench.Client(5))})
+		b.Call("setProductActionRequestWithDependencies", "writer", bench.Client(5), "none")
+		b.Same("given back", int64(0), b.Reserved(bench.Client(5)))
 	},
 }

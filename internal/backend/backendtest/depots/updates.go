@@ -1,6 +1,7 @@
-package backendtest
+package depots
 
 import (
+	"github.com/fernwerk/fernwerk/internal/backend/backendtest/bench"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -8,16 +9,16 @@ import (
 // updateCase is a case of a method about run-once updates. Where some are
 // published, an update that nobody signed is the matter; elsewhere the method is
 // not here.
-func updateCase(method string, code fleet.Code, args ...any) func(*bench) {
-	return func(b *bench) {
-		v, err := b.try(method, methods.Pos(args...))
+func updateCase(method string, code fleet.Code, args ...any) func(*bench.Bench) {
+	return func(b *bench.Bench) {
+		v, err := b.Try(method, methods.Pos(args...))
 		if got := fleet.CodeOf(err); got != fleet.NotHere && got != code {
 			b.Errorf("%s %v = %v, error %v", method, args, v, err)
 		}
 	}
 }
 
-var updateCases = map[string]func(*bench){
+var updateCases = bench.Cases{
 	"update_publish":   updateCase("update_publish", fleet.NotFound, "999"),
 	"update_withdraw":  updateCase("update_withdraw", fleet.NotFound, "999"),
 	"update_decide":    updateCase("update_decide", fleet.NotFound, "999", "pc1.example.org", "skip"),

@@ -1,6 +1,8 @@
-package backendtest
+package bench
 
-import "github.com/fernwerk/fernwerk/internal/fleet"
+import (
+	"github.com/fernwerk/fernwerk/internal/fleet"
+)
 
 // samples holds at least two objects of every class, which differ in more than
 // their identity.
