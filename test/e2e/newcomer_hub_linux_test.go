@@ -55,8 +55,7 @@ func newNewcomers(t *testing.T, title string, grace int, nodes ...string) *newco
 		n.file("hosts", fmt.Sprintf("%s line-%s.isp.test\n", n.outside(lan), lan))
 	}
 	for _, node := range nodes {
-		must(t, os.Mkdir(n.programs(node), 0o755))
-		n.file(filepath.Join(node+".bin", "fernwerk-agent"), fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)))
+		n.found(node)
 	}
 	must(t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = %d
 
@@ -164,30 +163,12 @@ func (n *newcomers) again(node, more string) {
 	n.agents[node] = n.start(node)
 }
 
-// file adds to a file of the test that all may read.
-func (n *newcomers) file(name, text string) string {
-	n.t.Helper()
-	path := filepath.Join(n.dir, name)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o755)
-	must(n.t, err)
-	_, err = f.WriteString(text)
-	must(n.t, err)
-	must(n.t, f.Close())
-	return path
-}
-
 // beside runs a program beside OAR.
 func (n *newcomers) beside(argv ...string) string {
 	n.t.Helper()
 	out, err := n.oar.Run(argv...)
 	must(n.t, err)
 	return out
-}
-
-// dig asks the hub's server of names, from a node through its tunnel or in the hub.
-func (n *newcomers) dig(from string, args ...string) string {
-	out, _ := n.enter(n.t.Context(), from, append([]string{"dig", "+short", "+time=1", "+tries=1", "@" + vpnAddress}, args...)...).Output()
-	return strings.TrimSpace(string(out))
 }
 
 // sshd is what OAR starts jobs by, on a node: in the node's network, under its name,

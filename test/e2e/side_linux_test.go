@@ -88,11 +88,7 @@ func (n *sideNet) enters(node string, args ...string) {
 	must(n.t, err)
 	fmt.Fprint(f, "\n[updates]\ninterval = 1\nspread = 0\n")
 	must(n.t, f.Close())
-	n.start(node)
-	n.until(20*time.Second, "the agent of "+node+" runs", func() bool {
-		log, _ := os.ReadFile(filepath.Join(n.dir, node+".log"))
-		return strings.Contains(string(log), "agent runs")
-	})
+	n.started(node)
 }
 
 // opens takes a node into OpenVPN, and notes where it is.

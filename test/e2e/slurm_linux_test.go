@@ -33,7 +33,7 @@ func newHarvest(t *testing.T, nodes ...string) *harvest {
 	t.Setenv("FERNWERK_TRUST", filepath.Join(n.dir, "trust"))
 	for _, node := range nodes {
 		n.installed(node)
-		n.file(filepath.Join(node+".bin", "fernwerk-agent"), fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)))
+		n.found(node)
 	}
 	must(t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = 2
 
@@ -60,15 +60,6 @@ slurm.limit = 30
 	// The hub's address is that of the tunnels, not of the bridge that nodes of other tests are on.
 	n.beside("ip", "link", "del", "br0")
 	return n
-}
-
-// file writes a file of the test that all may read and execute.
-func (n *harvest) file(name, text string) string {
-	n.t.Helper()
-	path := filepath.Join(n.dir, name)
-	must(n.t, os.MkdirAll(filepath.Dir(path), 0o755))
-	must(n.t, os.WriteFile(path, []byte(text), 0o755))
-	return path
 }
 
 // beside runs a program beside slurmctld.

@@ -105,7 +105,7 @@ except TimeoutError: print("silence")`
 	reached("after a power cut")
 
 	// A line that takes 1300 bytes, and tells nobody.
-	for _, link := range [][2]string{{"ra", "wan"}, {"hub", "toa"}} {
+	for _, link := range [][2]string{{"ra", "wan"}, {"hub", port("ra")}} {
 		n.in(link[0], "ip", "link", "set", link[1], "mtu", "1300")
 	}
 	n.in("ra", "nft", "add table ip hush; add chain ip hush in { type filter hook output priority 0; }; add rule ip hush in icmp type destination-unreachable drop")

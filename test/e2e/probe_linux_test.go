@@ -9,49 +9,6 @@ import (
 	"time"
 )
 
-// branch makes a router of the wide network, which translates addresses, with a switch
-// behind it; the LAN is 192.168.1.0/24, as at every site.
-func (n *tunnelNet) branch(router, public string) {
-	n.t.Helper()
-	n.space(router)
-	n.run("ip", "link", "add", "wan", "netns", n.id+router, "type", "veth", "peer", "name", "to"+router, "netns", n.id+"hub")
-	n.in("hub", "ip", "link", "set", "to"+router, "master", "wan", "up")
-	n.in(router, "ip", "addr", "add", public+"/24", "dev", "wan")
-	n.in(router, "ip", "link", "set", "wan", "up")
-	n.in(router, "ip", "link", "add", "lan", "type", "bridge")
-	n.in(router, "ip", "addr", "add", "192.168.1.1/24", "dev", "lan")
-	n.in(router, "ip", "link", "set", "lan", "up")
-	n.in(router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-	n.in(router, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post oifname \"wan\" masquerade")
-}
-
-// attach connects a node's interface with the switch behind a router.
-func (n *tunnelNet) attach(node, device, router, address string) {
-	n.t.Helper()
-	n.run("ip", "link", "add", "to"+node, "netns", n.id+router, "type", "veth", "peer", "name", device, "netns", n.id+node)
-	n.in(router, "ip", "link", "set", "to"+node, "master", "lan", "up")
-	n.in(node, "ip", "addr", "add", address+"/24", "dev", device)
-	n.in(node, "ip", "link", "set", device, "up")
-	n.in(node, "ip", "route", "replace", "default", "via", "192.168.1.1")
-}
-
-// detach takes the interface away.
-func (n *tunnelNet) detach(node, device string) {
-	n.t.Helper()
-	n.in(node, "ip", "link", "del", device)
-}
-
-// runs starts a node's agent, and waits until it is there: while it starts it clears its
-// folder, in which nobody is to write then.
-func (n *tunnelNet) runs(node string) {
-	n.t.Helper()
-	n.start(node)
-	n.until(20*time.Second, "the agent of "+node+" runs", func() bool {
-		log, _ := os.ReadFile(filepath.Join(n.dir, node+".log"))
-		return strings.Contains(string(log), "ready ")
-	})
-}
-
 // as runs a program of a node, which asks whom the node's resolv.conf names.
 func (n *tunnelNet) as(node string, argv ...string) string {
 	out, err := n.enter(n.t.Context(), node, append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, filepath.Join(n.dir, node+".resolv")}, argv...)...).CombinedOutput()
