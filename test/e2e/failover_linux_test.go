@@ -221,6 +221,7 @@ func (w *wire) set(cut bool) {
 // at their addresses with their names, presence never said that they were down, and no
 // openvpn is left at the other one.
 func TestTunnel_Failover(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTwoHubs(t, `
 [[tunnel]]
 name = "vpns"
@@ -318,6 +319,7 @@ keepalive = [1, 4]
 // The hub of the mesh is killed, with its process alive: the other server's takes its
 // place under the same address, and the nodes find it.
 func TestMesh_HubFailover(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTwoHubs(t, `
 [mesh]
 enabled = true

@@ -170,6 +170,7 @@ func TestNeighbours(t *testing.T) {
 // A node that moves is back in its tunnel within seconds, although OpenVPN's own patience
 // is a minute.
 func TestNeighbours_TunnelFollows(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTunnelNet(t)
 	n.branch("r1", "203.0.113.10")
 	n.branch("r2", "203.0.113.11")

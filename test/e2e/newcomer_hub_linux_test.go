@@ -28,10 +28,7 @@ type newcomers struct {
 	token  string
 }
 
-const (
-	vpnAddress = "10.134.0.1"                      // the hub's, in the tunnel
-	phrase     = "words that nobody puts together" // of the keys that sign
-)
+const vpnAddress = "10.134.0.1" // the hub's, in the tunnel
 
 // newNewcomers makes the networks and a hub that is not served yet. A node whose tunnel
 // ends counts as up for grace seconds more.
@@ -57,18 +54,11 @@ func newNewcomers(t *testing.T, title string, grace int, nodes ...string) *newco
 	for _, node := range nodes {
 		n.found(node)
 	}
-	must(t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = %d
-
-[[tunnel]]
-name = "vpns"
-remote = %q
-serve = true
-device = "tun0"
-keepalive = [1, 4]
-
+	n.grace = grace
+	n.configure(fmt.Sprintf(`
 [mesh]
 enabled = true
-at = [%[2]q]
+at = [%q]
 refresh = 5
 no_interface = true # the hub is where neighbours meet, OAR goes through the tunnel
 
@@ -81,9 +71,9 @@ listen = ":53"
 
 [scheduler]
 use = ["oar"]
-oar.prefix = ["%[3]s"]
+oar.prefix = ["%s"]
 oar.limit = 30
-`, grace, hubAddress, strings.Join(append(slices.Clone(real.Prefix), "env", "BY=fernwerkd"), `", "`)), 0o600))
+`, hubAddress, strings.Join(append(slices.Clone(real.Prefix), "env", "BY=fernwerkd"), `", "`)))
 	n.witness("oarnodesetting", "oarproperty", "oarremoveresource")
 
 	// OAR of a hub: nodes report the end of jobs to its address in the tunnel.
@@ -114,12 +104,11 @@ func (n *newcomers) open() {
 // publish signs and publishes update 000, and makes a token.
 func (n *newcomers) publish() {
 	n.t.Helper()
-	trust := filepath.Join(n.dir, "trust")
-	n.mustTool("trust", "init", trust, "--root-keys", "1", "--threshold", "1")
+	n.mustTool("trust", "init", n.trust(), "--root-keys", "1", "--threshold", "1")
 	n.mustTool("update", "new", "tunnel", "--in", n.dir, "--number", "000", "--node-types", "vnode")
 	file := n.file("000-tunnel.sh", "fernwerk-agent tunnel up vpns --wait --timeout 30s\n")
 	n.mustTool("update", "sign", file)
-	n.mustTool("trust", "publish", trust)
+	n.mustTool("trust", "publish", n.trust())
 	n.mustTool("update", "publish", "000", "--ring", "100%", "--yes")
 	n.step("update 000, which enters the tunnel, is signed and published")
 	token := strings.Fields(n.mustTool("token", "create", "--node-type", "vnode", "--uses", "20", "--ttl", "1h"))

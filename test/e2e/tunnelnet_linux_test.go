@@ -32,8 +32,10 @@ type tunnelNet struct {
 	id   string
 	conf string
 	hub  *exec.Cmd // fernwerkd
-	lans []string
-	on   map[string]int // nodes on each LAN
+	// A node whose tunnel ends counts as up for grace seconds more.
+	grace int
+	lans  []string
+	on    map[string]int // nodes on each LAN
 	// hosts is what fernwerkd sees as /etc/hosts; "" is the machine's.
 	hosts string
 	// own are folders, such as /etc/slurm, that each node has its own of.
@@ -57,7 +59,7 @@ func newTunnelNetAt(t *testing.T, pid string, nodes ...string) *tunnelNet {
 	}
 	dir, err := os.MkdirTemp("/tmp", "fwt")
 	must(t, err)
-	n := &tunnelNet{t: t, p: programs(t), dir: dir, id: filepath.Base(dir), on: map[string]int{}}
+	n := &tunnelNet{t: t, p: programs(t), dir: dir, id: filepath.Base(dir), on: map[string]int{}, grace: 2}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if pid == "" {
 		n.space("hub")
@@ -76,14 +78,17 @@ func newTunnelNetAt(t *testing.T, pid string, nodes ...string) *tunnelNet {
 	return n
 }
 
+// configure writes the server's configuration: the tunnel, and more.
 func (n *tunnelNet) configure(more string) {
-	must(n.t, os.WriteFile(n.conf, []byte(`[[tunnel]]
+	must(n.t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = %d
+
+[[tunnel]]
 name = "vpns"
-remote = "`+hubAddress+`"
+remote = %q
 serve = true
 device = "tun0"
 keepalive = [1, 4]
-`+more), 0o600))
+%s`, n.grace, hubAddress, more), 0o600))
 }
 
 func (n *tunnelNet) run(argv ...string) string {
@@ -156,7 +161,7 @@ func (n *tunnelNet) fernwerk(args ...string) error {
 func (n *tunnelNet) tool(args ...string) (string, error) {
 	cmd := n.enter(n.t.Context(), "hub", append([]string{n.p.Path("fernwerk")}, args...)...)
 	cmd.Env = append(os.Environ(), "FERNWERK_SERVER=https://"+hubAddress+":4447", "FERNWERK_USER=admin", "FERNWERK_PASSWORD="+site.Password, "FERNWERK_CA="+filepath.Join(n.dir, "d", "ca", "ca.pem"),
-		"FERNWERK_TRUST_PASSPHRASE=words that nobody puts together", "FERNWERK_TRUST="+filepath.Join(n.dir, "trust"))
+		"FERNWERK_TRUST_PASSPHRASE="+phrase, "FERNWERK_TRUST="+n.trust())
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
@@ -227,6 +232,11 @@ func (n *tunnelNet) file(name, text string) string {
 	must(n.t, f.Close())
 	return path
 }
+
+// phrase is that of the keys that sign, which are in the folder trust.
+const phrase = "words that nobody puts together"
+
+func (n *tunnelNet) trust() string { return filepath.Join(n.dir, "trust") }
 
 func (n *tunnelNet) data(node string) string { return filepath.Join(n.dir, node) }
 

@@ -19,13 +19,15 @@ import (
 // nothing of it: with `mtu` all that is sent arrives. At last the server goes over to
 // TCP, and the nodes find out.
 func TestTunnel_UDP(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTunnelNet(t, "a", "b")
 	const keepalive = "keepalive = [5, 30]\n" // silence is noticed after a minute
 	udp := func(more string) {
+		n.grace = 1
 		n.configure(more)
 		text, err := os.ReadFile(n.conf)
 		must(t, err)
-		must(t, os.WriteFile(n.conf, []byte("tunnel_grace = 1\n"+strings.Replace(string(text), "keepalive = [1, 4]\n", keepalive, 1)), 0o600))
+		must(t, os.WriteFile(n.conf, []byte(strings.Replace(string(text), "keepalive = [1, 4]\n", keepalive, 1)), 0o600))
 	}
 	udp("proto = \"udp\"\n")
 	n.serve()
