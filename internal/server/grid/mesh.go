@@ -52,6 +52,16 @@ func (g *Grid) openMesh(ctx context.Context) error {
 	for _, r := range c.Allow {
 		cfg.Allow = append(cfg.Allow, r.Rule())
 	}
+	for _, t := range g.Config.Tunnels {
+		if !t.Serve || !t.Apart {
+			continue
+		}
+		conf, err := t.Server()
+		if err != nil {
+			return err
+		}
+		cfg.Apart = append(cfg.Apart, conf.Network.Masked())
+	}
 	g.mesh = mesh.New(cfg)
 	return nil
 }

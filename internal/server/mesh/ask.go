@@ -188,6 +188,9 @@ func (m *Mesh) write(tx *store.Tx, row *node, shall node, signing *certs.Authori
 		if err != nil {
 			return err
 		}
+		if err := mayCertify(tx, shall.HostID, now); err != nil {
+			return err
+		}
 		network := netip.MustParsePrefix(shall.Network)
 		from, until := now.Add(-time.Hour).Truncate(time.Second), now.Add(mesh.Life).Truncate(time.Second)
 		text, fingerprint, err := signing.Sign(certs.Node{Name: shall.HostID, Key: key, Groups: shall.Groups, From: from, Until: until,

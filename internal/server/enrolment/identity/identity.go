@@ -37,6 +37,7 @@ type Row struct {
 	Chain    string `col:"chain"`
 	NotAfter int64  `col:"notAfter"` // Unix seconds
 	NodeType string `col:"nodeType"`
+	TypeSaid bool   `col:"typeSaid"` // by the machine itself: no token had it, and nobody approved it
 	Policy   string `col:"policy"`
 	Token    string `col:"token"`    // id of the token by which it joined
 	Proof    string `col:"proof"`    // digest of what it proved itself with
