@@ -37,7 +37,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
 	"github.com/fernwerk/fernwerk/internal/agent/instlog"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
-	"github.com/fernwerk/fernwerk/internal/agent/nodefile"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/reboot"
@@ -95,10 +94,12 @@ type Agent struct {
 	*rebooting.Part
 	control *control.Service
 	updating.Control
-	files    *nodefile.Service
+	node     *grid.Grid
 	alone    chan struct{} // held by whoever changes the machine
 	contacts *contact.Service
 	trust    *trust.Keeper
+
+	control.NodeFiles // the node's
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -179,9 +180,11 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	a.Part = rebooting.New(rebooting.Config{Store: a.store, Boot: a.bootID, Own: a.own, Alone: a.installing, Actions: taskActions, Restart: cfg.Restart, Log: cfg.Log})
 	a.engine.Noted = a.Part.Wake
 	a.Control = updating.Control{Runner: a.updater(a.trust)}
-	if a.files, err = grid.Files(a.node(), a.trust); err != nil {
+	a.node, err = grid.New(grid.Config{DataDir: cfg.DataDir, Version: cfg.Version, HostID: a.id.HostID, Settings: a.now, Own: a.own, Log: cfg.Log, Trust: a.trust, Kept: []string{ConfFile(cfg.DataDir)}})
+	if err != nil {
 		return a, err
 	}
+	a.NodeFiles = a.node
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -274,11 +277,8 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("reboots", run.Supervise("reboots", a.Part, a.cfg.Log))
 	g.Add("updates", run.Supervise("updates", run.Func(a.Control.Runner.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
-	g.Add("files", run.Supervise("files", a.files, a.cfg.Log))
-	if err := grid.Add(g, a.node()); err != nil {
-		return err
-	}
-	if err := grid.Feed(g, a.node(), a.file, a.store); err != nil {
+	a.node.Add(g)
+	if err := a.node.Feed(g, a.file, a.store); err != nil {
 		return err
 	}
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)

@@ -161,7 +161,7 @@ func (h *Host) Stop() {
 type wires struct {
 	mu      sync.Mutex
 	have    []netip.Addr
-	changed chan<- struct{}
+	changed func()
 }
 
 func (w *wires) addresses() ([]netip.Addr, error) {
@@ -170,12 +170,11 @@ func (w *wires) addresses() ([]netip.Addr, error) {
 	return w.have, nil
 }
 
-func (w *wires) changes(ctx context.Context, changed chan<- struct{}) error {
+func (w *wires) changes(ctx context.Context, changed func()) {
 	w.mu.Lock()
 	w.changed = changed
 	w.mu.Unlock()
 	<-ctx.Done()
-	return ctx.Err()
 }
 
 // Plug gives the machine addresses in place of those that it had.
@@ -187,10 +186,7 @@ func (h *Host) Plug(addresses ...string) {
 		h.wires.have = append(h.wires.have, netip.MustParseAddr(a))
 	}
 	if h.wires.changed != nil {
-		select {
-		case h.wires.changed <- struct{}{}:
-		default:
-		}
+		h.wires.changed()
 	}
 }
 

@@ -9,27 +9,26 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/kit/places"
 )
 
 // Network is the source of net connection events: one occurs when the machine can
 // be reached by an address that it did not have before. A cable, a wireless network
 // or a tunnel that comes up after somebody logged in are all the same to it.
 //
-// The system says when something changed (netlink on Linux); elsewhere, and where
-// it cannot, it is looked at every [lookEvery]. What comes and goes quickly, as a
+// The system says when something changed, see [places.Watch]. What comes and goes quickly, as a
 // cable that is plugged in does, is one event.
 type Network struct {
 	Out Occurrences
 	// Addresses are those that the machine has; nil asks the system.
 	Addresses func() ([]netip.Addr, error)
-	// Changes tells of changes until ctx ends; nil asks the system.
-	Changes func(ctx context.Context, changed chan<- struct{}) error
+	// Changes calls changed when something may have changed, until ctx ends; nil asks
+	// the system.
+	Changes func(ctx context.Context, changed func())
 }
 
-const (
-	lookEvery = 15 * time.Second
-	settle    = 2 * time.Second // in which an address must stay
-)
+// settle is how long an address must stay.
+const settle = 2 * time.Second
 
 // Serve works until ctx ends.
 func (n *Network) Serve(ctx context.Context) error {
@@ -38,23 +37,28 @@ func (n *Network) Serve(ctx context.Context) error {
 		addresses = reachable
 	}
 	if changes == nil {
-		changes = networkChanges
+		changes = places.Watch
 	}
 	changed := make(chan struct{}, 1)
-	watching := make(chan error, 1)
+	watching := make(chan struct{})
 	inner, cancel := context.WithCancel(ctx)
-	go func() { watching <- changes(inner, changed) }()
+	go func() {
+		defer close(watching)
+		changes(inner, func() {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		})
+	}()
 	defer func() { cancel(); <-watching }()
 	known, err := addresses()
 	if err != nil {
 		known = nil // the first that can be read are new
 	}
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	for {
 		select {
 		case <-changed:
-		case <-look.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/kit/places"
 	"github.com/fernwerk/fernwerk/test/require"
 )
 
@@ -60,7 +61,9 @@ func TestNetwork_Kernel(t *testing.T) {
 	begun := make(chan struct{})
 	go inside(func() {
 		close(begun)
-		served <- (&event.Network{Out: out}).Serve(ctx)
+		served <- (&event.Network{Out: out, Changes: func(ctx context.Context, changed func()) {
+			inside(func() { places.Watch(ctx, changed) })
+		}}).Serve(ctx)
 	})
 	<-begun
 	ip := func(args ...string) {

@@ -80,6 +80,16 @@ type Status struct {
 	Repaired time.Time `json:"repaired,omitzero"`
 }
 
+// Machine is how the files of a machine are, for people at it.
+type Machine struct {
+	NodeType string    `json:"nodeType"`
+	Signed   bool      `json:"signed"` // only a signed list is believed
+	List     string    `json:"list"`   // digest of the list that is followed
+	Asked    time.Time `json:"asked,omitzero"`
+	Problem  string    `json:"problem,omitempty"`
+	Files    []Status  `json:"files"`
+}
+
 // maxProblem is in bytes.
 const maxProblem = 500
 

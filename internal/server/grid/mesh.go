@@ -93,9 +93,9 @@ func (m meshPresence) Address(ctx context.Context, hostID string) (netip.Addr, e
 }
 
 func (m meshPresence) Up(ctx context.Context, u mesh.Up) error {
-	return m.p.Up(ctx, presence.Session{HostID: u.HostID, Tunnel: mesh.Tunnel, Epoch: u.Epoch, ClientAddress: u.From, Since: u.Since, Until: u.Until, LAN: u.LAN})
+	return m.p.Up(ctx, presence.Session{HostID: u.HostID, Tunnel: content.Tunnel, Epoch: u.Epoch, ClientAddress: u.From, Since: u.Since, Until: u.Until, LAN: u.LAN})
 }
 
 func (m meshPresence) Down(ctx context.Context, hostID, epoch string) error {
-	return m.p.Down(ctx, hostID, mesh.Tunnel, epoch)
+	return m.p.Down(ctx, hostID, content.Tunnel, epoch)
 }

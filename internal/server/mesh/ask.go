@@ -214,12 +214,6 @@ func (m *Mesh) write(tx *store.Tx, row *node, shall node, signing *certs.Authori
 	return tx.Put(nodes, nodes.Encode(*row))
 }
 
-// tunnel is the mesh's name among tunnels.
-const tunnel = "mesh"
-
-// Tunnel is the mesh's name among the tunnels that presence knows.
-const Tunnel = tunnel
-
 // report tells presence that a node is up, or is no more. A node that the hub
 // missed has another session when it is back.
 func (m *Mesh) report(ctx context.Context, row node, from netip.Addr, req mesh.Request, now time.Time) error {
