@@ -39,6 +39,7 @@ func TestEachRuleFires(t *testing.T) {
 		{"imports", "program uses test code", importing("internal/server", m+"internal/backend/backendtest"), "only tests"},
 		{"imports", "program uses testing", importing("internal/server", "testing"), "only tests"},
 		{"imports", "test code uses testing", importing("internal/backend/backendtest", "testing"), ""},
+		{"imports", "a room of test code uses testing", importing("internal/backend/backendtest/bench", "testing"), ""},
 
 		{"siblings", "server parts", importing("internal/server/dns", m+"internal/server/presence"), "imports its sibling"},
 		{"siblings", "agent parts below", importing("internal/agent/event/timer", m+"internal/agent/session"), "imports its sibling"},

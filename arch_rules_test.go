@@ -111,14 +111,14 @@ func (l line) refuses(r *room, imported string) string {
 }
 
 // forTests says whether a package exists for tests only: testing, test/..., and those whose name
-// ends in test.
+// ends in test, with what is in their folders.
 func forTests(importPath string) bool {
 	folder, ours := own(importPath)
 	if !ours {
 		folder = importPath
 	}
 	return folder == "testing" || within(folder, "testing") || within(folder, "test") && folder != "." ||
-		strings.HasPrefix(folder, "internal/") && strings.HasSuffix(folder, "test")
+		strings.HasPrefix(folder, "internal/") && slices.ContainsFunc(strings.Split(folder, "/"), func(name string) bool { return strings.HasSuffix(name, "test") })
 }
 
 // siblingsAllowed lists the packages of a program that may import others beside them.

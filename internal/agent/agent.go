@@ -39,7 +39,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/infopage"
 	"github.com/fernwerk/fernwerk/internal/agent/instlog"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
-	"github.com/fernwerk/fernwerk/internal/agent/nodefile"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/reboot"
@@ -101,10 +100,12 @@ type Agent struct {
 	*events.Events
 	control *control.Service
 	updating.Control
-	files    *nodefile.Service
+	node     *grid.Grid
 	alone    chan struct{} // held by whoever changes the machine
 	contacts *contact.Service
 	trust    *trust.Keeper
+
+	control.NodeFiles // the node's
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -187,9 +188,11 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	a.Events = events.New(events.Config{Store: a.store, Boot: a.bootID, Settings: a.settings, Steps: steps, Wake: a.engine.Wake, Changed: a.reconfigured,
 		Booted: a.booted, Network: cfg.Network, Run: cfg.Run, Log: cfg.Log})
 	a.Control = updating.Control{Runner: a.updater(a.trust)}
-	if a.files, err = grid.Files(a.node(), a.trust); err != nil {
+	a.node, err = grid.New(grid.Config{DataDir: cfg.DataDir, Version: cfg.Version, HostID: a.id.HostID, Settings: a.now, Own: a.own, Log: cfg.Log, Trust: a.trust, Kept: []string{ConfFile(cfg.DataDir)}, Later: a.Later})
+	if err != nil {
 		return a, err
 	}
+	a.NodeFiles = a.node
 	listen := cfg.Control
 	if listen == "" {
 		listen = net.JoinHostPort(settings.String("control_server", "interface"), settings.String("control_server", "port"))
@@ -282,11 +285,8 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("reboots", run.Supervise("reboots", a.Part, a.cfg.Log))
 	g.Add("updates", run.Supervise("updates", a.Later(run.Func(a.Control.Runner.Serve)), a.cfg.Log))
 	g.Add("events", run.Supervise("events", a.Events, a.cfg.Log))
-	g.Add("files", run.Supervise("files", a.Later(a.files), a.cfg.Log))
-	if err := grid.Add(g, a.node()); err != nil {
-		return err
-	}
-	if err := grid.Feed(g, a.node(), a.file, a.store); err != nil {
+	a.node.Add(g)
+	if err := a.node.Feed(g, a.file, a.store); err != nil {
 		return err
 	}
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)

@@ -80,6 +80,9 @@ func (a *Agent) report(s *conf.Settings) {
 	for _, p := range s.Refused() {
 		all = append(all, p.Error())
 	}
+	if !s.Bool("global", "verify_server_cert") {
+		all = append(all, "[global] verify_server_cert = false: servers are always verified here")
+	}
 	for _, e := range s.Resolve() {
 		all = append(all, missing(e, runtime.GOOS)...)
 	}

@@ -88,3 +88,13 @@ func (a *Agent) vouched(t productcache.Tree) (trust.Vouched, error) {
 	}
 	return a.trust.Product(tree)
 }
+
+// ForgetServers implements [control.Agent]. Only a machine that goes by the first
+// sight of a server has stored any; a pinned authority stays pinned.
+func (a *Agent) ForgetServers() error {
+	forgotten, err := identity.ForgetServers(a.cfg.DataDir, "")
+	if len(forgotten) > 0 {
+		a.cfg.Log.Warn("Stored certificates of servers were deleted: what these show next is believed", "servers", forgotten)
+	}
+	return err
+}

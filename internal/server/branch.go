@@ -13,7 +13,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/server/ca"
 	"github.com/fernwerk/fernwerk/internal/server/depot"
 	"github.com/fernwerk/fernwerk/internal/server/depot/packages"
@@ -28,7 +27,9 @@ import (
 // instead of accounts. It keeps, beside the depot,
 //
 //	DIR/host.key       its key, which `fernwerk depot create` made (0600)
-//	DIR/ca/ca.pem      the config server's authority, known by its fingerprint
+//	DIR/identity.pem   its own key and certificate as a client of the config server
+//	DIR/ca/ca.pem      the config server's authority, known by its fingerprint and
+//	                   followed from root to root; package home
 //	DIR/ca/server.pem  its own key and the certificate that the authority signed
 //
 // It starts without the config server once it has a certificate, and waits for it
@@ -52,15 +53,23 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	authority, err := home.Authority(ctx, s.path("ca", "ca.pem"), server, s.cfg.CAFingerprint)
+	trust, err := home.Pin(ctx, s.path("ca"), server, s.cfg.CAFingerprint, s.cfg.Log, s.cfg.Now)
 	if err != nil {
 		return err
 	}
-	trust, err := pin.Config(server.Hostname(), authority, s.cfg.CAFingerprint)
+	// A root that was rotated meanwhile, before anything is asked under it.
+	followed := trust.Follow(ctx)
+	if followed != nil && fleet.CodeOf(followed) != fleet.Unavailable {
+		return followed
+	}
+	identity, err := home.OpenIdentity(s.path("identity.pem"), s.id, key, trust, s.cfg.Log, s.cfg.Now)
 	if err != nil {
 		return err
 	}
-	client, err := rpc.NewClient(rpc.Options{URL: server.String(), User: s.id, TLS: trust, UserAgent: "fernwerkd/" + s.cfg.Version,
+	if followed == nil { // else the config server is away, which is waited for once
+		identity.Keep(ctx)
+	}
+	client, err := rpc.NewClient(rpc.Options{URL: server.String(), User: s.id, TLS: identity.TLS(), UserAgent: "fernwerkd/" + s.cfg.Version,
 		Password: func(context.Context) (string, error) { return key, nil }})
 	if err != nil {
 		return err
@@ -71,17 +80,18 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 	if err := place.Tell(ctx); err != nil && fleet.CodeOf(err) != fleet.Unavailable {
 		return err
 	}
-	certificate, err := ca.Issued(s.path("ca"), authority, s.id, s.cfg.Log, s.cfg.Now, func(ctx context.Context, request []byte) ([]byte, error) {
+	certificate, err := ca.Issued(s.path("ca"), trust.PEM, s.id, s.cfg.Log, s.cfg.Now, func(ctx context.Context, request []byte) ([]byte, error) {
 		signed, err := rpc.As[string](client.Call(ctx, methods.Actor{}, "depot_getCertificate", methods.Pos(s.id, string(request))))
 		return []byte(signed), err
 	})
 	if err != nil {
 		return err
 	}
-	voucher := vouch.New("https://"+server.Host, trust, s.cfg.Log, s.cfg.Now)
+	trust.Changed = certificate.Renew // clients that know the new root only must find their way
+	voucher := vouch.New("https://"+server.Host, trust.TLS(), s.cfg.Log, s.cfg.Now)
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: ledger, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer: depot.PeerAs(func() []byte { return authority }, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
+		Peer: depot.PeerAs(trust.PEM, identity.Certificate, func(context.Context) (user, password string, err error) { return s.id, key, nil }),
 	})
 	if err != nil {
 		return err
@@ -96,6 +106,8 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 	health.Tidy(s.cfg.Data)
 	well := health.New(s.cfg.Log, health.Probe{Name: "depot", Try: products.Healthy}, health.Folder("data folder", s.cfg.Data))
 	s.group.Log = s.cfg.Log
+	s.group.Add("authority", trust)
+	s.group.Add("identity", identity)
 	s.group.Add("certificate", certificate)
 	s.group.Add("place", place)
 	s.group.Add("depot", products)
@@ -108,7 +120,7 @@ func (s *Server) openBranch(ctx context.Context, listener net.Listener) error {
 			WebDAV:       products.WebDAV(),
 			Repository:   files.PackagesDAV,
 			Workbench:    files.WorkbenchDAV,
-			Authority:    func() []byte { return authority },
+			Authority:    trust.PEM,
 			Authenticate: voucher.Authenticate,
 			Logout:       voucher.Logout,
 			Health:       func(ctx context.Context) (any, error) { return well.Check(ctx) },

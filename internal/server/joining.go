@@ -110,6 +110,9 @@ func (j *joining) host(r *http.Request) (string, error) {
 	if err != nil {
 		return "", fleet.WithHint(fleet.Errorf(fleet.Denied, "a host shows its certificate here: %w", err), "a host asks with its own certificate: it joins by a token")
 	}
+	if holder.Role != methods.Host {
+		return "", fleet.Errorf(fleet.Denied, "a host shows its certificate here: %s is none", holder.HostID)
+	}
 	return holder.HostID, nil
 }
 

@@ -47,7 +47,7 @@ func newTunnelSite(t *testing.T) *tunnelSite {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &Server{cfg: Config{Data: dir, Listen: "127.0.0.1:0", AdminPassword: "secret", Tunnels: []config.Tunnel{{Name: "vpns", Remote: "hub.example.org", Serve: true}}}}
+	s := &Server{cfg: Config{Data: dir, Listen: "127.0.0.1:0", AdminPassword: "secret", TunnelGrace: 2, Tunnels: []config.Tunnel{{Name: "vpns", Remote: "hub.example.org", Serve: true}}}}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -198,6 +198,7 @@ type simulated struct {
 	denied  map[uint64]string
 	killed  map[uint64]bool
 	hosts   map[uint64]string
+	in      map[uint64]int64 // those who are in, and since when
 	base    int64
 }
 
@@ -212,7 +213,7 @@ func (s *tunnelSite) simulate(ctx context.Context) *simulated {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { l.Close() })
-	sim := &simulated{t: s.t, site: s, decided: make(chan struct{}, 10000), got: map[uint64]netip.Addr{}, denied: map[uint64]string{}, killed: map[uint64]bool{}, hosts: map[uint64]string{}, base: time.Now().Unix()}
+	sim := &simulated{t: s.t, site: s, decided: make(chan struct{}, 10000), got: map[uint64]netip.Addr{}, denied: map[uint64]string{}, killed: map[uint64]bool{}, hosts: map[uint64]string{}, in: map[uint64]int64{}, base: time.Now().Unix()}
 	go func() {
 		nc, err := l.Accept()
 		if err != nil {
@@ -258,7 +259,7 @@ func (s *simulated) answer(nc net.Conn) {
 				}
 			}
 			s.mu.Lock()
-			s.got[cid] = address
+			s.got[cid], s.in[cid] = address, s.base
 			s.mu.Unlock()
 			s.say("SUCCESS: client-auth command succeeded", fmt.Sprintf(">CLIENT:ADDRESS,%d,%s,1", cid, address),
 				fmt.Sprintf(">CLIENT:ESTABLISHED,%d", cid), fmt.Sprintf(">CLIENT:ENV,time_unix=%d", s.base), ">CLIENT:ENV,END")
@@ -277,20 +278,36 @@ func (s *simulated) answer(nc net.Conn) {
 			s.gone(cid)
 			s.decided <- struct{}{}
 		case "status":
-			s.say("HEADER\tCLIENT_LIST\tCommon Name\tReal Address\tVirtual Address\tVirtual IPv6 Address\tBytes Received\tBytes Sent\tConnected Since\tConnected Since (time_t)\tUsername\tClient ID\tPeer ID\tData Channel Cipher", "END")
+			s.say(append(s.list(), "END")...)
 		default:
 			s.say("SUCCESS: " + word[0])
 		}
 	}
 }
 
+// list is who is in, as openvpn says it.
+func (s *simulated) list() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lines := []string{"HEADER\tCLIENT_LIST\tCommon Name\tReal Address\tVirtual Address\tVirtual IPv6 Address\tBytes Received\tBytes Sent\tConnected Since\tConnected Since (time_t)\tUsername\tClient ID\tPeer ID\tData Channel Cipher"}
+	for cid, since := range s.in {
+		lines = append(lines, fmt.Sprintf("CLIENT_LIST\t%s\t203.0.113.7:1194\t%s\t\t1\t1\t-\t%d\tUNDEF\t%d\t0\tAES-256-GCM", s.hosts[cid], s.got[cid], since, cid))
+	}
+	return lines
+}
+
 func (s *simulated) come(cid uint64, host string) {
+	s.mu.Lock()
 	s.hosts[cid] = host
+	s.mu.Unlock()
 	s.say(fmt.Sprintf(">CLIENT:CONNECT,%d,1", cid), ">CLIENT:ENV,common_name="+host, ">CLIENT:ENV,tls_serial_hex_0="+s.site.serials[host],
 		">CLIENT:ENV,trusted_ip=203.0.113.7", ">CLIENT:ENV,trusted_port=1194", ">CLIENT:ENV,END")
 }
 
 func (s *simulated) gone(cid uint64) {
+	s.mu.Lock()
+	delete(s.in, cid)
+	s.mu.Unlock()
 	s.say(fmt.Sprintf(">CLIENT:DISCONNECT,%d", cid), ">CLIENT:ENV,bytes_sent=1", ">CLIENT:ENV,END")
 }
 

@@ -176,7 +176,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	products, err := depot.New(depot.Config{
 		Dir: s.cfg.DepotFolder(), Cache: s.path("cache", "chunks"), Ledger: depots.Ledger{DepotID: s.id}, Log: s.cfg.Log, Now: s.cfg.Now, Actor: actor,
-		Peer:   depot.PeerAs(authority.Roots, func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
+		Peer:   depot.PeerAs(authority.Roots, nil, func(ctx context.Context) (user, password string, err error) { return setup.Credentials(ctx, st, s.id) }),
 		Leases: sharing,
 	})
 	if err != nil {

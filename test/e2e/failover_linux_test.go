@@ -46,10 +46,7 @@ func newTwoHubs(t *testing.T, more string, nodes ...string) *twoHubs {
 		h := &hub{net: n, name: name, address: fmt.Sprintf("203.0.113.%d", 101+i), data: filepath.Join(n.dir, name+".d")}
 		n.hubs[i] = h
 		n.space(name)
-		n.run("ip", "link", "add", "eth0", "netns", n.id+name, "type", "veth", "peer", "name", "to"+name, "netns", n.id+"hub")
-		n.in("hub", "ip", "link", "set", "to"+name, "master", "wan", "up")
-		n.in(name, "ip", "addr", "add", h.address+"/24", "dev", "eth0")
-		n.in(name, "ip", "link", "set", "eth0", "up")
+		n.cable(name, "eth0", h.address, "hub", "wan")
 		must(t, os.Mkdir(h.data, 0o700))
 		must(t, os.WriteFile(filepath.Join(h.data, "cluster.key"), []byte("c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBtb3JlISE=\n"), 0o600))
 		h.database = newWire(t, filepath.Join(n.dir, name+".pg"), database)
@@ -224,6 +221,7 @@ func (w *wire) set(cut bool) {
 // at their addresses with their names, presence never said that they were down, and no
 // openvpn is left at the other one.
 func TestTunnel_Failover(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTwoHubs(t, `
 [[tunnel]]
 name = "vpns"
@@ -321,6 +319,7 @@ keepalive = [1, 4]
 // The hub of the mesh is killed, with its process alive: the other server's takes its
 // place under the same address, and the nodes find it.
 func TestMesh_HubFailover(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTwoHubs(t, `
 [mesh]
 enabled = true

@@ -33,7 +33,7 @@ func TestNeighbours(t *testing.T) {
 	ids, address, name := map[string]string{}, map[string]string{}, map[string]string{}
 	for _, node := range []string{"a", "b", "c", "d"} {
 		ids[node] = n.join(node, plain...)
-		n.runs(node)
+		n.started(node)
 		n.agentDo(node, "tunnel", "up", "vpns", "--wait", "--timeout", "30s")
 		address[node] = n.status(node).Address
 		b := strings.Split(address[node], ".")
@@ -170,6 +170,7 @@ func TestNeighbours(t *testing.T) {
 // A node that moves is back in its tunnel within seconds, although OpenVPN's own patience
 // is a minute.
 func TestNeighbours_TunnelFollows(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTunnelNet(t)
 	n.branch("r1", "203.0.113.10")
 	n.branch("r2", "203.0.113.11")
@@ -181,7 +182,7 @@ func TestNeighbours_TunnelFollows(t *testing.T) {
 	n.serve()
 	n.nodeType()
 	id := n.join("b", plain...)
-	n.runs("b")
+	n.started("b")
 	n.agentDo("b", "tunnel", "up", "vpns", "--wait", "--timeout", "30s")
 	address := n.status("b").Address
 	n.until(10*time.Second, "b is reached", func() bool { return n.pings("hub", address) })

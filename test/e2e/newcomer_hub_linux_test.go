@@ -28,10 +28,7 @@ type newcomers struct {
 	token  string
 }
 
-const (
-	vpnAddress = "10.134.0.1"                      // the hub's, in the tunnel
-	phrase     = "words that nobody puts together" // of the keys that sign
-)
+const vpnAddress = "10.134.0.1" // the hub's, in the tunnel
 
 // newNewcomers makes the networks and a hub that is not served yet. A node whose tunnel
 // ends counts as up for grace seconds more.
@@ -55,21 +52,13 @@ func newNewcomers(t *testing.T, title string, grace int, nodes ...string) *newco
 		n.file("hosts", fmt.Sprintf("%s line-%s.isp.test\n", n.outside(lan), lan))
 	}
 	for _, node := range nodes {
-		must(t, os.Mkdir(n.programs(node), 0o755))
-		n.file(filepath.Join(node+".bin", "fernwerk-agent"), fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)))
+		n.found(node)
 	}
-	must(t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = %d
-
-[[tunnel]]
-name = "vpns"
-remote = %q
-serve = true
-device = "tun0"
-keepalive = [1, 4]
-
+	n.grace = grace
+	n.configure(fmt.Sprintf(`
 [mesh]
 enabled = true
-at = [%[2]q]
+at = [%q]
 refresh = 5
 no_interface = true # the hub is where neighbours meet, OAR goes through the tunnel
 
@@ -82,9 +71,9 @@ listen = ":53"
 
 [scheduler]
 use = ["oar"]
-oar.prefix = ["%[3]s"]
+oar.prefix = ["%s"]
 oar.limit = 30
-`, grace, hubAddress, strings.Join(append(slices.Clone(real.Prefix), "env", "BY=fernwerkd"), `", "`)), 0o600))
+`, hubAddress, strings.Join(append(slices.Clone(real.Prefix), "env", "BY=fernwerkd"), `", "`)))
 	n.witness("oarnodesetting", "oarproperty", "oarremoveresource")
 
 	// OAR of a hub: nodes report the end of jobs to its address in the tunnel.
@@ -115,12 +104,11 @@ func (n *newcomers) open() {
 // publish signs and publishes update 000, and makes a token.
 func (n *newcomers) publish() {
 	n.t.Helper()
-	trust := filepath.Join(n.dir, "trust")
-	n.mustTool("trust", "init", trust, "--root-keys", "1", "--threshold", "1")
+	n.mustTool("trust", "init", n.trust(), "--root-keys", "1", "--threshold", "1")
 	n.mustTool("update", "new", "tunnel", "--in", n.dir, "--number", "000", "--node-types", "vnode")
 	file := n.file("000-tunnel.sh", "fernwerk-agent tunnel up vpns --wait --timeout 30s\n")
 	n.mustTool("update", "sign", file)
-	n.mustTool("trust", "publish", trust)
+	n.mustTool("trust", "publish", n.trust())
 	n.mustTool("update", "publish", "000", "--ring", "100%", "--yes")
 	n.step("update 000, which enters the tunnel, is signed and published")
 	token := strings.Fields(n.mustTool("token", "create", "--node-type", "vnode", "--uses", "20", "--ttl", "1h"))
@@ -164,30 +152,12 @@ func (n *newcomers) again(node, more string) {
 	n.agents[node] = n.start(node)
 }
 
-// file adds to a file of the test that all may read.
-func (n *newcomers) file(name, text string) string {
-	n.t.Helper()
-	path := filepath.Join(n.dir, name)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o755)
-	must(n.t, err)
-	_, err = f.WriteString(text)
-	must(n.t, err)
-	must(n.t, f.Close())
-	return path
-}
-
 // beside runs a program beside OAR.
 func (n *newcomers) beside(argv ...string) string {
 	n.t.Helper()
 	out, err := n.oar.Run(argv...)
 	must(n.t, err)
 	return out
-}
-
-// dig asks the hub's server of names, from a node through its tunnel or in the hub.
-func (n *newcomers) dig(from string, args ...string) string {
-	out, _ := n.enter(n.t.Context(), from, append([]string{"dig", "+short", "+time=1", "+tries=1", "@" + vpnAddress}, args...)...).Output()
-	return strings.TrimSpace(string(out))
 }
 
 // sshd is what OAR starts jobs by, on a node: in the node's network, under its name,

@@ -154,7 +154,7 @@ func (n *newcomers) hubBytes(node string) (sum int64) {
 	var links []struct {
 		Stats map[string]struct{ Bytes int64 } `json:"stats64"`
 	}
-	must(n.t, json.Unmarshal([]byte(n.in("hub", "ip", "-s", "-j", "link", "show", "to"+node[:1])), &links))
+	must(n.t, json.Unmarshal([]byte(n.in("hub", "ip", "-s", "-j", "link", "show", port(router(node)))), &links))
 	return links[0].Stats["rx"].Bytes + links[0].Stats["tx"].Bytes
 }
 

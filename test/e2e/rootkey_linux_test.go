@@ -16,6 +16,7 @@ import (
 // hub logs in on it by its name, with the real ssh, which knows the node's key from
 // fernwerk. The node believes signed lists only. Taken back, the key opens nothing.
 func TestRootKey(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	for _, tool := range []string{"ssh", "ssh-keygen"} {
 		require.Tool(t, tool)
 	}

@@ -35,15 +35,7 @@ func newSideNet(t *testing.T, nodes ...string) *sideNet {
 	n := &sideNet{newTunnelNet(t, nodes...), map[string]string{}, map[string]string{}, map[string]string{}}
 	program := filepath.Join(n.dir, "scheduler")
 	must(t, os.WriteFile(program, []byte("#!/bin/sh\ncat >>"+n.dir+"/asked\necho >>"+n.dir+"/asked\necho '{}'\n"), 0o755))
-	must(t, os.WriteFile(n.conf, []byte(`tunnel_grace = 2
-
-[[tunnel]]
-name = "vpns"
-remote = "`+hubAddress+`"
-serve = true
-device = "tun0"
-keepalive = [1, 4]
-
+	n.configure(`
 [dns]
 zone = "grid.test"
 listen = ":53"
@@ -54,11 +46,10 @@ refresh = 5
 
 [scheduler]
 use = ["exec"]
-exec.program = ["`+program+`"]
-`), 0o600))
+exec.program = ["` + program + `"]
+`)
 	for _, node := range nodes {
-		must(t, os.Mkdir(n.programs(node), 0o755))
-		must(t, os.WriteFile(filepath.Join(n.programs(node), "fernwerk-agent"), fmt.Appendf(nil, "#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)), 0o755))
+		n.found(node)
 	}
 	n.in("hub", "ip", "addr", "add", "129.88.70.1/32", "dev", "lo") // what the type's route leads to
 	t.Cleanup(n.logs)
@@ -88,11 +79,7 @@ func (n *sideNet) enters(node string, args ...string) {
 	must(n.t, err)
 	fmt.Fprint(f, "\n[updates]\ninterval = 1\nspread = 0\n")
 	must(n.t, f.Close())
-	n.start(node)
-	n.until(20*time.Second, "the agent of "+node+" runs", func() bool {
-		log, _ := os.ReadFile(filepath.Join(n.dir, node+".log"))
-		return strings.Contains(string(log), "agent runs")
-	})
+	n.started(node)
 }
 
 // opens takes a node into OpenVPN, and notes where it is.
@@ -327,8 +314,9 @@ func (n *sideNet) meshOf(node string) int {
 // before goes on, and no node is down for presence or the scheduler. Without the
 // mesh's process all goes by OpenVPN.
 func TestSide_FleetMoves(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newSideNet(t, "a", "b", "c")
-	n.mustTool("trust", "init", filepath.Join(n.dir, "trust"), "--root-keys", "1", "--threshold", "1")
+	n.mustTool("trust", "init", n.trust(), "--root-keys", "1", "--threshold", "1")
 	n.mustTool("trust", "publish")
 	for _, node := range []string{"a", "b", "c"} {
 		n.enters(node)
@@ -373,6 +361,19 @@ func TestSide_FleetMoves(t *testing.T) {
 	if list := n.mustTool("tunnel", "list"); strings.Count(list, "vpns") != 3 || strings.Count(list, " mesh ") != 3 {
 		t.Errorf("who is in which tunnel: %s", list)
 	}
+	show := ""
+	n.until(30*time.Second, "the server shows how a reaches b", func() bool { // with a's next question
+		show = n.mustTool("tunnel", "show", n.ids["a"])
+		return strings.Contains(show, "through the server") && strings.Contains(show, n.ids["b"]) && (strings.Contains(show, " direct ") || strings.Contains(show, " relayed "))
+	})
+	t.Logf("at the server:\n%s", show)
+	status, serr := n.agent(t.Context(), "a", "tunnel", "status").CombinedOutput()
+	if serr != nil || !strings.Contains(string(status), "vpns: up, "+n.address["a"]+" at tun0, through the server") || !strings.Contains(string(status), "mesh: up, "+n.address["a"]+" at fwmesh, ") || !strings.Contains(string(status), n.ids["b"]) {
+		t.Errorf("tunnel status of a: %v %s", serr, status)
+	}
+	t.Logf("at a:\n%s", status)
+	laidOut(t, "Server", filepath.Join(n.dir, "d"))
+	laidOut(t, "Agent", n.data("a"))
 
 	// The mesh's process of a dies with its agent: what it led goes by OpenVPN.
 	n.kills("a")
@@ -451,6 +452,7 @@ func zombie(pid int) bool {
 // Who is in OpenVPN alone and who is in the mesh alone reach each other through the
 // hub, which forwards.
 func TestSide_ThroughTheHub(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newSideNet(t, "a", "b")
 	n.in("hub", "sysctl", "-qw", "net.ipv4.ip_forward=1")
 	n.mustTool("node-type", "set", "vnode", "--tunnel", "both")

@@ -29,21 +29,11 @@ func newHarvest(t *testing.T, nodes ...string) *harvest {
 	_, pid, _ := strings.Cut(real.Prefix[1], "=")
 	n := &harvest{newTunnelNetAt(t, pid, nodes...), real, began}
 	n.own = []string{"/etc/default", "/etc/munge", "/etc/slurm", "/run", "/var/lib/munge", "/var/log/munge"}
-	t.Setenv("FERNWERK_TRUST_PASSPHRASE", phrase)
-	t.Setenv("FERNWERK_TRUST", filepath.Join(n.dir, "trust"))
 	for _, node := range nodes {
 		n.installed(node)
-		n.file(filepath.Join(node+".bin", "fernwerk-agent"), fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)))
+		n.found(node)
 	}
-	must(t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = 2
-
-[[tunnel]]
-name = "vpns"
-remote = %q
-serve = true
-device = "tun0"
-keepalive = [1, 4]
-
+	n.configure(fmt.Sprintf(`
 [enrolment]
 domain = "grid.test"
 
@@ -55,20 +45,11 @@ listen = ":53"
 use = ["slurm"]
 slurm.prefix = ["%s"]
 slurm.limit = 30
-`, hubAddress, strings.Join(real.Prefix, `", "`)), 0o600))
+`, strings.Join(real.Prefix, `", "`)))
 	must(t, real.Configure("SlurmdPidFile=/run/slurmd.pid", "SlurmdSpoolDir=/run/spool", "SlurmdLogFile=/run/slurmd.log", "NodeSet=vnodes Feature=vnode", "PartitionName=harvest Nodes=vnodes"))
 	// The hub's address is that of the tunnels, not of the bridge that nodes of other tests are on.
 	n.beside("ip", "link", "del", "br0")
 	return n
-}
-
-// file writes a file of the test that all may read and execute.
-func (n *harvest) file(name, text string) string {
-	n.t.Helper()
-	path := filepath.Join(n.dir, name)
-	must(n.t, os.MkdirAll(filepath.Dir(path), 0o755))
-	must(n.t, os.WriteFile(path, []byte(text), 0o755))
-	return path
 }
 
 // beside runs a program beside slurmctld.
@@ -149,6 +130,7 @@ const whoami = `hostname; ip -4 -o addr show dev tun0; echo $SLURMD_NODENAME`
 // is queued again; plugged in again it is idle and runs jobs; and a job on another node notices nothing (row 68). No
 // tunnel waits for a slurmctld that hangs (row 67).
 func TestSlurm(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	nodes := []string{"a", "b"}
 	n := newHarvest(t, nodes...)
 	n.step("Slurm, networks")
@@ -162,7 +144,7 @@ func TestSlurm(t *testing.T) {
 	})
 	n.step("fernwerkd with tunnel and Slurm")
 
-	n.mustTool("trust", "init", os.Getenv("FERNWERK_TRUST"), "--root-keys", "1", "--threshold", "1")
+	n.mustTool("trust", "init", n.trust(), "--root-keys", "1", "--threshold", "1")
 	n.update("000", "tunnel", "fernwerk-agent tunnel up vpns --wait --timeout 30s\n")
 	n.update("001", "slurmd", "set -e\n"+begins)
 	n.give()
@@ -350,7 +332,7 @@ func (n *harvest) update(number, name, script string) {
 	must(n.t, err)
 	must(n.t, os.WriteFile(file, append(text, script...), 0o600))
 	n.mustTool("update", "sign", file)
-	n.mustTool("trust", "publish", os.Getenv("FERNWERK_TRUST"))
+	n.mustTool("trust", "publish", n.trust())
 	n.mustTool("update", "publish", number, "--ring", "100%", "--yes")
 }
 
@@ -360,7 +342,7 @@ func (n *harvest) give() {
 	n.mustTool("node-file", "set", "vnode", "/etc/munge/munge.key", "--from", filepath.Join(n.slurm.Dir, "munge", "munge.key"),
 		"--secret", "--owner", "munge", "--mode", "0400", "--restart", "munge,slurmd", "--yes")
 	n.mustTool("node-file", "set", "vnode", "/etc/slurm/slurm.conf", "--from", filepath.Join(n.slurm.Dir, "etc", "slurm.conf"), "--restart", "slurmd", "--yes")
-	n.mustTool("trust", "publish", os.Getenv("FERNWERK_TRUST"))
+	n.mustTool("trust", "publish", n.trust())
 }
 
 // same tells whether a node's file is the hub's.

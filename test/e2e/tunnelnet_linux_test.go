@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,8 +32,10 @@ type tunnelNet struct {
 	id   string
 	conf string
 	hub  *exec.Cmd // fernwerkd
-	lans []string
-	on   map[string]int // nodes on each LAN
+	// A node whose tunnel ends counts as up for grace seconds more.
+	grace int
+	lans  []string
+	on    map[string]int // nodes on each LAN
 	// hosts is what fernwerkd sees as /etc/hosts; "" is the machine's.
 	hosts string
 	// own are folders, such as /etc/slurm, that each node has its own of.
@@ -58,7 +59,7 @@ func newTunnelNetAt(t *testing.T, pid string, nodes ...string) *tunnelNet {
 	}
 	dir, err := os.MkdirTemp("/tmp", "fwt")
 	must(t, err)
-	n := &tunnelNet{t: t, p: programs(t), dir: dir, id: filepath.Base(dir), on: map[string]int{}}
+	n := &tunnelNet{t: t, p: programs(t), dir: dir, id: filepath.Base(dir), on: map[string]int{}, grace: 2}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if pid == "" {
 		n.space("hub")
@@ -77,103 +78,17 @@ func newTunnelNetAt(t *testing.T, pid string, nodes ...string) *tunnelNet {
 	return n
 }
 
+// configure writes the server's configuration: the tunnel, and more.
 func (n *tunnelNet) configure(more string) {
-	must(n.t, os.WriteFile(n.conf, []byte(`[[tunnel]]
+	must(n.t, os.WriteFile(n.conf, fmt.Appendf(nil, `tunnel_grace = %d
+
+[[tunnel]]
 name = "vpns"
-remote = "`+hubAddress+`"
+remote = %q
 serve = true
 device = "tun0"
 keepalive = [1, 4]
-`+more), 0o600))
-}
-
-// space makes a namespace; what runs in it at the end of the test is killed.
-func (n *tunnelNet) space(name string) {
-	n.t.Helper()
-	n.run("ip", "netns", "add", n.id+name)
-	n.ends(name)
-	n.in(name, "ip", "link", "set", "lo", "up")
-}
-
-// ends kills at the end of the test what then runs in a namespace. What has process
-// ids of its own, as OAR has, ends by itself.
-func (n *tunnelNet) ends(name string) {
-	full := n.id + name
-	running := func() (pids []int) {
-		out, _ := exec.Command("ip", "netns", "pids", full).Output()
-		ours, _ := os.Readlink("/proc/self/ns/pid")
-		for _, text := range strings.Fields(string(out)) {
-			pid, err := strconv.Atoi(text)
-			if space, _ := os.Readlink("/proc/" + text + "/ns/pid"); err == nil && space == ours {
-				pids = append(pids, pid)
-			}
-		}
-		return pids
-	}
-	n.t.Cleanup(func() {
-		for range 50 { // what is killed may have begun another
-			pids := running()
-			if len(pids) == 0 {
-				break
-			}
-			for _, pid := range pids {
-				syscall.Kill(pid, syscall.SIGKILL)
-			}
-			<-time.After(20 * time.Millisecond)
-		}
-		exec.Command("ip", "netns", "del", full).Run()
-	})
-}
-
-// plant makes a node, on its LAN.
-func (n *tunnelNet) plant(node string) {
-	n.t.Helper()
-	router := n.router(node)
-	n.space(node)
-	n.run("ip", "link", "add", "to"+node, "netns", n.id+router, "type", "veth", "peer", "name", "eth0", "netns", n.id+node)
-	n.in(router, "ip", "link", "set", "to"+node, "master", "lan", "up")
-	n.in(node, "ip", "addr", "add", n.lanAddress(node)+"/24", "dev", "eth0")
-	n.in(node, "ip", "link", "set", "eth0", "up")
-	n.in(node, "ip", "route", "add", "default", "via", "192.168.1.1")
-}
-
-// lanAddress is a node's own: .2 for a and a1, .3 for a2.
-func (n *tunnelNet) lanAddress(node string) string {
-	number, _ := strconv.Atoi(node[1:])
-	return fmt.Sprint("192.168.1.", max(number, 1)+1)
-}
-
-// router is the namespace of the router of a node's LAN, which is made for the first node.
-func (n *tunnelNet) router(node string) string {
-	n.t.Helper()
-	lan := node[:1]
-	router := "r" + lan
-	if n.on[lan]++; n.on[lan] > 1 {
-		return router
-	}
-	n.lans = append(n.lans, lan)
-	n.space(router)
-	n.run("ip", "link", "add", "wan", "netns", n.id+router, "type", "veth", "peer", "name", "to"+lan, "netns", n.id+"hub")
-	n.in("hub", "ip", "link", "set", "to"+lan, "master", "wan", "up")
-	n.in(router, "ip", "addr", "add", n.outside(lan)+"/24", "dev", "wan")
-	n.in(router, "ip", "link", "set", "wan", "up")
-	n.in(router, "ip", "link", "add", "lan", "type", "bridge")
-	n.in(router, "ip", "addr", "add", "192.168.1.1/24", "dev", "lan")
-	n.in(router, "ip", "link", "set", "lan", "up")
-	n.in(router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-	n.in(router, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post oifname \"wan\" masquerade")
-	return router
-}
-
-// outside is the address that the world sees of a LAN.
-func (n *tunnelNet) outside(lan string) string {
-	return fmt.Sprint("203.0.113.", 10+slices.Index(n.lans, lan[:1]))
-}
-
-// plug pulls a node's cable out, or puts it in.
-func (n *tunnelNet) plug(node, upOrDown string) {
-	n.t.Helper()
-	n.in("r"+node[:1], "ip", "link", "set", "to"+node, upOrDown)
+%s`, n.grace, hubAddress, more), 0o600))
 }
 
 func (n *tunnelNet) run(argv ...string) string {
@@ -246,7 +161,7 @@ func (n *tunnelNet) fernwerk(args ...string) error {
 func (n *tunnelNet) tool(args ...string) (string, error) {
 	cmd := n.enter(n.t.Context(), "hub", append([]string{n.p.Path("fernwerk")}, args...)...)
 	cmd.Env = append(os.Environ(), "FERNWERK_SERVER=https://"+hubAddress+":4447", "FERNWERK_USER=admin", "FERNWERK_PASSWORD="+site.Password, "FERNWERK_CA="+filepath.Join(n.dir, "d", "ca", "ca.pem"),
-		"FERNWERK_TRUST_PASSPHRASE=words that nobody puts together", "FERNWERK_TRUST="+filepath.Join(n.dir, "trust"))
+		"FERNWERK_TRUST_PASSPHRASE="+phrase, "FERNWERK_TRUST="+n.trust())
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
@@ -299,6 +214,30 @@ func (n *tunnelNet) root(node, path string) string {
 // programs is a folder of a node for what its scripts find by name.
 func (n *tunnelNet) programs(node string) string { return filepath.Join(n.dir, node+".bin") }
 
+// found has a node's scripts find fernwerk-agent by name, with its data.
+func (n *tunnelNet) found(node string) {
+	n.t.Helper()
+	n.file(filepath.Join(node+".bin", "fernwerk-agent"), fmt.Sprintf("#!/bin/sh\nexec %s \"$@\" --data %s\n", n.p.Path("fernwerk-agent"), n.data(node)))
+}
+
+// file adds to a file of the test that all may read and execute.
+func (n *tunnelNet) file(name, text string) string {
+	n.t.Helper()
+	path := filepath.Join(n.dir, name)
+	must(n.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o755)
+	must(n.t, err)
+	_, err = f.WriteString(text)
+	must(n.t, err)
+	must(n.t, f.Close())
+	return path
+}
+
+// phrase is that of the keys that sign, which are in the folder trust.
+const phrase = "words that nobody puts together"
+
+func (n *tunnelNet) trust() string { return filepath.Join(n.dir, "trust") }
+
 func (n *tunnelNet) data(node string) string { return filepath.Join(n.dir, node) }
 
 func (n *tunnelNet) resolv(node string) string {
@@ -334,6 +273,17 @@ func (n *tunnelNet) start(node string) *exec.Cmd {
 	cmd := n.agent(n.t.Context(), node, "run", "--control", "127.0.0.1:0")
 	n.background(cmd, node+".log")
 	return cmd
+}
+
+// started starts a node's agent, and waits until it is there: while it starts it clears its
+// folder, in which nobody is to write then.
+func (n *tunnelNet) started(node string) {
+	n.t.Helper()
+	n.start(node)
+	n.until(20*time.Second, "the agent of "+node+" runs", func() bool {
+		log, _ := os.ReadFile(filepath.Join(n.dir, node+".log"))
+		return strings.Contains(string(log), "ready ")
+	})
 }
 
 type tunnelStatus struct{ State, Address, Problem string }

@@ -18,6 +18,7 @@ import (
 // after it was away, and after it joined again. Restarts of fernwerkd cut nothing,
 // those of openvpn are over in seconds, and a host that is revoked is out at once.
 func TestTunnel(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTunnelNet(t, "a", "b")
 	n.serve()
 	n.nodeType()
@@ -135,6 +136,7 @@ func TestTunnel(t *testing.T) {
 // A signed update that runs once takes a node into the tunnel, and is done when the
 // tunnel is up, not before.
 func TestTunnel_Update000(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTunnelNet(t, "a")
 	n.serve()
 	n.nodeType()
@@ -176,6 +178,7 @@ func TestTunnel_Update000(t *testing.T) {
 // The real openvpn lets nobody in by a host's certificate, by one of another authority,
 // or without the key that opens its port.
 func TestTunnel_Refuses(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTunnelNet(t, "a")
 	n.serve()
 	n.nodeType()

@@ -19,13 +19,15 @@ import (
 // nothing of it: with `mtu` all that is sent arrives. At last the server goes over to
 // TCP, and the nodes find out.
 func TestTunnel_UDP(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	n := newTunnelNet(t, "a", "b")
 	const keepalive = "keepalive = [5, 30]\n" // silence is noticed after a minute
 	udp := func(more string) {
+		n.grace = 1
 		n.configure(more)
 		text, err := os.ReadFile(n.conf)
 		must(t, err)
-		must(t, os.WriteFile(n.conf, []byte("tunnel_grace = 1\n"+strings.Replace(string(text), "keepalive = [1, 4]\n", keepalive, 1)), 0o600))
+		must(t, os.WriteFile(n.conf, []byte(strings.Replace(string(text), "keepalive = [1, 4]\n", keepalive, 1)), 0o600))
 	}
 	udp("proto = \"udp\"\n")
 	n.serve()
@@ -105,7 +107,7 @@ except TimeoutError: print("silence")`
 	reached("after a power cut")
 
 	// A line that takes 1300 bytes, and tells nobody.
-	for _, link := range [][2]string{{"ra", "wan"}, {"hub", "toa"}} {
+	for _, link := range [][2]string{{"ra", "wan"}, {"hub", port("ra")}} {
 		n.in(link[0], "ip", "link", "set", link[1], "mtu", "1300")
 	}
 	n.in("ra", "nft", "add table ip hush; add chain ip hush in { type filter hook output priority 0; }; add rule ip hush in icmp type destination-unreachable drop")

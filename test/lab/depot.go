@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/backend/transfer"
@@ -22,25 +23,27 @@ import (
 // again.
 type Branch struct {
 	ID, Dir string
+	Now     func() time.Time // its clock, from the next Start on; nil is the machine's
 
 	lab    *Lab
+	print  string // of the authority that its configuration names
 	listen string
 	cancel context.CancelFunc
 	done   chan error
 }
 
-// depotKey is the host key of every branch.
-const depotKey = "00112233445566778899aabbccddeeff"
+// DepotKey is the host key of every branch.
+const DepotKey = "00112233445566778899aabbccddeeff"
 
 // Branch makes a depot server known to the lab's server and starts it.
 func (l *Lab) Branch(name string) *Branch {
 	l.t.Helper()
-	b := &Branch{ID: name + ".example.org", Dir: filepath.Join(l.t.TempDir(), name), lab: l, listen: "127.0.0.1:0"}
-	l.Call("host_createObjects", fleet.Row{"type": fleet.OpsiDepotserver, "id": b.ID, "opsiHostKey": depotKey, "isMasterDepot": true})
+	b := &Branch{ID: name + ".example.org", Dir: filepath.Join(l.t.TempDir(), name), lab: l, print: l.Server.fingerprint(), listen: "127.0.0.1:0"}
+	l.Call("host_createObjects", fleet.Row{"type": fleet.OpsiDepotserver, "id": b.ID, "opsiHostKey": DepotKey, "isMasterDepot": true})
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
 		l.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(b.Dir, "host.key"), []byte(depotKey+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.Dir, "host.key"), []byte(DepotKey+"\n"), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
 	b.Start()
@@ -51,15 +54,23 @@ func (l *Lab) Branch(name string) *Branch {
 // Start starts the depot server, at the address it had before.
 func (b *Branch) Start() {
 	b.lab.t.Helper()
-	made, err := server.New(context.WithoutCancel(b.lab.t.Context()), server.Config{Data: b.Dir, Listen: b.listen, Version: "lab", Log: b.lab.Log.logger(b.ID),
-		ID: b.ID, ConfigServer: b.lab.Server.URL(), CAFingerprint: b.lab.Server.fingerprint()})
-	if err != nil {
+	if err := b.TryStart(); err != nil {
 		b.lab.t.Fatal(err)
+	}
+}
+
+// TryStart is Start where that may be refused.
+func (b *Branch) TryStart() error {
+	made, err := server.New(context.WithoutCancel(b.lab.t.Context()), server.Config{Data: b.Dir, Listen: b.listen, Version: "lab", Log: b.lab.Log.logger(b.ID),
+		ID: b.ID, ConfigServer: b.lab.Server.URL(), CAFingerprint: b.print, Now: b.Now})
+	if err != nil {
+		return err
 	}
 	b.listen = strings.TrimPrefix(made.URL(), "https://")
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel, b.done = cancel, make(chan error, 1)
 	go func() { b.done <- made.Serve(ctx) }()
+	return nil
 }
 
 // Stop stops the depot server, if it runs.

@@ -38,7 +38,10 @@ type Host struct {
 // Option is a wish for a new host.
 type Option func(*wishes)
 
-type wishes struct{ url, conf string }
+type wishes struct {
+	url, conf string
+	trust     identity.ServerTrust
+}
 
 // Through lets the host reach the server over a line.
 func Through(p *slowline.Proxy) Option {
@@ -47,6 +50,9 @@ func Through(p *slowline.Proxy) Option {
 
 // Conf is the host's agent.conf.
 func Conf(text string) Option { return func(w *wishes) { w.conf = text } }
+
+// AtFirstUse lets the host know servers by the certificate that they show first.
+func AtFirstUse() Option { return func(w *wishes) { w.trust = identity.FirstUse } }
 
 // timers keeps the timer, which the lab makes active, from occurring while a
 // test runs: firing it is what it would do.
@@ -76,7 +82,11 @@ func (l *Lab) Joined(name string, options ...Option) *Host {
 	const once = "once only"
 	l.Call("host_createObjects", fleet.Row{"type": fleet.OpsiClient, "id": h.ID, "oneTimePassword": once})
 	h.Set("opsiclientd.event_timer.active", true)
-	_, err := identity.Join(l.t.Context(), h.Dir, identity.JoinRequest{Server: w.url, HostID: h.ID, OneTimePassword: once, Fingerprint: l.Server.fingerprint()})
+	req := identity.JoinRequest{Server: w.url, HostID: h.ID, OneTimePassword: once, ServerTrust: w.trust}
+	if w.trust == identity.ByAuthority {
+		req.Fingerprint = l.Server.fingerprint()
+	}
+	_, err := identity.Join(l.t.Context(), h.Dir, req)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -170,6 +180,9 @@ func (h *Host) begin(look func(control.Status)) {
 	if err != nil {
 		h.lab.t.Fatal(err)
 	}
+	h.wires.mu.Lock()
+	h.wires.changed = nil
+	h.wires.mu.Unlock()
 	h.agent = a
 	look(h.Status())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -193,7 +206,7 @@ func (h *Host) Stop() {
 type wires struct {
 	mu      sync.Mutex
 	have    []netip.Addr
-	changed chan<- struct{}
+	changed func()
 }
 
 func (w *wires) addresses() ([]netip.Addr, error) {
@@ -202,12 +215,21 @@ func (w *wires) addresses() ([]netip.Addr, error) {
 	return w.have, nil
 }
 
-func (w *wires) changes(ctx context.Context, changed chan<- struct{}) error {
+func (w *wires) changes(ctx context.Context, changed func()) {
 	w.mu.Lock()
 	w.changed = changed
 	w.mu.Unlock()
 	<-ctx.Done()
-	return ctx.Err()
+}
+
+// Wired waits until the agent that was begun last hears of the machine's addresses.
+func (h *Host) Wired() {
+	h.lab.t.Helper()
+	h.Await("that it listens to the network", func(control.Status) bool {
+		h.wires.mu.Lock()
+		defer h.wires.mu.Unlock()
+		return h.wires.changed != nil
+	})
 }
 
 // Plug gives the machine addresses in place of those that it had.
@@ -219,10 +241,7 @@ func (h *Host) Plug(addresses ...string) {
 		h.wires.have = append(h.wires.have, netip.MustParseAddr(a))
 	}
 	if h.wires.changed != nil {
-		select {
-		case h.wires.changed <- struct{}{}:
-		default:
-		}
+		h.wires.changed()
 	}
 }
 

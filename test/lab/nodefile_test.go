@@ -304,3 +304,40 @@ func TestNodeFiles_ServerTakenOver(t *testing.T) {
 	sign()
 	f.asks(pc, "what is signed now is there", func() bool { return f.read(at, "etc/keys") == "evil\n" })
 }
+
+// A machine that says itself of which type it is gets the files that anybody may read,
+// and no secret: whoever may join at all could have it else.
+func TestNodeFiles_AClaimedType(t *testing.T) {
+	t.Parallel()
+	f := newFiled(t)
+	secret := f.put(t.TempDir(), "key", "the cluster's key")
+	f.ok("node-file", "set", "vnode", "/etc/munge.key", "--from", secret, "--secret", "--owner", f.me, "--group", f.group)
+	f.ok("node-file", "set", "vnode", "/etc/open", "--from", secret, "--owner", f.me, "--group", f.group)
+	text := f.ok("node-file", "show", "vnode")
+	l, err := nodefile.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined := func(approve bool) identity.Machine {
+		token := f.Call("token_create", "", int64(1), int64(3600), []any{}, "", string(enrol.PlainOpsi), approve).(map[string]any)["token"].(string)
+		dir := filepath.Join(t.TempDir(), "agent")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		_, err := identity.JoinByToken(t.Context(), dir, identity.TokenRequest{Token: token, NodeType: "vnode", Machine: enrol.Machine{Hostname: fmt.Sprint("m", approve)}, Waiting: func(number string) { f.Call("host_approve", number) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return identity.Machine{DataDir: dir}
+	}
+	for _, approved := range []bool{false, true} {
+		m := joined(approved)
+		for _, file := range l.Files {
+			var got nodefile.BlobAnswer
+			err := m.Ask(t.Context(), nodefile.BlobPath, nodefile.BlobRequest{SHA256: file.SHA256}, &got)
+			if want := approved || !file.Secret; (err == nil) != want || !want && fleet.CodeOf(err) != fleet.Denied {
+				t.Errorf("approved %v, %s: %v", approved, file.Path, err)
+			}
+		}
+	}
+}

@@ -63,6 +63,7 @@ func TestWANStart(t *testing.T) {
 		}
 	})
 	l.Run("an_interface_leads_to_one_and_to_a_synchronisation", func(t *testing.T) {
+		pc.Wired()
 		pc.Plug("192.0.2.7")
 		pc.Await("the product", func(st control.Status) bool {
 			return count(pc, "net_connection", "done") == 1 && st.Flags["products_cached"]
@@ -213,6 +214,7 @@ func TestPreparedConf(t *testing.T) {
 		pc.Request("tool", "setup")
 		pc.PowerOn()
 		lab.Await(t, "a quiet start", func() bool { return tells(pc, quietStart) })
+		pc.Wired()
 		pc.Plug("192.0.2.7")
 		pc.Await("the product", func(st control.Status) bool {
 			return count(pc, "net_connection", "done") == 1 && st.Flags["products_cached"]

@@ -30,6 +30,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,6 +102,8 @@ var sites = map[string]site{
 	"d1": {"rc-d", "10.9.0.11/24", "10.9.0.1"},
 }
 
+var labs atomic.Int32 // so many were made
+
 func newLab(t *testing.T, names ...string) *lab {
 	t.Helper()
 	require.Root(t)
@@ -116,7 +119,7 @@ func newLab(t *testing.T, names ...string) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, dir: dir, prefix: fmt.Sprintf("fwm%d", os.Getpid()), nodes: map[string]*machine{}}
+	l := &lab{t: t, dir: dir, prefix: fmt.Sprintf("fwm%d-%d-", os.Getpid(), labs.Add(1)), nodes: map[string]*machine{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			l.logs()

@@ -84,6 +84,7 @@ func TestMesh_OneLAN(t *testing.T) {
 // The server is down and a node is started again, with nobody to ask: it comes
 // back by the signed map that it has, also to one that it never talked to.
 func TestMesh_ServerDownNodeStartsAgain(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	l := newLab(t, "a1", "a2")
 	a1, a2 := l.nodes["a1"], l.nodes["a2"]
 	l.await("a1 has a2 on its map", func() error { _, err := a1.path(a2); return err })
@@ -135,6 +136,7 @@ func TestMesh_ServerDownNodeStartsAgain(t *testing.T) {
 // On one LAN, on two routed ones, behind one router that turns nothing round,
 // behind two routers, and behind one that gives each connection another port.
 func TestMesh_PathsAndWhy(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	l := newLab(t, "a1", "a2", "c1", "b2", "d1")
 	a1, a2, c1, b2, d1 := l.nodes["a1"], l.nodes["a2"], l.nodes["c1"], l.nodes["b2"], l.nodes["d1"]
 	if p := a1.is(a2, "direct"); !strings.Contains(p.Why, "in a network of this machine") {
@@ -153,6 +155,7 @@ func TestMesh_PathsAndWhy(t *testing.T) {
 // Two sites have the same addresses: a1 and a2 are at one, b1 at the other with the
 // address of a2. Nobody ever talks to the wrong one: the key decides.
 func TestMesh_SameAddressesAtTwoSites(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	l := newLab(t, "a1", "a2", "b1")
 	a1, a2, b1 := l.nodes["a1"], l.nodes["a2"], l.nodes["b1"]
 	if p := a1.is(b1, "direct", "relayed"); strings.HasPrefix(p.Via, "192.168.") {
@@ -166,6 +169,7 @@ func TestMesh_SameAddressesAtTwoSites(t *testing.T) {
 // A node that was revoked is cut by its peers within the stated time: until their
 // next question, and ten seconds. It also cannot come back by itself.
 func TestMesh_RevokedIsCut(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	l := newLab(t, "a1", "a2")
 	a1, a2 := l.nodes["a1"], l.nodes["a2"]
 	a1.is(a2, "direct")
@@ -214,6 +218,7 @@ func (l *lab) kill2(m *machine) {
 // A node that takes another's address, or a network behind it, gets no answer: its
 // certificate has one address, and nobody gives it a route.
 func TestMesh_ForeignAddress(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	l := newLab(t, "a1", "a2")
 	a1, a2 := l.nodes["a1"], l.nodes["a2"]
 	a1.is(a2, "direct")
@@ -229,6 +234,7 @@ func TestMesh_ForeignAddress(t *testing.T) {
 // The server knows which nodes are up, by what they and its hub say, and how they
 // reach each other. A node that is unplugged is down.
 func TestMesh_PresenceAndList(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	l := newLab(t, "a1", "a2")
 	a1, a2 := l.nodes["a1"], l.nodes["a2"]
 	start := time.Now()

@@ -25,6 +25,7 @@ func (l *lab) questions() int {
 // lose next to nothing, and the third is in the mesh again when it wakes up, although
 // what it holds is of the old authority.
 func TestMesh_RotateAuthority(t *testing.T) {
+	t.Parallel() // it mostly waits, in networks of its own
 	require.Tool(t, "ping")
 	l := newLab(t, "a1", "a2", "c1")
 	a1, a2, c1 := l.nodes["a1"], l.nodes["a2"], l.nodes["c1"]

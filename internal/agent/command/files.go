@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fernwerk/fernwerk/internal/agent/control"
+	"github.com/fernwerk/fernwerk/internal/fleet/nodefile"
 	"github.com/fernwerk/fernwerk/internal/kit/term"
 )
 
@@ -55,7 +55,7 @@ func filesCommand(dataDir *string) *cobra.Command {
 	return c
 }
 
-func printFiles(w io.Writer, s control.FilesStatus) error {
+func printFiles(w io.Writer, s nodefile.Machine) error {
 	believes, asked := "the server's list counts", "the server was not reached yet"
 	if s.Signed {
 		believes = "only a list that was signed offline counts"

@@ -25,11 +25,14 @@ const (
 	kernelToken = "fernwerk.token="
 )
 
+// byAuthority is how a server is known unless somebody says otherwise.
+const byAuthority = "authority"
+
 // joining are the flags of join.
 type joining struct {
 	identity.JoinRequest
 	tokenFile, firstBoot, nodeType string
-	policy, trustRoot              string
+	policy, trustRoot, serverTrust string
 	again                          bool
 }
 
@@ -55,6 +58,12 @@ the kernel's command line.
 With a one-time password, which "fernwerk host create" shows, and the authority's
 fingerprint.
 
+A server that has no authority to pin, such as an old opsi server, can be known by
+the certificate that it shows first: --server-trust first-use, with --server and a
+one-time password (or, at an opsi server, the host's key). Nothing is checked at the
+first connection; then no other certificate is taken until somebody deletes the
+stored one: fernwerk-agent trust forget-server.
+
 With neither, where the server allows it: --first-boot URL. Whoever answers at
 that address is believed from then on; with --ca-fingerprint only the right one is.
 
@@ -75,6 +84,7 @@ agree first, the command waits; ended and run again it goes on waiting.`,
 	f.StringVar(&j.Fingerprint, "ca-fingerprint", "", "SHA-256 of the server's certificate authority")
 	f.StringVar(&j.trustRoot, "trust-root", "", "root of the trust in content, VERSION:SHA256, with a one-time password")
 	f.StringVar(&j.policy, "policy", "", "what this machine demands of content, with a one-time password: offline, delegated or plain-opsi")
+	f.StringVar(&j.serverTrust, "server-trust", byAuthority, `how servers are known, with a one-time password: by their "authority", which --ca-fingerprint pins, or by the certificate that they show at "first-use", unchecked`)
 	policies := cobra.FixedCompletions([]string{string(enrol.Offline), string(enrol.Delegated), string(enrol.PlainOpsi)}, cobra.ShellCompDirectiveNoFileComp)
 	if err := c.RegisterFlagCompletionFunc("policy", policies); err != nil {
 		panic(err) // the flag was added above
@@ -107,6 +117,9 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 	request := identity.TokenRequest{Token: token, NodeType: j.nodeType, Machine: machine, Again: j.again, Waiting: func(number string) {
 		fmt.Fprintf(c.OutOrStdout(), "request %s waits: an administrator approves it with: fernwerk host approve %s\n", number, number)
 	}}
+	if j.serverTrust != byAuthority && (token != "" || j.firstBoot != "") {
+		return usageError{fmt.Errorf("cannot use --server-trust here: it goes with a one-time password\nsee: fernwerk-agent join --help")}
+	}
 	var id identity.Identity
 	switch {
 	case token != "":
@@ -194,8 +207,19 @@ func (j *joining) byPassword(c *cobra.Command, dataDir string, machine enrol.Mac
 	if req.Server == "" && req.HostID == "" {
 		return identity.Identity{}, usageError{fmt.Errorf("cannot join without a token\nsee: fernwerk-agent join --help")}
 	}
-	for name, value := range map[string]string{"server": req.Server, "host-id": req.HostID, "ca-fingerprint": req.Fingerprint,
-		"one-time-password": req.OneTimePassword} {
+	wanted := map[string]string{"server": req.Server, "host-id": req.HostID, "one-time-password": req.OneTimePassword}
+	switch {
+	case j.serverTrust == byAuthority:
+		wanted["ca-fingerprint"] = req.Fingerprint
+	case j.serverTrust != string(identity.FirstUse):
+		return identity.Identity{}, usageError{fmt.Errorf("%q is no way to know a server: it is %s or %s", j.serverTrust, byAuthority, identity.FirstUse)}
+	case req.Fingerprint != "":
+		return identity.Identity{}, usageError{fmt.Errorf("cannot use --ca-fingerprint with --server-trust %s: with the fingerprint the server is known at once", identity.FirstUse)}
+	default:
+		req.ServerTrust = identity.FirstUse
+		fmt.Fprintf(c.ErrOrStderr(), "warning: whoever answers at %s is believed from now on, and gets the password\n", req.Server)
+	}
+	for name, value := range wanted {
 		if value == "" {
 			return identity.Identity{}, usageError{fmt.Errorf("cannot join without --%s\nsee: fernwerk-agent join --help", name)}
 		}

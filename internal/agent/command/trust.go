@@ -26,7 +26,7 @@ var meanings = map[enrol.Policy]string{
 
 func trustCommand(dataDir *string) *cobra.Command {
 	c := &cobra.Command{
-		Use: "trust", Short: "Which content this machine believes: status, policy, pin", Args: arguments(0),
+		Use: "trust", Short: "Which content and which servers this machine believes", Args: arguments(0),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var asJSON bool
@@ -104,7 +104,7 @@ way than the network that you doubt.`,
 			return nil
 		},
 	}
-	c.AddCommand(status, policy, pin)
+	c.AddCommand(status, policy, pin, serversCommand(dataDir), forgetServerCommand(dataDir))
 	return c
 }
 

@@ -2,12 +2,8 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +12,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/tunnel"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 )
 
 func tunnelCommand(dataDir *string, version string) *cobra.Command {
@@ -72,6 +69,9 @@ the tunnel is up; without it, when that was noted.`,
 			if err := enrol.ValidTunnel(name); err != nil {
 				return err
 			}
+			if name == mesh.Tunnel {
+				return fleet.WithHint(fleet.Errorf(fleet.Invalid, "the mesh is entered otherwise"), "fernwerk-agent mesh up")
+			}
 			place := tunnel.Place{Name: name, Dir: tunnel.Home(*dataDir, name), Up: true}
 			abs, err := filepath.Abs(place.Dir)
 			if err != nil {
@@ -106,6 +106,9 @@ func tunnelDown(dataDir *string) *cobra.Command {
 		Long: `Leave a tunnel that was entered with "tunnel up". One that is active in the
 configuration comes up again: it is left with active = false there.`,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if args[0] == mesh.Tunnel {
+				return fleet.WithHint(fleet.Errorf(fleet.Invalid, "the mesh is left otherwise"), "fernwerk-agent mesh down")
+			}
 			was, err := tunnel.Leave(*dataDir, args[0])
 			if err == nil && !was {
 				err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "there is no tunnel %s that was entered here", args[0]), "fernwerk-agent tunnel status lists them")
@@ -113,49 +116,4 @@ configuration comes up again: it is left with active = false there.`,
 			return err
 		},
 	}
-}
-
-func tunnelStatus(dataDir *string) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "status", Short: "Show the tunnels that this machine is in, or tries to enter", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			all, err := tunnel.Statuses(*dataDir)
-			if err != nil {
-				return err
-			}
-			out := c.OutOrStdout()
-			if asJSON {
-				e := json.NewEncoder(out)
-				e.SetIndent("", "  ")
-				return e.Encode(all)
-			}
-			if len(all) == 0 {
-				_, err := fmt.Fprintln(out, "no tunnel")
-				return err
-			}
-			for _, name := range slices.Sorted(maps.Keys(all)) {
-				st := all[name]
-				line := name + ": " + st.State
-				if st.Address != "" {
-					line += ", " + st.Address + " at " + st.Device + ", through the server " + st.Server
-				}
-				if !st.Since.IsZero() {
-					line += ", since " + st.Since.Format(time.RFC3339)
-				}
-				if len(st.DNS) > 0 {
-					line += ", DNS " + strings.Join(st.DNS, " ")
-				}
-				if st.Problem != "" {
-					line += ": " + st.Problem
-				}
-				if _, err := fmt.Fprintln(out, line); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return c
 }

@@ -32,6 +32,7 @@ type steered struct {
 	Reboots
 	status Status
 	actors []methods.Actor
+	forgot int
 }
 
 func (s *steered) Fire(_ context.Context, event string) (string, error) {
@@ -49,6 +50,8 @@ func (s *steered) AskReboot(_ context.Context, wait time.Duration) error {
 }
 
 func (s *steered) Uptime() (time.Duration, error) { return 90*time.Second + time.Millisecond, nil }
+
+func (s *steered) ForgetServers() error { s.forgot++; return nil }
 
 func (s *steered) Status(context.Context) (Status, error) { return s.status, nil }
 

@@ -76,6 +76,8 @@ func (t *methodTable) Call(ctx context.Context, _ methods.Actor, method string, 
 	case "agent_filesNow":
 		t.agent.FilesNow()
 		return nil, nil
+	case "deleteServerCerts":
+		return nil, t.agent.ForgetServers()
 	case "timeline_getEvents":
 		return methods.Plain(t.agent.Timeline(ctx, 200))
 	case "isEventRunning", "isInstallationPending", "getState":

@@ -17,6 +17,8 @@ type Agent interface {
 	Timeline(ctx context.Context, limit int) ([]Line, error)
 	// Uptime is since when the machine runs.
 	Uptime() (time.Duration, error)
+	// ForgetServers deletes the certificates of servers that are stored.
+	ForgetServers() error
 	RunOnce
 	NodeFiles
 	Reboots

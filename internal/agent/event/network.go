@@ -17,26 +17,23 @@ import (
 // be reached by an address that it did not have before. A cable, a wireless network
 // or a tunnel that comes up after somebody logged in are all the same to it.
 //
-// The system says when something changed (netlink on Linux); elsewhere, and where
-// it cannot, it is looked at every [LookEvery]. What comes and goes quickly, as a
-// cable that is plugged in does, is one event, and between two there is a
-// rest, after which it counts what is there then.
+// The system says when something changed, see [places.Watch]. What comes and goes quickly, as a
+// cable that is plugged in does, is one event, and between two there is a rest, after
+// which it counts what is there then.
 type Network struct {
 	Out Occurrences
 	// Addresses are those that the machine has; nil asks the system.
 	Addresses func() ([]netip.Addr, error)
-	// Changes tells of changes until ctx ends; nil asks the system.
-	Changes func(ctx context.Context, changed chan<- struct{}) error
+	// Changes calls changed when something may have changed, until ctx ends; nil asks
+	// the system.
+	Changes func(ctx context.Context, changed func())
 	// Rest is the least time from one event to the next; 0 is half a minute: a network
 	// that flaps is no storm.
 	Rest time.Duration
 }
 
-// LookEvery is how often it is looked at where nobody tells.
-const LookEvery = 15 * time.Second
-
 const (
-	settle = 2 * time.Second  // in which an address must stay
+	settle = 2 * time.Second  // how long an address must stay
 	rest   = 30 * time.Second // see [Network.Rest]
 )
 
@@ -47,24 +44,29 @@ func (n *Network) Serve(ctx context.Context) error {
 		addresses = reachable
 	}
 	if changes == nil {
-		changes = told
+		changes = places.Watch
 	}
-	changed := make(chan struct{}, 1)
-	watching := make(chan error, 1)
-	inner, cancel := context.WithCancel(ctx)
-	go func() { watching <- changes(inner, changed) }()
-	defer func() { cancel(); <-watching }()
 	known, err := addresses()
 	if err != nil {
 		known = nil // the first that can be read are new
 	}
+	changed := make(chan struct{}, 1)
+	watching := make(chan struct{})
+	inner, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(watching)
+		changes(inner, func() {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		})
+	}()
+	defer func() { cancel(); <-watching }()
 	var last time.Time // of the last event
-	look := time.NewTicker(LookEvery)
-	defer look.Stop()
 	for {
 		select {
 		case <-changed:
-		case <-look.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -95,17 +97,6 @@ func (n *Network) Serve(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// told listens to what the system says of interfaces and addresses.
-func told(ctx context.Context, changed chan<- struct{}) error {
-	places.Watch(ctx, func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
-	return ctx.Err()
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

@@ -2,49 +2,88 @@ package event_test
 
 import (
 	"context"
-	"os"
 	"os/exec"
-	"strings"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/fleet/conf"
+	"github.com/fernwerk/fernwerk/internal/kit/places"
 	"github.com/fernwerk/fernwerk/test/require"
 )
 
-const inside = "FERNWERK_TEST_INSIDE"
-
-// In a network of its own: a real interface that gets an address is an event, because the
-// kernel tells, and not because it is looked at every now and then.
+// A real interface that gets an address is an event, at once.
 func TestNetwork_Kernel(t *testing.T) {
 	require.Root(t)
 	require.Tool(t, "ip")
-	require.Tool(t, "unshare")
-	if os.Getenv(inside) == "" {
-		cmd := exec.CommandContext(t.Context(), "unshare", "-n", os.Args[0], "-test.run", "^TestNetwork_Kernel$", "-test.v")
-		cmd.Env = append(os.Environ(), inside+"=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return
-	}
+	ready, done := make(chan error), make(chan struct{})
+	defer close(done)
 	out := make(event.Occurrences)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var tid int
 	served := make(chan error, 1)
-	go func() { served <- (&event.Network{Out: out}).Serve(ctx) }()
-	for _, command := range []string{"link add plug0 type veth peer name plug1", "address add 192.0.2.7/24 dev plug0", "link set plug1 up", "link set plug0 up"} {
-		if text, err := exec.CommandContext(ctx, "ip", strings.Fields(command)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v\n%s", command, err, text)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its network
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			ready <- err
+			return
 		}
+		tid = unix.Gettid()
+		ready <- nil
+		<-done
+	}()
+	if err := <-ready; err != nil {
+		require.Skip(t, "a network of its own", err.Error())
 	}
+	inside := func(fn func()) { // on a thread of that network
+		ended := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			defer close(ended)
+			fd, err := unix.Open("/proc/self/task/"+strconv.Itoa(tid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err == nil {
+				err = unix.Setns(fd, unix.CLONE_NEWNET)
+				unix.Close(fd)
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			fn()
+		}()
+		<-ended
+	}
+	begun := make(chan struct{})
+	go inside(func() {
+		close(begun)
+		served <- (&event.Network{Out: out, Changes: func(ctx context.Context, changed func()) {
+			inside(func() { places.Watch(ctx, changed) })
+		}}).Serve(ctx)
+	})
+	<-begun
+	ip := func(args ...string) {
+		inside(func() {
+			if text, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+				t.Errorf("ip %v: %v\n%s", args, err, text)
+			}
+		})
+	}
+	ip("link", "add", "plug0", "type", "veth", "peer", "name", "plug1")
+	ip("address", "add", "192.0.2.7/24", "dev", "plug0")
+	ip("link", "set", "plug1", "up")
+	ip("link", "set", "plug0", "up")
 	select {
 	case o := <-out:
 		if o.Type != conf.NetConnection {
 			t.Errorf("%s occurred", o)
 		}
-	case <-time.After(event.LookEvery - time.Second):
-		t.Error("nothing occurred before it was looked at")
+	case <-ctx.Done():
+		t.Fatal("nothing occurred")
 	}
 	cancel()
 	<-served

@@ -11,13 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fernwerk/fernwerk/internal/agent/event"
+	"github.com/fernwerk/fernwerk/internal/kit/places"
 )
 
 // wires is a machine's network, as it is at a time.
 type wires struct {
 	mu      sync.Mutex
 	have    []netip.Addr
-	changed chan<- struct{} // nil: nothing tells of changes
+	changed func() // nil: nothing tells of changes
 }
 
 func (w *wires) set(addresses ...string) {
@@ -28,10 +29,7 @@ func (w *wires) set(addresses ...string) {
 		w.have = append(w.have, netip.MustParseAddr(a))
 	}
 	if w.changed != nil {
-		select {
-		case w.changed <- struct{}{}:
-		default:
-		}
+		w.changed()
 	}
 }
 
@@ -41,7 +39,7 @@ func later(d time.Duration) { <-time.After(d) }
 func TestNetwork(t *testing.T) {
 	tests := []struct {
 		name   string
-		silent bool // nobody tells of changes
+		silent bool // nobody tells of changes: it is time to look each half minute
 		story  func(w *wires)
 		want   []string
 	}{
@@ -85,14 +83,21 @@ func TestNetwork(t *testing.T) {
 						defer w.mu.Unlock()
 						return w.have, nil
 					},
-					Changes: func(ctx context.Context, changed chan<- struct{}) error {
+					Changes: func(ctx context.Context, changed func()) {
 						if !tt.silent {
 							w.mu.Lock()
 							w.changed = changed
 							w.mu.Unlock()
 						}
-						<-ctx.Done()
-						return ctx.Err()
+						for ctx.Err() == nil {
+							select {
+							case <-time.After(places.Slow):
+								if tt.silent {
+									changed()
+								}
+							case <-ctx.Done():
+							}
+						}
 					}}
 				go func() {
 					later(time.Millisecond) // it has looked for the first time

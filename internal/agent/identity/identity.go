@@ -11,6 +11,10 @@
 // What is renewed later ([Identity.Renewed]) counts from the next handshake on:
 // a certificate is read from the file where one is shown. That is once a
 // connection, and connections last.
+//
+// A machine may be told by name to go by the first sight of a server instead
+// ([FirstUse]), as opsi's clients do: for servers that have no authority to pin.
+// Nothing is pinned then; certificates are stored where they are first seen.
 package identity
 
 import (
@@ -38,7 +42,9 @@ type Identity struct {
 	HostID  string `json:"hostId"`
 	HostKey string `json:"hostKey"`
 	Server  string `json:"server"` // https://server:4447
-	CA      string `json:"ca"`     // PEM of the server's authorities
+	CA      string `json:"ca"`     // PEM of the server's authorities, "" with FirstUse
+	// ServerTrust is how servers are known.
+	ServerTrust ServerTrust `json:"serverTrust,omitempty"`
 
 	// The key of this machine, and what its server certified of it, in PEM; "" of a
 	// machine that joined a plain opsi server, or before there were certificates.
@@ -56,6 +62,15 @@ type Identity struct {
 
 	dir string // where it was loaded from; "" never changes
 }
+
+// ServerTrust is a way to know a server.
+type ServerTrust string
+
+// The ways. FirstUse counts only where somebody chose it by this name.
+const (
+	ByAuthority ServerTrust = ""          // by the authorities that were pinned at joining
+	FirstUse    ServerTrust = "first-use" // by the certificate that it showed first
+)
 
 // KeyPath is the host key alone in a file, for product scripts that talk to the
 // local service.

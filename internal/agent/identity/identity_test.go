@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
@@ -36,6 +37,7 @@ type server struct {
 	certs     func(w http.ResponseWriter, r *http.Request) // what /ssl/ca-certs.pem shows
 	answer    any                                          // of host_getObjects
 	passwords []string                                     // that came, right or wrong
+	shows     atomic.Pointer[tls.Certificate]              // its certificate, from the next connection on
 }
 
 // Call answers host_getObjects.
@@ -70,7 +72,11 @@ func newServer(t *testing.T) *server {
 	}})
 	s.Server = httptest.NewUnstartedServer(mux)
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	s.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return &tls.Config{Certificates: []tls.Certificate{*s.shows.Load()}}, nil
+	}}
 	s.StartTLS()
+	s.shows.Store(&s.TLS.Certificates[0])
 	t.Cleanup(s.Close)
 	return s
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -307,7 +308,7 @@ func Post(ctx context.Context, client *http.Client, url string, prepare func(*ht
 	if err != nil {
 		if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 			return r, fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot trust %s: %w", req.URL.Host, err),
-				"compare the fingerprint of the server's CA certificate; if it is right, somebody answers in the server's place")
+				"%s", cmp.Or(fleet.HintOf(err), "compare the fingerprint of the server's CA certificate; if it is right, somebody answers in the server's place"))
 		}
 		return r, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "the server does not answer: %w", err), "check the address, and that fernwerkd runs")
 	}

@@ -30,6 +30,8 @@ type JoinRequest struct {
 	Root   *enrol.Root
 	Policy enrol.Policy
 	Again  bool // the identity that is there is given up
+	// ServerTrust is how the server is known; with FirstUse there is no fingerprint.
+	ServerTrust ServerTrust
 }
 
 // Join makes this machine the host, by its one-time password. A machine that is
@@ -47,19 +49,13 @@ func Join(ctx context.Context, dataDir string, req JoinRequest) (Identity, error
 		return Identity{}, fmt.Errorf("cannot join: %w", err)
 	}
 	req.Server = u.String()
-	ca, err := fetchCA(ctx, req.Server)
-	if err != nil {
-		return Identity{}, fmt.Errorf("cannot join %s: %w", req.Server, err)
-	}
-	id := Identity{HostID: req.HostID, Server: req.Server, Policy: req.Policy}
+	id := Identity{HostID: req.HostID, Server: req.Server, Policy: req.Policy, ServerTrust: req.ServerTrust}
 	if req.Root != nil {
 		id.TrustVersion, id.TrustSHA256 = req.Root.Version, req.Root.SHA256
 	}
-	cfg, pinned, err := pinAuthority(u.Hostname(), ca, req.Fingerprint)
-	id.CA = string(pinned)
+	cfg, err := id.meet(ctx, dataDir, req)
 	if err != nil {
-		return id, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot join %s: the server is not the one that was named: %w", req.Server, err),
-			"compare with the fingerprint that fernwerkd prints at its start; if it is right, somebody answers in the server's place")
+		return id, err
 	}
 	joined, err := id.ask(ctx, dataDir, TokenRequest{Machine: req.Machine}, cfg, enrol.JoinRequest{HostID: req.HostID, OneTimePassword: req.OneTimePassword})
 	if !errors.Is(err, errNoJoin) {
@@ -73,6 +69,36 @@ func Join(ctx context.Context, dataDir string, req JoinRequest) (Identity, error
 	}
 	id.dir = dataDir
 	return id, id.save(dataDir)
+}
+
+// meet is the first trust in a server: nothing secret was sent to it yet.
+func (id *Identity) meet(ctx context.Context, dataDir string, req JoinRequest) (*tls.Config, error) {
+	if id.ServerTrust != ByAuthority {
+		if req.Fingerprint != "" {
+			return nil, fleet.Errorf(fleet.Invalid, "cannot join %s: a fingerprint pins its authority, and %s pins nothing", req.Server, id.ServerTrust)
+		}
+		id.dir = dataDir
+		cfg, err := id.TLS()
+		if err != nil {
+			return nil, fleet.Errorf(fleet.Invalid, "cannot join: %w", err)
+		}
+		return cfg, nil
+	}
+	u, err := address(req.Server)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := fetchCA(ctx, req.Server)
+	if err != nil {
+		return nil, fmt.Errorf("cannot join %s: %w", req.Server, err)
+	}
+	cfg, pinned, err := pinAuthority(u.Hostname(), ca, req.Fingerprint)
+	id.CA = string(pinned)
+	if err != nil {
+		return nil, fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot join %s: the server is not the one that was named: %w", req.Server, err),
+			"compare with the fingerprint that fernwerkd prints at its start; if it is right, somebody answers in the server's place")
+	}
+	return cfg, nil
 }
 
 // pinAuthority finds the authority with the fingerprint. Only that one is kept: whoever

@@ -19,6 +19,9 @@ func fingerprint(der []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Fingerprint is a certificate's SHA-256 in hexadecimal, as people compare it.
+func Fingerprint(c *x509.Certificate) string { return fingerprint(c.Raw) }
+
 // Renew asks for a certificate of a new key, shows the present one meanwhile, and
 // replaces the identity. If the answer is lost, or the machine stops in between,
 // the present one still counts.
@@ -72,8 +75,12 @@ func (id Identity) Serial() string {
 }
 
 // Believe makes other authorities those that the machine believes, as far as the
-// present ones vouch for them.
+// present ones vouch for them. A machine that goes by first sight has none, and
+// none is made for it: what it believes is what was stored.
 func (id Identity) Believe(offered []byte, at time.Time) (Identity, error) {
+	if id.ServerTrust == FirstUse {
+		return id, nil
+	}
 	good, err := enrol.Vouched([]byte(id.CA), offered, at)
 	if err != nil {
 		return id, err

@@ -24,27 +24,40 @@ func (id Identity) TLS() (*tls.Config, error) {
 	return id.trust(u.Hostname())
 }
 
-// trust is the trust in a server of our authorities. Authorities and certificate
-// are those of the file as it is at the handshake: both may have been renewed.
+// trust is the trust in a server, and what we show to it: the one place where this
+// machine decides about a server's certificate, be it the config server, a depot or
+// the message bus. Authorities and certificate are those of the file as it is at the
+// handshake: both may have been renewed.
 func (id Identity) trust(host string) (*tls.Config, error) {
-	if id.CA == "" { // no authority would mean the system's
-		return nil, fmt.Errorf("cannot trust %s: its authority is missing", host)
+	if err := id.checkTrust(); err != nil {
+		return nil, fmt.Errorf("cannot trust %s: %w", host, err)
 	}
-	cfg, err := pin.Config(host, []byte(id.CA), "")
-	if err != nil {
-		return nil, err
-	}
+	cfg := pin.Checked(host, func(cs tls.ConnectionState) error { return id.now().verify(cs, host) })
 	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		if now := id.now(); now.Chain != "" {
 			return now.Certificate()
 		}
 		return &tls.Certificate{}, nil // none
 	}
-	if id.dir != "" {
-		cfg.InsecureSkipVerify = true // VerifyConnection does it, with the authorities of now
-		cfg.VerifyConnection = func(cs tls.ConnectionState) error { return id.now().verify(cs, host) }
-	}
 	return cfg, nil
+}
+
+// checkTrust refuses an identity that says not whom it believes.
+func (id Identity) checkTrust() error {
+	switch id.ServerTrust {
+	case ByAuthority:
+		if id.CA == "" { // no authority would mean the system's
+			return errors.New("its authority is missing")
+		}
+		_, err := pin.Certificates([]byte(id.CA))
+		return err
+	case FirstUse:
+		if id.CA != "" {
+			return errors.New("the identity says two ways to know it: an authority, and first-use")
+		}
+		return nil
+	}
+	return fmt.Errorf("%.40q is no way to know a server: it is authority or %s", id.ServerTrust, FirstUse)
 }
 
 // now is the identity as it is on the disk. One that cannot be read, or is
@@ -53,31 +66,17 @@ func (id Identity) now() Identity {
 	if id.dir == "" {
 		return id
 	}
-	if now, err := read(id.dir); err == nil && now.HostID == id.HostID && now.Server == id.Server && now.CA != "" {
+	if now, err := read(id.dir); err == nil && now.HostID == id.HostID && now.Server == id.Server && now.ServerTrust == id.ServerTrust && now.checkTrust() == nil {
 		return now
 	}
 	return id
 }
 
 func (id Identity) verify(cs tls.ConnectionState, host string) error {
-	certs, err := pin.Certificates([]byte(id.CA))
-	if err != nil {
-		return err
+	if id.ServerTrust == FirstUse {
+		return id.recognise(cs.PeerCertificates, host)
 	}
-	opts := x509.VerifyOptions{DNSName: host, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
-	for _, c := range certs {
-		opts.Roots.AddCert(c)
-	}
-	if len(cs.PeerCertificates) == 0 {
-		return errors.New("the server shows no certificate")
-	}
-	for _, c := range cs.PeerCertificates[1:] {
-		opts.Intermediates.AddCert(c)
-	}
-	if _, err := cs.PeerCertificates[0].Verify(opts); err != nil {
-		return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
-	}
-	return nil
+	return pin.Verify(cs.PeerCertificates, host, []byte(id.CA), nil)
 }
 
 // Certificate is what the machine shows; its Leaf is parsed.

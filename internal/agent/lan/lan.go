@@ -35,10 +35,8 @@ type Service struct {
 	// Here are the machine's addresses, Up whether it is in a tunnel.
 	Here func() []netip.Prefix
 	Up   func() bool
-	// Came gets something when a tunnel came up; Watch calls changed when addresses may
-	// have changed, until ctx ends.
-	Came  <-chan struct{}
-	Watch func(ctx context.Context, changed func())
+	// Came gets something when a tunnel came up, Moved when addresses may have changed.
+	Came, Moved <-chan struct{}
 	// Ask sends a request to a path of the server, with the machine's certificate.
 	Ask func(ctx context.Context, path string, in, out any) error
 	Log *slog.Logger
@@ -46,17 +44,6 @@ type Service struct {
 
 // Serve tells until ctx ends.
 func (s *Service) Serve(ctx context.Context) error {
-	changed, watched := make(chan struct{}, 1), make(chan struct{})
-	go func() {
-		defer close(watched)
-		s.Watch(ctx, func() {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		})
-	}()
-	defer func() { <-watched }()
 	timer := time.NewTimer(settle)
 	defer timer.Stop()
 	var seen, known []netip.Prefix // when last looked, and what the server has
@@ -69,7 +56,7 @@ func (s *Service) Serve(ctx context.Context) error {
 			told, late = false, 0
 			timer.Reset(settle)
 			continue
-		case <-changed:
+		case <-s.Moved:
 			select {
 			case <-ctx.Done():
 				return nil

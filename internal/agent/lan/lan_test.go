@@ -18,33 +18,27 @@ import (
 
 // machine is the machine that the service is on, and its server, in a bubble.
 type machine struct {
-	t       *testing.T
-	mu      sync.Mutex // the test's but while time passes
-	at      []netip.Prefix
-	up      bool
-	came    chan struct{}
-	changed func()
-	looks   int
-	asked   []string // what the server was told, with the time
-	err     error
-	log     bytes.Buffer
-	began   time.Time
+	t     *testing.T
+	mu    sync.Mutex // the test's but while time passes
+	at    []netip.Prefix
+	up    bool
+	came  chan struct{}
+	moved chan struct{}
+	looks int
+	asked []string // what the server was told, with the time
+	err   error
+	log   bytes.Buffer
+	began time.Time
 }
 
 // with runs the service on a machine until fn is done.
 func with(t *testing.T, fn func(m *machine)) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &machine{t: t, at: []netip.Prefix{netip.MustParsePrefix("192.168.1.2/24")}, came: make(chan struct{}, 1), began: time.Now()}
+		m := &machine{t: t, at: []netip.Prefix{netip.MustParsePrefix("192.168.1.2/24")}, came: make(chan struct{}, 1), moved: make(chan struct{}, 1), began: time.Now()}
 		s := &Service{
 			Here: func() []netip.Prefix { defer m.lock()(); m.looks++; return m.at },
 			Up:   func() bool { defer m.lock()(); return m.up },
-			Came: m.came,
-			Watch: func(ctx context.Context, changed func()) {
-				unlock := m.lock()
-				m.changed = changed
-				unlock()
-				<-ctx.Done()
-			},
+			Came: m.came, Moved: m.moved,
 			Ask: func(_ context.Context, path string, in, out any) error {
 				defer m.lock()()
 				text, err := in.(lan.Report).Encode()
@@ -71,6 +65,14 @@ func with(t *testing.T, fn func(m *machine)) {
 			t.Error(err)
 		}
 	})
+}
+
+// changed says that addresses may have changed.
+func (m *machine) changed() {
+	select {
+	case m.moved <- struct{}{}:
+	default:
+	}
 }
 
 func (m *machine) lock() (unlock func()) {

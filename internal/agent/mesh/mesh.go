@@ -307,7 +307,7 @@ func (s *Service) paths(ctx context.Context, lan []netip.Prefix) (all []mesh.Pat
 	}
 	for _, p := range status.Peers {
 		if !p.Hub && len(p.Address) > 0 && len(all) < mesh.MaxPaths {
-			all = append(all, mesh.Path{Address: p.Address[0], Direct: p.Direct(), Reason: string(p.Why(lan))})
+			all = append(all, mesh.Path{Address: p.Address[0], Direct: p.Direct(), Reason: string(p.Why(lan)), Via: p.Via()})
 		}
 	}
 	return all

@@ -2,8 +2,8 @@
 // authorised keys, a batch system's configuration and key. See package nodefile
 // (fleet) for what is said.
 //
-// It asks when it starts, when the machine has got another address, which is how a
-// tunnel that came up looks from here, and from time to time. A question for which
+// It asks when it starts, when it is woken, as by a tunnel that came up, when the
+// machine has got another address, and from time to time. A question for which
 // nothing is new is one small request.
 //
 // # Who is believed
@@ -75,7 +75,7 @@ type Config struct {
 // Service keeps the files right.
 type Service struct {
 	Config
-	wake chan struct{}
+	wake, moved chan struct{}
 
 	working sync.Mutex // of a round; guards what follows
 	state   state
@@ -83,7 +83,7 @@ type Service struct {
 	every   time.Duration
 
 	mu    sync.Mutex
-	shown Status // after the last round
+	shown nodefile.Machine // after the last round
 }
 
 // told is what the server has heard since the agent's start.
@@ -94,10 +94,10 @@ type told struct {
 
 // How long it waits.
 const (
-	usual     = 5 * time.Minute  // between questions, until the server says
-	retry     = 15 * time.Second // after a failure, doubled each time
-	waiting   = time.Minute      // while a file waits for something here
-	look      = 3 * time.Second  // between looks at this machine's addresses, which cost a tenth of a millisecond
+	usual     = 5 * time.Minute        // between questions, until the server says
+	retry     = 15 * time.Second       // after a failure, doubled each time
+	waiting   = time.Minute            // while a file waits for something here
+	settle    = 300 * time.Millisecond // after a change of addresses, which seldom comes alone
 	mostWait  = time.Hour
 	leastWait = 5 * time.Second
 )
@@ -107,7 +107,7 @@ func New(c Config) (*Service, error) {
 	if c.Addresses == nil {
 		c.Addresses = net.InterfaceAddrs
 	}
-	s := &Service{Config: c, wake: make(chan struct{}, 1), every: usual}
+	s := &Service{Config: c, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), every: usual}
 	if err := s.load(); err != nil {
 		return nil, err
 	}
@@ -116,9 +116,14 @@ func New(c Config) (*Service, error) {
 }
 
 // Wake has the server asked now.
-func (s *Service) Wake() {
+func (s *Service) Wake() { ring(s.wake) }
+
+// Moved says that the machine's addresses may have changed: it looks, and asks if so.
+func (s *Service) Moved() { ring(s.moved) }
+
+func ring(bell chan struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case bell <- struct{}{}:
 	default:
 	}
 }
@@ -168,8 +173,7 @@ func (s *Service) wait() time.Duration {
 func (s *Service) pause(ctx context.Context, wait time.Duration, at string) (early bool) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	tick := time.NewTicker(look)
-	defer tick.Stop()
+	var settled <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -178,7 +182,12 @@ func (s *Service) pause(ctx context.Context, wait time.Duration, at string) (ear
 			return false
 		case <-s.wake:
 			return true
-		case <-tick.C:
+		case <-s.moved:
+			if settled == nil {
+				settled = time.After(settle)
+			}
+		case <-settled:
+			settled = nil
 			if now := s.addresses(); now != at && now != "" {
 				return true
 			}
@@ -200,21 +209,11 @@ func (s *Service) addresses() string {
 	return strings.Join(texts, " ")
 }
 
-// Status is how things are, for people at this machine.
-type Status struct {
-	NodeType string            `json:"nodeType"`
-	Signed   bool              `json:"signed"` // only a signed list is believed
-	List     string            `json:"list"`   // digest of the list that is followed
-	Asked    time.Time         `json:"asked,omitzero"`
-	Problem  string            `json:"problem,omitempty"`
-	Files    []nodefile.Status `json:"files"`
-}
-
 // Status says how the files are.
-func (s *Service) Status() (Status, error) {
+func (s *Service) Status() (nodefile.Machine, error) {
 	nodeType, policy, err := s.Who()
 	if err != nil {
-		return Status{}, err
+		return nodefile.Machine{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,7 +224,7 @@ func (s *Service) Status() (Status, error) {
 
 // show keeps how things are for who asks.
 func (s *Service) show() {
-	now := Status{List: s.state.List, Asked: s.state.Asked, Problem: s.state.Problem, Files: s.state.report().Files}
+	now := nodefile.Machine{List: s.state.List, Asked: s.state.Asked, Problem: s.state.Problem, Files: s.state.report().Files}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shown = now

@@ -545,6 +545,7 @@ func TestServe_AsksWhenAnAddressAppears(t *testing.T) {
 	}
 	<-addresses
 	addresses <- []net.Addr{&net.IPNet{IP: net.IPv4(10, 134, 7, 38), Mask: net.CIDRMask(16, 32)}}
+	b.s.Moved()
 	select {
 	case <-asked:
 	case <-time.After(20 * time.Second):

@@ -57,7 +57,7 @@ func openPlace(root, path string, who account, mode nodefile.Mode, make bool) (p
 		if err := safeFolder(info, who); err != nil {
 			return nil, fleet.Errorf(fleet.Denied, "its folder %q is not safe: %w", folder, err)
 		}
-		next, err := at.OpenRoot(folder)
+		next, err := openFolder(at, folder)
 		if err != nil {
 			return nil, err
 		}
@@ -79,13 +79,38 @@ func makeFolder(at *os.Root, name string, perm fs.FileMode, who account) error {
 	if err := at.Mkdir(name, 0o700); err != nil {
 		return err
 	}
-	if err := chown(at, name, who); err != nil {
-		return err
-	}
-	if err := at.Chmod(name, perm); err != nil {
+	if err := giveFolder(at, name, perm, who); err != nil {
 		return err
 	}
 	return syncFolder(at)
+}
+
+// giveFolder gives away a folder that was just made. Whoever the folder around it
+// belongs to may have put something else in its place meanwhile, which is not given:
+// what is, is empty and ours, whatever the name leads to now.
+func giveFolder(at *os.Root, name string, perm fs.FileMode, who account) error {
+	made, err := openFolder(at, name)
+	if err != nil {
+		return err
+	}
+	defer made.Close()
+	f, err := made.Open(".")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	owner, known := ownerOf(info)
+	if _, err := f.ReadDir(1); !errors.Is(err, io.EOF) || known && owner.uid != os.Geteuid() {
+		return fleet.Errorf(fleet.Denied, "its folder %q is not safe: it changes", name)
+	}
+	if err := chownFile(f, who); err != nil {
+		return err
+	}
+	return f.Chmod(perm)
 }
 
 // safeFolder says what is wrong with a folder of a path: who may write in it may put
@@ -186,6 +211,9 @@ func (p *place) write(data []byte, who account, mode nodefile.Mode) (err error) 
 		if err != nil {
 			f.Close()
 			p.Remove(temp)
+			if at := (*fs.PathError)(nil); errors.As(err, &at) { // its path is that of a handle
+				err = fmt.Errorf("%s: %w", at.Op, at.Err)
+			}
 		}
 	}()
 	if err := chownFile(f, who); err != nil {

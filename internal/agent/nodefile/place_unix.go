@@ -57,8 +57,6 @@ func links(info fs.FileInfo) int {
 	return int(st.Nlink)
 }
 
-func chown(at *os.Root, name string, who account) error { return at.Lchown(name, who.uid, who.gid) }
-
 func chownFile(f *os.File, who account) error { return f.Chown(who.uid, who.gid) }
 
 func syncFolder(at *os.Root) error {

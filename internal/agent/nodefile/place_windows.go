@@ -23,8 +23,7 @@ func accounts(nodefile.File) (account, error) {
 	return account{}, fleet.Errorf(fleet.NotHere, "files of node types are for Linux and macOS")
 }
 
-func ownerOf(fs.FileInfo) (account, bool)   { return account{}, false }
-func links(fs.FileInfo) int                 { return 1 }
-func chown(*os.Root, string, account) error { return nil }
-func chownFile(*os.File, account) error     { return nil }
-func syncFolder(*os.Root) error             { return nil }
+func ownerOf(fs.FileInfo) (account, bool) { return account{}, false }
+func links(fs.FileInfo) int               { return 1 }
+func chownFile(*os.File, account) error   { return nil }
+func syncFolder(*os.Root) error           { return nil }

@@ -1,36 +1,35 @@
 package backendtest
 
 import (
-	"strings"
-
+	"github.com/fernwerk/fernwerk/internal/backend/backendtest/bench"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 // handCases show the methods that are written by hand.
-var handCases = map[string]func(*bench){
-	"replica_pull": func(b *bench) {
-		b.clientWithAction()
+var handCases = bench.Cases{
+	"replica_pull": func(b *bench.Bench) {
+		b.ClientWithAction()
 		ask := func(req map[string]any) map[string]any {
-			return b.call("replica_pull", "pc1.example.org", req).(map[string]any)
+			return b.Call("replica_pull", "pc1.example.org", req).(map[string]any)
 		}
 		first := ask(map[string]any{})
-		b.same("full", true, first["full"])
-		b.same("products", []any{"firefox", "runtime"}, first["scope"].(map[string]any)["products"])
+		b.Same("full", true, first["full"])
+		b.Same("products", []any{"firefox", "runtime"}, first["scope"].(map[string]any)["products"])
 		again := ask(map[string]any{"position": first["position"], "scope": first["scope"]})
-		b.same("nothing changed", []any{false, map[string]any{}, map[string]any{}}, []any{again["full"], again["rows"], again["gone"]})
-		b.call("configState_create", "clientconfig.depot.protocol", "pc1.example.org", "cifs")
-		b.call("productPropertyState_delete", "firefox", "language", "pc1.example.org")
+		b.Same("nothing changed", []any{false, map[string]any{}, map[string]any{}}, []any{again["full"], again["rows"], again["gone"]})
+		b.Call("configState_create", "clientconfig.depot.protocol", "pc1.example.org", "cifs")
+		b.Call("productPropertyState_delete", "firefox", "language", "pc1.example.org")
 		next := ask(map[string]any{"position": again["position"], "scope": again["scope"]})
-		b.same("full", false, next["full"])
-		b.same("one row came", int64(1), int64(len(next["rows"].(map[string]any)["configState"].([]any))))
-		b.same("one is gone", []any{"firefox;language;pc1.example.org"}, next["gone"].(map[string]any)["productPropertyState"])
+		b.Same("full", false, next["full"])
+		b.Same("one row came", int64(1), int64(len(next["rows"].(map[string]any)["configState"].([]any))))
+		b.Same("one is gone", []any{"firefox;language;pc1.example.org"}, next["gone"].(map[string]any)["productPropertyState"])
 		forged := map[string]any{"epoch": next["position"].(map[string]any)["epoch"], "revision": int64(1), "tag": "forged"}
-		b.same("a forked history", true, ask(map[string]any{"position": forged, "scope": next["scope"]})["full"])
+		b.Same("a forked history", true, ask(map[string]any{"position": forged, "scope": next["scope"]})["full"])
 	},
-	"replica_push": func(b *bench) {
-		b.clientWithAction()
-		base := b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
+	"replica_push": func(b *bench.Bench) {
+		b.ClientWithAction()
+		base := b.Find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
 		mine := map[string]any{}
 		for k, v := range base {
 			mine[k] = v
@@ -38,87 +37,61 @@ var handCases = map[string]func(*bench){
 		mine["actionRequest"], mine["installationStatus"], mine["actionResult"], mine["lastAction"] = "none", "installed", "successful", "setup"
 		req := map[string]any{"id": "p1", "versions": map[string]any{"firefox": "115.0-1", "runtime": "3-1"},
 			"changes": []any{map[string]any{"class": "productOnClient", "base": base, "mine": mine}}}
-		a := b.call("replica_push", "pc1.example.org", req).(map[string]any)
-		b.same("decision", "put", a["results"].([]any)[0].(map[string]any)["op"])
-		now := b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
-		b.same("result", []any{"none", "installed", "successful"}, []any{now["actionRequest"], now["installationStatus"], now["actionResult"]})
-		b.call("productOnClient_updateObjects", fleet.Row{"productId": "firefox", "clientId": "pc1.example.org", "productType": "LocalbootProduct", "actionRequest": "setup"})
-		a = b.call("replica_push", "pc1.example.org", req).(map[string]any)
-		b.same("repeated", true, a["repeated"])
-		now = b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
-		b.same("a request set since is not lost to a repeated push", "setup", now["actionRequest"])
+		a := b.Call("replica_push", "pc1.example.org", req).(map[string]any)
+		b.Same("decision", "put", a["results"].([]any)[0].(map[string]any)["op"])
+		now := b.Find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
+		b.Same("result", []any{"none", "installed", "successful"}, []any{now["actionRequest"], now["installationStatus"], now["actionResult"]})
+		b.Call("productOnClient_updateObjects", fleet.Row{"productId": "firefox", "clientId": "pc1.example.org", "productType": "LocalbootProduct", "actionRequest": "setup"})
+		a = b.Call("replica_push", "pc1.example.org", req).(map[string]any)
+		b.Same("repeated", true, a["repeated"])
+		now = b.Find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
+		b.Same("a request set since is not lost to a repeated push", "setup", now["actionRequest"])
 	},
-	"setProductActionRequestWithDependencies": func(b *bench) {
-		b.clientWithAction()
-		b.call("productOnClient_deleteObjects", b.find(fleet.ProductsOnClients, nil))
-		b.call("setProductActionRequestWithDependencies", "firefox", "pc1.example.org", "setup")
+	"setProductActionRequestWithDependencies": func(b *bench.Bench) {
+		b.ClientWithAction()
+		b.Call("productOnClient_deleteObjects", b.Find(fleet.ProductsOnClients, nil))
+		b.Call("setProductActionRequestWithDependencies", "firefox", "pc1.example.org", "setup")
 		var got []any
-		for _, r := range b.find(fleet.ProductsOnClients, map[string]any{"actionRequest": "setup"}) {
+		for _, r := range b.Find(fleet.ProductsOnClients, map[string]any{"actionRequest": "setup"}) {
 			got = append(got, r.(map[string]any)["productId"])
 		}
-		b.same("requests", []any{"firefox", "runtime"}, got)
-		b.refused(fleet.NotFound, "setProductActionRequestWithDependencies", "nothing", "pc1.example.org", "setup")
-		b.refused(fleet.NotFound, "setProductActionRequestWithDependencies", "firefox", "pc2.example.org", "setup")
-		b.refused(fleet.Invalid, "setProductActionRequestWithDependencies", "firefox", "pc1.example.org", "uninstall")
+		b.Same("requests", []any{"firefox", "runtime"}, got)
+		b.Refused(fleet.NotFound, "setProductActionRequestWithDependencies", "nothing", "pc1.example.org", "setup")
+		b.Refused(fleet.NotFound, "setProductActionRequestWithDependencies", "firefox", "pc2.example.org", "setup")
+		b.Refused(fleet.Invalid, "setProductActionRequestWithDependencies", "firefox", "pc1.example.org", "uninstall")
 	},
-}
-
-// servers makes a config server, a depot and a client.
-func (b *bench) servers() {
-	b.Helper()
-	b.call("host_createObjects", Sample(fleet.Hosts))
-}
-
-// clientWithAction requests firefox, which depends on runtime, for the client.
-func (b *bench) clientWithAction() {
-	b.Helper()
-	b.servers()
-	b.product("firefox", "115.0", "1")
-	b.product("runtime", "3", "1")
-	b.product("unrelated", "1", "1")
-	b.call("productDependency_createObjects", Sample(fleet.ProductDependencies)[:1])
-	b.call("productProperty_createObjects", Sample(fleet.ProductProperties))
-	b.call("productPropertyState_createObjects", Sample(fleet.ProductPropertyStates))
-	b.call("productOnClient_create", "firefox", "LocalbootProduct", "pc1.example.org", "not_installed", "setup")
-}
-
-// product puts a product on the config server's depot.
-func (b *bench) product(id, version, pkg string) {
-	b.Helper()
-	b.call("product_createLocalboot", id, version, pkg, strings.ToUpper(id), false, "setup.sh")
-	b.call("productOnDepot_create", id, "LocalbootProduct", version, pkg, "server.example.org")
 }
 
 // ruleCases are rules that belong to no single method.
-var ruleCases = map[string]func(*bench){
-	"filters/wildcards stand for text only": func(b *bench) {
-		b.servers()
+var ruleCases = bench.Cases{
+	"filters/wildcards stand for text only": func(b *bench.Bench) {
+		b.Servers()
 		for _, tt := range []struct {
 			filter string
 			want   int
 		}{
 			{"*50%_off*", 1}, {"*50_%off*", 0}, {"*50%*", 1}, {"müller*", 0}, {"Müller*", 1}, {"M_ller*", 0}, {"*", 1}, {"[M]*", 0}, {"?üller*", 0},
 		} {
-			if got := b.find(fleet.Hosts, map[string]any{"description": tt.filter, "type": "OpsiClient"}); len(got) != tt.want {
+			if got := b.Find(fleet.Hosts, map[string]any{"description": tt.filter, "type": "OpsiClient"}); len(got) != tt.want {
 				b.Errorf("description %q finds %d clients, want %d", tt.filter, len(got), tt.want)
 			}
 		}
 	},
-	"filters/no value and the empty text are one": func(b *bench) {
-		b.putAll(fleet.Configs)
-		b.call("config_createUnicode", "empty", "", nil, nil)
+	"filters/no value and the empty text are one": func(b *bench.Bench) {
+		b.PutAll(fleet.Configs)
+		b.Call("config_createUnicode", "empty", "", nil, nil)
 		for _, v := range []any{nil, ""} {
-			if got := b.find(fleet.Configs, map[string]any{"description": v}); len(got) != 1 {
+			if got := b.Find(fleet.Configs, map[string]any{"description": v}); len(got) != 1 {
 				b.Errorf("description %#v finds %d, want 1", v, len(got))
 			}
 		}
-		if got := b.find(fleet.Configs, map[string]any{"description": []any{nil, "how"}}); len(got) != 2 {
+		if got := b.Find(fleet.Configs, map[string]any{"description": []any{nil, "how"}}); len(got) != 2 {
 			b.Errorf("nil or %q finds %d, want 2", "how", len(got))
 		}
 	},
-	"filters/a list matches by any element": func(b *bench) {
-		b.putAll(fleet.Configs)
-		b.putAll(fleet.ConfigStates)
+	"filters/a list matches by any element": func(b *bench.Bench) {
+		b.PutAll(fleet.Configs)
+		b.PutAll(fleet.ConfigStates)
 		for _, tt := range []struct {
 			class *fleet.Class
 			name  string
@@ -128,15 +101,15 @@ var ruleCases = map[string]func(*bench){
 			{fleet.Configs, "possibleValues", "webdav", 1}, {fleet.Configs, "possibleValues", "web*", 1}, {fleet.Configs, "possibleValues", true, 1},
 			{fleet.Configs, "possibleValues", "true", 0}, {fleet.ConfigStates, "values", false, 1}, {fleet.ConfigStates, "values", []any{false, "cifs"}, 2},
 		} {
-			if got := b.find(tt.class, map[string]any{tt.name: tt.value}); len(got) != tt.want {
+			if got := b.Find(tt.class, map[string]any{tt.name: tt.value}); len(got) != tt.want {
 				b.Errorf("%s %#v finds %d, want %d", tt.name, tt.value, len(got), tt.want)
 			}
 		}
 	},
-	"filters/types, booleans and numbers": func(b *bench) {
-		b.servers()
-		b.putAll(fleet.ProductsOnDepots)
-		b.putAll(fleet.Products)
+	"filters/types, booleans and numbers": func(b *bench.Bench) {
+		b.Servers()
+		b.PutAll(fleet.ProductsOnDepots)
+		b.PutAll(fleet.Products)
 		for _, tt := range []struct {
 			class *fleet.Class
 			f     map[string]any
@@ -148,50 +121,50 @@ var ruleCases = map[string]func(*bench){
 			{fleet.ProductsOnDepots, map[string]any{"locked": true}, 1}, {fleet.ProductsOnDepots, map[string]any{"locked": "false"}, 1},
 			{fleet.Products, map[string]any{"priority": 10}, 1}, {fleet.Products, map[string]any{"priority": "10"}, 1},
 		} {
-			if got := b.find(tt.class, tt.f); len(got) != tt.want {
+			if got := b.Find(tt.class, tt.f); len(got) != tt.want {
 				b.Errorf("%s %v finds %d, want %d", tt.class.Name, tt.f, len(got), tt.want)
 			}
 		}
-		b.refused(fleet.Invalid, "host_getObjects", []any{}, map[string]any{"colour": "red"})
+		b.Refused(fleet.Invalid, "host_getObjects", []any{}, map[string]any{"colour": "red"})
 	},
-	"order/by identity, bytewise": func(b *bench) {
+	"order/by identity, bytewise": func(b *bench.Bench) {
 		for _, id := range []string{"b", "a-b", "a", "a.b", "ab"} {
-			b.call("config_createUnicode", id)
+			b.Call("config_createUnicode", id)
 		}
-		b.same("order", []any{"a", "a-b", "a.b", "ab", "b"}, b.rows("config_getIdents", methods.Params{}))
+		b.Same("order", []any{"a", "a-b", "a.b", "ab", "b"}, b.Rows("config_getIdents", methods.Params{}))
 	},
-	"delete/takes along what belongs to the object": func(b *bench) {
+	"delete/takes along what belongs to the object": func(b *bench.Bench) {
 		for _, c := range fleet.Classes() {
-			b.putAll(c)
+			b.PutAll(c)
 		}
-		b.call("host_delete", "pc1.example.org")
+		b.Call("host_delete", "pc1.example.org")
 		for _, c := range []*fleet.Class{fleet.ProductsOnClients, fleet.ConfigStates, fleet.ProductPropertyStates, fleet.LicensesOnClients, fleet.AuditSoftwareOnClients, fleet.AuditHardwareOnHosts} {
-			if got := b.find(c, nil); len(got) != 0 {
+			if got := b.Find(c, nil); len(got) != 0 {
 				b.Errorf("%d %s are left", len(got), c.Name)
 			}
 		}
-		if got := b.find(fleet.Memberships, nil); len(got) != 1 {
+		if got := b.Find(fleet.Memberships, nil); len(got) != 1 {
 			b.Errorf("%d memberships are left, want the product's", len(got))
 		}
-		b.call("product_delete", "firefox")
-		if got := b.find(fleet.ProductProperties, nil); len(got) != 0 {
+		b.Call("product_delete", "firefox")
+		if got := b.Find(fleet.ProductProperties, nil); len(got) != 0 {
 			b.Errorf("%d properties are left", len(got))
 		}
 	},
-	"update/null leaves a value alone": func(b *bench) {
-		b.putAll(fleet.ProductsOnClients)
-		b.call("productOnClient_updateObjects", fleet.Row{"productId": "firefox", "productType": "LocalbootProduct", "clientId": "pc1.example.org", "actionRequest": "none", "productVersion": nil})
-		got := b.find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
-		b.same("version", "114.0", got["productVersion"])
-		b.same("request", "none", got["actionRequest"])
+	"update/null leaves a value alone": func(b *bench.Bench) {
+		b.PutAll(fleet.ProductsOnClients)
+		b.Call("productOnClient_updateObjects", fleet.Row{"productId": "firefox", "productType": "LocalbootProduct", "clientId": "pc1.example.org", "actionRequest": "none", "productVersion": nil})
+		got := b.Find(fleet.ProductsOnClients, map[string]any{"productId": "firefox"})[0].(map[string]any)
+		b.Same("version", "114.0", got["productVersion"])
+		b.Same("request", "none", got["actionRequest"])
 		if got["modificationTime"] == nil {
 			b.Error("the service did not stamp the change")
 		}
 	},
-	"calls/wrong names and arguments": func(b *bench) {
-		b.refused(fleet.NotFound, "host_getObject")
-		b.refused(fleet.Invalid, "backend_exit", 1, 2)
-		if _, err := b.try("getServiceTime", methods.Params{Named: map[string]any{"utc": true}}); fleet.CodeOf(err) != fleet.Invalid {
+	"calls/wrong names and arguments": func(b *bench.Bench) {
+		b.Refused(fleet.NotFound, "host_getObject")
+		b.Refused(fleet.Invalid, "backend_exit", 1, 2)
+		if _, err := b.Try("getServiceTime", methods.Params{Named: map[string]any{"utc": true}}); fleet.CodeOf(err) != fleet.Invalid {
 			b.Errorf("unknown parameter: %v", err)
 		}
 	},

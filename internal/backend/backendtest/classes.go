@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/fernwerk/fernwerk/internal/backend/backendtest/bench"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -12,13 +13,13 @@ import (
 // classCases run for every class; each shows one generated method.
 var classCases = []struct {
 	method string
-	run    func(*bench, *fleet.Class)
+	run    func(*bench.Bench, *fleet.Class)
 }{
-	{"getObjects", func(b *bench, c *fleet.Class) {
-		put := b.putAll(c)
-		b.holds(c, put)
+	{"getObjects", func(b *bench.Bench, c *fleet.Class) {
+		put := b.PutAll(c)
+		holds(b, c, put)
 		one := put[0]
-		got := b.rows(c.Name+"_getObjects", methods.Pos([]any{c.Ident()[0].Name}, identFilter(c, one)))
+		got := b.Rows(c.Name+"_getObjects", methods.Pos([]any{c.Ident()[0].Name}, identFilter(c, one)))
 		if len(got) != 1 && !c.Open {
 			b.Fatalf("the identity of %v finds %d objects", one, len(got))
 		}
@@ -30,18 +31,18 @@ var classCases = []struct {
 			}
 		}
 		if !c.Open {
-			b.refused(fleet.Invalid, c.Name+"_getObjects", []any{"noSuchAttribute"})
+			b.Refused(fleet.Invalid, c.Name+"_getObjects", []any{"noSuchAttribute"})
 		}
 	}},
-	{"getHashes", func(b *bench, c *fleet.Class) {
-		b.putAll(c)
-		b.same("getHashes", b.rows(c.Name+"_getObjects", methods.Params{}), b.rows(c.Name+"_getHashes", methods.Params{}))
+	{"getHashes", func(b *bench.Bench, c *fleet.Class) {
+		b.PutAll(c)
+		b.Same("getHashes", b.Rows(c.Name+"_getObjects", methods.Params{}), b.Rows(c.Name+"_getHashes", methods.Params{}))
 	}},
-	{"getIdents", func(b *bench, c *fleet.Class) {
-		put := b.putAll(c)
-		strs := b.rows(c.Name+"_getIdents", methods.Params{})
-		lists := b.rows(c.Name+"_getIdents", methods.Pos("list"))
-		dicts := b.rows(c.Name+"_getIdents", methods.Pos("dict"))
+	{"getIdents", func(b *bench.Bench, c *fleet.Class) {
+		put := b.PutAll(c)
+		strs := b.Rows(c.Name+"_getIdents", methods.Params{})
+		lists := b.Rows(c.Name+"_getIdents", methods.Pos("list"))
+		dicts := b.Rows(c.Name+"_getIdents", methods.Pos("dict"))
 		if len(strs) != len(put) || len(lists) != len(put) || len(dicts) != len(put) {
 			b.Fatalf("%d objects have %d, %d, %d idents", len(put), len(strs), len(lists), len(dicts))
 		}
@@ -51,66 +52,66 @@ var classCases = []struct {
 			}
 		}
 	}},
-	{"insertObject", func(b *bench, c *fleet.Class) {
-		for _, r := range Sample(c) {
-			b.call(c.Name+"_insertObject", r)
+	{"insertObject", func(b *bench.Bench, c *fleet.Class) {
+		for _, r := range bench.Sample(c) {
+			b.Call(c.Name+"_insertObject", r)
 		}
-		b.holds(c, Sample(c))
-		b.call(c.Name+"_insertObject", Sample(c)[0]) // again: replaced, not doubled
-		b.holds(c, Sample(c))
-		b.refused(fleet.Invalid, c.Name+"_insertObject", fleet.Row{"type": "NoSuchType"})
+		holds(b, c, bench.Sample(c))
+		b.Call(c.Name+"_insertObject", bench.Sample(c)[0]) // again: replaced, not doubled
+		holds(b, c, bench.Sample(c))
+		b.Refused(fleet.Invalid, c.Name+"_insertObject", fleet.Row{"type": "NoSuchType"})
 	}},
-	{"createObjects", func(b *bench, c *fleet.Class) {
-		b.call(c.Name+"_createObjects", Sample(c))
-		b.holds(c, Sample(c))
+	{"createObjects", func(b *bench.Bench, c *fleet.Class) {
+		b.Call(c.Name+"_createObjects", bench.Sample(c))
+		holds(b, c, bench.Sample(c))
 	}},
-	{"updateObject", func(b *bench, c *fleet.Class) {
-		put := b.putAll(c)
+	{"updateObject", func(b *bench.Bench, c *fleet.Class) {
+		put := b.PutAll(c)
 		name, value := steadyColumn(c, put[0])
 		if name == "" {
-			b.refused(fleet.NotFound, c.Name+"_updateObject", missing(c, put[0]))
+			b.Refused(fleet.NotFound, c.Name+"_updateObject", missing(c, put[0]))
 			return
 		}
 		change := identRow(c, put[0])
 		change[name] = value
-		b.call(c.Name+"_updateObject", change)
+		b.Call(c.Name+"_updateObject", change)
 		put[0][name] = value
-		b.holds(c, put)
-		b.refused(fleet.NotFound, c.Name+"_updateObject", missing(c, put[0]))
+		holds(b, c, put)
+		b.Refused(fleet.NotFound, c.Name+"_updateObject", missing(c, put[0]))
 	}},
-	{"updateObjects", func(b *bench, c *fleet.Class) {
-		put := Sample(c)
-		b.call(c.Name+"_createObjects", put[:1])
+	{"updateObjects", func(b *bench.Bench, c *fleet.Class) {
+		put := bench.Sample(c)
+		b.Call(c.Name+"_createObjects", put[:1])
 		if name, value := steadyColumn(c, put[0]); name != "" {
 			put[0][name] = value
 		}
-		b.call(c.Name+"_updateObjects", put) // changes the first, creates the rest
-		b.holds(c, put)
+		b.Call(c.Name+"_updateObjects", put) // changes the first, creates the rest
+		holds(b, c, put)
 	}},
-	{"deleteObjects", func(b *bench, c *fleet.Class) {
-		put := b.putAll(c)
-		b.call(c.Name+"_deleteObjects", put[:1])
-		b.holds(c, put[1:])
+	{"deleteObjects", func(b *bench.Bench, c *fleet.Class) {
+		put := b.PutAll(c)
+		b.Call(c.Name+"_deleteObjects", put[:1])
+		holds(b, c, put[1:])
 	}},
-	{"delete", func(b *bench, c *fleet.Class) {
-		put := b.putAll(c)
+	{"delete", func(b *bench.Bench, c *fleet.Class) {
+		put := b.PutAll(c)
 		var args []any
 		for _, p := range methodNamed(b.T, c.Name+"_delete").Params {
 			if v := put[0][p.Name]; v != nil && !p.Rest {
 				args = append(args, v)
 			}
 		}
-		b.call(c.Name+"_delete", args...)
-		b.holds(c, put[1:])
-		b.refused(fleet.Invalid, c.Name+"_delete")
-		b.refused(fleet.Invalid, c.Name+"_delete", []any{}) // would mean all
-		b.holds(c, put[1:])
+		b.Call(c.Name+"_delete", args...)
+		holds(b, c, put[1:])
+		b.Refused(fleet.Invalid, c.Name+"_delete")
+		b.Refused(fleet.Invalid, c.Name+"_delete", []any{}) // would mean all
+		holds(b, c, put[1:])
 	}},
 }
 
 // createCase shows a class's create method for one type.
-func createCase(b *bench, c *fleet.Class, typ string, m *methods.Method) {
-	for _, r := range Sample(c) {
+func createCase(b *bench.Bench, c *fleet.Class, typ string, m *methods.Method) {
+	for _, r := range bench.Sample(c) {
 		if typ != "" && c.Type(r) != typ {
 			continue
 		}
@@ -124,26 +125,20 @@ func createCase(b *bench, c *fleet.Class, typ string, m *methods.Method) {
 		if c.Open {
 			p = methods.Params{Named: r}
 		}
-		if _, err := b.try(m.Name, p); err != nil {
+		if _, err := b.Try(m.Name, p); err != nil {
 			b.Fatalf("%s: %v", m.Name, err)
 		}
-		b.holds(c, []fleet.Row{r})
+		holds(b, c, []fleet.Row{r})
 		return
 	}
 	b.Fatalf("no sample of %s is a %s", c.Name, typ)
 }
 
-func (b *bench) putAll(c *fleet.Class) []fleet.Row {
-	b.Helper()
-	b.call(c.Name+"_createObjects", Sample(c))
-	return Sample(c)
-}
-
 // holds checks that exactly these objects are there, with at least these values.
-func (b *bench) holds(c *fleet.Class, want []fleet.Row) {
+func holds(b *bench.Bench, c *fleet.Class, want []fleet.Row) {
 	b.Helper()
 	got := map[string]map[string]any{}
-	for _, g := range b.find(c, nil) {
+	for _, g := range b.Find(c, nil) {
 		r := g.(map[string]any)
 		got[c.Key(r)] = r
 	}
@@ -157,7 +152,7 @@ func (b *bench) holds(c *fleet.Class, want []fleet.Row) {
 			continue
 		}
 		for name, v := range w {
-			b.same(fmt.Sprintf("%s of %s", name, c.IdentString(w)), v, g[name])
+			b.Same(fmt.Sprintf("%s of %s", name, c.IdentString(w)), v, g[name])
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
+	samples "github.com/fernwerk/fernwerk/internal/backend/backendtest/bench"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/depots"
@@ -67,7 +67,7 @@ var secrets = map[string][]string{
 // sample is one object of a class and type that belongs to the host, where
 // objects of the class belong to one.
 func sample(c *fleet.Class, typ, host string) fleet.Row {
-	for _, r := range backendtest.Sample(c) {
+	for _, r := range samples.Sample(c) {
 		if typ == "" || c.Type(r) == typ {
 			return belonging(c, r, host)
 		}
@@ -145,7 +145,7 @@ func (b *bench) fill() {
 	err := b.s.Update(context.Background(), store.Origin{Actor: "test"}, func(tx *store.Tx) error {
 		for _, c := range fleet.Classes() {
 			for _, host := range []string{own, others} {
-				for _, r := range backendtest.Sample(c) {
+				for _, r := range samples.Sample(c) {
 					if err := tx.Put(c, belonging(c, r, host)); err != nil {
 						return err
 					}
@@ -380,7 +380,7 @@ func intent(product string) fleet.Row {
 // installed is what a depot commits.
 var installed = map[string]any{
 	"tree":    fleet.Row{"depotId": "depot1.example.org", "product": "firefox", "productVersion": "115.0", "packageVersion": "1"},
-	"product": backendtest.Sample(fleet.Products)[0],
+	"product": samples.Sample(fleet.Products)[0],
 }
 
 // depot is a depot server that has all that is asked of it.

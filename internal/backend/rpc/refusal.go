@@ -89,7 +89,7 @@ func (c *Client) unreached(what string, err error) error {
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok || errors.Is(err, pin.ErrUntrusted) {
 		return fleet.WithHint(fleet.Errorf(fleet.Unauthenticated, "cannot %s: cannot trust %s: %w", what, c.url.Host, err),
-			"is this the server that the CA certificate belongs to?")
+			"%s", cmp.Or(fleet.HintOf(err), "is this the server that the CA certificate belongs to?"))
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("cannot %s: %w", what, err)

@@ -5,7 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
+	"github.com/fernwerk/fernwerk/internal/backend/backendtest/bench"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
@@ -50,7 +50,7 @@ func drawValue(t *rapid.T, col *fleet.Column) any {
 // drawRow is a sample of the class with some of its columns changed, its
 // identity and type among them.
 func drawRow(t *rapid.T, c *fleet.Class) fleet.Row {
-	r := rapid.SampledFrom(backendtest.Sample(c)).Draw(t, c.Name)
+	r := rapid.SampledFrom(bench.Sample(c)).Draw(t, c.Name)
 	if len(c.Types) > 1 && rapid.IntRange(0, 3).Draw(t, "other type") == 0 {
 		r["type"] = rapid.SampledFrom(c.Types).Draw(t, "type")
 	}

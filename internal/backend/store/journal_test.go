@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/fernwerk/fernwerk/internal/backend/backendtest"
+	"github.com/fernwerk/fernwerk/internal/backend/backendtest/bench"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -130,7 +130,7 @@ func empty(tx *store.Tx) error {
 
 func putSamples(tx *store.Tx) error {
 	for _, c := range fleet.Classes() {
-		for _, r := range backendtest.Sample(c) {
+		for _, r := range bench.Sample(c) {
 			if err := tx.Put(c, r); err != nil {
 				return err
 			}
@@ -259,7 +259,7 @@ func TestUpdate_RepeatingAWriteChangesNothing(t *testing.T) {
 func TestUpdate_VolatileChangeMakesNoRevision(t *testing.T) {
 	onEngines(t, func(t *testing.T, db database) {
 		s := db.store()
-		pc := backendtest.Sample(fleet.Hosts)[0]
+		pc := bench.Sample(fleet.Hosts)[0]
 		update(t, s, here, func(tx *store.Tx) error { return tx.Put(fleet.Hosts, pc) })
 		before := position(t, s)
 		pos := update(t, s, here, func(tx *store.Tx) error {
@@ -307,7 +307,7 @@ func TestRemove_TakesOnlyWhatItOwns(t *testing.T) {
 func TestPatch_KeepsTheType(t *testing.T) {
 	onEngines(t, func(t *testing.T, db database) {
 		s := db.store()
-		depot := backendtest.Sample(fleet.Hosts)[1]
+		depot := bench.Sample(fleet.Hosts)[1]
 		update(t, s, here, func(tx *store.Tx) error { return tx.Put(fleet.Hosts, depot) })
 		for typ, want := range map[any]fleet.Code{nil: "", fleet.OpsiClient: fleet.Conflict} {
 			err := s.Update(t.Context(), here, func(tx *store.Tx) error {

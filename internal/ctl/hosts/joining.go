@@ -181,7 +181,8 @@ func (t command) keyLoginsCommand() *cobra.Command {
 		Short: "Say whether the host key of a host with a certificate opens opsi's protocol",
 		Long: `Say whether the host key of a host that has a certificate opens opsi's protocol
 (/rpc, WebDAV). It does unless it is switched off. Depot servers know hosts by their
-host key only: a host that is served by one keeps it.`,
+host key only: a host that is served by one keeps it, and so does a depot server that
+copies from another one.`,
 		RunE: func(c *cobra.Command, given []string) error {
 			if given[1] != "on" && given[1] != "off" {
 				return tool.Misused(c, "cannot run %q: %q is neither on nor off", c.CommandPath(), given[1])

@@ -42,7 +42,7 @@ machine itself, fernwerk-agent mesh status says it as it is now.`,
 					out = append(out, r)
 				}
 			}
-			return t.List(out, "no paths", "host=hostId", "address", "peer", "peer-address=peerAddress", "path", "why")
+			return t.List(out, "no paths", "host=hostId", "address", "peer", "peer-address=peerAddress", "path", "via", "why")
 		},
 	}
 	c.Flags().BoolVar(&relayed, "relayed", false, "only those that the server relays")

@@ -3,6 +3,7 @@ package nodefiles
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -108,11 +109,23 @@ func (t command) knownHosts(ctx context.Context, nodeType, output string, short 
 	if err != nil {
 		return err
 	}
+	names := make([][]string, len(all))
+	for i, h := range all {
+		if names[i], err = knownNames(h.Names); err != nil {
+			return err
+		}
+	}
+	first, several := labels(names)
+	for _, label := range several {
+		if short {
+			t.Remark("%s: several hosts would be called so, it is left out", label)
+		}
+	}
 	var b strings.Builder
 	for i := range all {
 		h := &all[i]
-		if h.Names, err = knownNames(h.Names, short); err != nil {
-			return err
+		if h.Names = names[i]; short {
+			h.Names = append(h.Names, first[i]...)
 		}
 		for _, key := range h.Keys {
 			k, err := nodefile.ParseHostKey(key)
@@ -140,20 +153,36 @@ func (t command) knownHosts(ctx context.Context, nodeType, output string, short 
 
 // knownNames are the names of a line, each once. One with a character that has a
 // meaning there is refused.
-func knownNames(names []string, short bool) (out []string, err error) {
+func knownNames(names []string) (out []string, err error) {
 	for _, n := range names {
 		if n == "" || strings.ContainsAny(n, " \t\r\n,*?![]#|@") {
 			return nil, fleet.Errorf(fleet.Invalid, "cannot write a line for %q: it is no name of a host", n)
 		}
-		all := []string{n}
-		if label, rest, dotted := strings.Cut(n, "."); short && dotted && strings.Trim(rest, "0123456789.") != "" {
-			all = append(all, label)
-		}
-		for _, name := range all {
-			if !slices.Contains(out, name) {
-				out = append(out, name)
-			}
+		if !slices.Contains(out, n) {
+			out = append(out, n)
 		}
 	}
 	return out, nil
+}
+
+// labels are the first labels of the names of each host, but for those that another
+// host has too: ssh would take the keys of both.
+func labels(all [][]string) (of [][]string, several []string) {
+	of, holders := make([][]string, len(all)), map[string][]int{}
+	for i, names := range all {
+		for _, n := range names {
+			label, rest, dotted := strings.Cut(n, ".")
+			if dotted && strings.Trim(rest, "0123456789.") != "" && !slices.Contains(holders[label], i) {
+				holders[label] = append(holders[label], i)
+			}
+		}
+	}
+	for _, label := range slices.Sorted(maps.Keys(holders)) {
+		if who := holders[label]; len(who) > 1 {
+			several = append(several, label)
+		} else if i := who[0]; !slices.Contains(all[i], label) {
+			of[i] = append(of[i], label)
+		}
+	}
+	return of, several
 }

@@ -3,6 +3,8 @@ package tunnels
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/ctl/tool"
 	"github.com/fernwerk/fernwerk/internal/fleet"
+	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 )
 
 // command is a command of this package, with what all commands share.
@@ -28,9 +31,10 @@ func (t command) listCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Args: tool.Args,
 		Short: "List who is in which tunnel",
-		Long: `List who is in which tunnel, with the node's name and address there, where it comes
-from, and the bytes received from it and sent to it. Bytes are known of tunnels that
-the asked server runs itself.`,
+		Long: `List who is in which tunnel, with the node's name and address there, how it reaches
+others in it, where it comes from, and the bytes received from it and sent to it. Bytes
+are known of tunnels that the asked server runs itself. In the mesh nodes reach each
+other directly or are relayed by the server: "tunnel show" says which, and why.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			rows, err := t.Rows(c.Context(), "tunnel_getObjects")
 			if err != nil {
@@ -62,10 +66,13 @@ func (t command) show(rows []fleet.Row, none string, more ...string) error {
 		if r["here"] != true {
 			r["received"], r["sent"] = "", ""
 		}
+		if r.Str("tunnel") == mesh.Tunnel { // it carries what this server does not see
+			r["received"], r["sent"] = "", ""
+		}
 		r["host"] = r["hostId"]
 		r["lan"] = places(r)
 	}
-	return t.List(rows, none, append([]string{"host", "tunnel", "state", "name", "address", "from", "since", "received", "sent"}, more...)...)
+	return t.List(rows, none, append([]string{"host", "tunnel", "state", "name", "address", "path", "from", "since", "received", "sent"}, more...)...)
 }
 
 // places are LAN addresses as people read them.
@@ -87,16 +94,52 @@ func (t command) showCommand() *cobra.Command {
 		Short: "Show the tunnels of a host",
 		Long: `Show the tunnels of a host, and its LAN addresses beside them: its neighbours there get
 these for its name if its node type says so (fernwerk node-type set TYPE --lan-direct).
-An address that another node tells too is answered to nobody.`,
+An address that another node tells too is answered to nobody. In OpenVPN all goes
+through the server; of the mesh each other node is named that the host talks to,
+directly or relayed, by which place and why, as it told at its last question.`,
 		RunE: func(c *cobra.Command, given []string) error {
 			host := strings.ToLower(given[0])
 			rows, err := t.Rows(c.Context(), "tunnel_getObjects", []any{host})
 			if err != nil {
 				return err
 			}
-			return t.show(rows, host+" was in no tunnel", "lan")
+			if err := t.addPeers(c.Context(), host, rows); err != nil {
+				return err
+			}
+			if err := t.show(rows, host+" was in no tunnel", "lan"); err != nil || t.JSON {
+				return err
+			}
+			for _, r := range rows {
+				if peers, ok := r["peers"].([]fleet.Row); ok && len(peers) > 0 {
+					fmt.Fprintln(t.Out)
+					return t.List(peers, "", "peer", "peer-address=peerAddress", "path", "via", "why")
+				}
+			}
+			return nil
 		},
 	}
+}
+
+// addPeers says of a host in the mesh whom it talks to there.
+func (t command) addPeers(ctx context.Context, host string, rows []fleet.Row) error {
+	at := slices.IndexFunc(rows, func(r fleet.Row) bool { return r.Str("tunnel") == mesh.Tunnel && r["up"] == true })
+	if at < 0 {
+		return nil
+	}
+	ways, err := t.Rows(ctx, "mesh_getPaths", []any{host})
+	if fleet.CodeOf(err) == fleet.NotHere { // it has no mesh any more
+		return nil
+	}
+	peers, words := []fleet.Row{}, []string{}
+	for _, w := range ways {
+		words = append(words, w.Str("path"))
+		if w.Str("peerAddress") != "" {
+			peers = append(peers, w)
+		}
+	}
+	rows[at] = maps.Clone(rows[at])
+	rows[at]["peers"], rows[at]["path"] = peers, mesh.Reach(words) // one answer, as of now
+	return err
 }
 
 func (t command) disconnectCommand() *cobra.Command {
@@ -106,13 +149,14 @@ func (t command) disconnectCommand() *cobra.Command {
 		Use: "disconnect HOST", Args: tool.Args,
 		Short: "End what a host has in a tunnel",
 		Long: `End what a host has in a tunnel now. It may come back at once, by its own agent; who
-shall stay out is revoked: fernwerk host revoke HOST.`,
+shall stay out is revoked: fernwerk host revoke HOST. Nobody can be put out of the mesh
+so: its nodes are in it with each other.`,
 		Example: "  fernwerk tunnel disconnect client317.example.org",
 		RunE: func(c *cobra.Command, given []string) error {
 			return t.disconnect(c.Context(), strings.ToLower(given[0]), name, w)
 		},
 	}
-	c.Flags().StringVar(&name, "tunnel", "", "this tunnel only (default: all that it is in)")
+	c.Flags().StringVar(&name, "tunnel", "", "this tunnel only (default: all that it is in, but the mesh)")
 	w.Add(c)
 	return c
 }
@@ -126,9 +170,12 @@ func (t command) disconnect(ctx context.Context, host, name string, w tool.Writi
 			return err
 		}
 		for _, r := range rows {
-			if r["up"] == true {
+			if r["up"] == true && r.Str("tunnel") != mesh.Tunnel {
 				names = append(names, r.Str("tunnel"))
 			}
+		}
+		if len(names) == 0 && slices.ContainsFunc(rows, func(r fleet.Row) bool { return r["up"] == true }) {
+			names = []string{mesh.Tunnel} // the server says why not, and what is next
 		}
 		if len(names) == 0 {
 			return fleet.Errorf(fleet.NotFound, "cannot disconnect %s: it is in no tunnel", host)

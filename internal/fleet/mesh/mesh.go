@@ -31,7 +31,6 @@ import (
 const (
 	MaxMap     = 2 << 20 // bytes, of all nodes of a network
 	MaxPlaces  = 8       // where a node says that it is
-	MaxRequest = 8 << 10 // bytes
 	maxBlocked = 100_000
 )
 
@@ -67,6 +66,30 @@ type Path struct {
 	Address netip.Addr `json:"address"` // of the other
 	Direct  bool       `json:"direct"`
 	Reason  string     `json:"reason"` // a word of the node's program
+	// Via is where packets go: the other's address and port, or the address in the mesh
+	// of who passes them on; "" if the node does not know.
+	Via string `json:"via,omitempty"`
+}
+
+// Tunnel is the mesh's name among tunnels.
+const Tunnel = "mesh"
+
+// Reach says in how many of its paths, each by its word, a node reaches others how.
+func Reach(paths []string) string {
+	count := map[string]int{}
+	for _, p := range paths {
+		count[p]++
+	}
+	var all []string
+	for _, word := range []string{"direct", "relayed", "beside"} {
+		if n := count[word]; n > 0 {
+			all = append(all, strconv.Itoa(n)+" "+word)
+		}
+	}
+	if all == nil {
+		return "talks to nobody"
+	}
+	return strings.Join(all, ", ")
 }
 
 // Way is a path as people see it.
@@ -76,6 +99,7 @@ type Way struct {
 	Peer        string // the other's host id, "" if nobody has the address now
 	PeerAddress string
 	Path        string // direct, relayed, or none
+	Via         string // see [Path]
 	Why         string
 	At          string // RFC 3339
 }
@@ -288,7 +312,7 @@ func (r *Request) Check() error {
 		}
 	}
 	for _, p := range r.Paths {
-		if !p.Address.IsValid() || p.Address.Zone() != "" || !reason.MatchString(p.Reason) {
+		if !p.Address.IsValid() || p.Address.Zone() != "" || !reason.MatchString(p.Reason) || !validVia(p.Via) {
 			return fleet.Errorf(fleet.Invalid, "cannot let the node into the mesh: a path of it leads nowhere")
 		}
 	}
@@ -299,6 +323,18 @@ func (r *Request) Check() error {
 		return fleet.Errorf(fleet.Invalid, "cannot let the node into the mesh: it is up since no time")
 	}
 	return nil
+}
+
+// validVia tells whether a path may go through a place that a node names.
+func validVia(text string) bool {
+	if text == "" {
+		return true
+	}
+	if at, err := netip.ParseAddrPort(text); err == nil {
+		return at.Addr().Zone() == ""
+	}
+	a, err := netip.ParseAddr(text)
+	return err == nil && a.Zone() == ""
 }
 
 // split is HOST:PORT in its parts; an IPv6 address stands in brackets.

@@ -115,6 +115,9 @@ func TestRequest_Check(t *testing.T) {
 		"a path with words": func(r *Request) {
 			r.Paths = []Path{{Address: netip.MustParseAddr("10.0.0.1"), Reason: "\x1b[31m"}}
 		},
+		"a path through no place": func(r *Request) {
+			r.Paths = []Path{{Address: netip.MustParseAddr("10.0.0.1"), Reason: "lan", Via: "fe80::1%eth0"}}
+		},
 		"before all time":   func(r *Request) { r.Since = -1 },
 		"holds what is not": func(r *Request) { r.Holds = "x" },
 	} {

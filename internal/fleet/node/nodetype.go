@@ -66,7 +66,7 @@ func Check(t fleet.NodeType, others []fleet.NodeType) error {
 		}
 	}
 	for _, s := range t.DNSServers {
-		if a, err := netip.ParseAddr(s); err != nil || a.Zone() != "" || a.String() != s {
+		if a, err := netip.ParseAddr(s); err != nil || a.Zone() != "" || a.String() != s || a.IsMulticast() || a.IsUnspecified() {
 			return bad(fleet.Errorf(fleet.Invalid, "%q is not the address of a DNS server", s))
 		}
 	}

@@ -153,6 +153,8 @@ func TestCheck(t *testing.T) {
 		"route":           {with(func(n *fleet.NodeType) { n.Routes = []string{"10.0.0.1/8"} }), fleet.Invalid},
 		"route text":      {with(func(n *fleet.NodeType) { n.Routes = []string{"10.0.0.0/8\nup x"} }), fleet.Invalid},
 		"dns":             {with(func(n *fleet.NodeType) { n.DNSServers = []string{"ns.d.org"} }), fleet.Invalid},
+		"dns of nobody":   {with(func(n *fleet.NodeType) { n.DNSServers = []string{"0.0.0.0"} }), fleet.Invalid},
+		"dns of many":     {with(func(n *fleet.NodeType) { n.DNSServers = []string{"224.0.0.251"} }), fleet.Invalid},
 		"search":          {with(func(n *fleet.NodeType) { n.SearchDomain = "a b" }), fleet.Invalid},
 		"property":        {with(func(n *fleet.NodeType) { n.Properties = []string{"a='; drop"} }), fleet.Invalid},
 		"property twice":  {with(func(n *fleet.NodeType) { n.Properties = []string{"a=1", "a=2"} }), fleet.Invalid},

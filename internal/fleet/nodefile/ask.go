@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
+	"unicode"
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -80,6 +80,16 @@ type Status struct {
 	Repaired time.Time `json:"repaired,omitzero"`
 }
 
+// Machine is how the files of a machine are, for people at it.
+type Machine struct {
+	NodeType string    `json:"nodeType"`
+	Signed   bool      `json:"signed"` // only a signed list is believed
+	List     string    `json:"list"`   // digest of the list that is followed
+	Asked    time.Time `json:"asked,omitzero"`
+	Problem  string    `json:"problem,omitempty"`
+	Files    []Status  `json:"files"`
+}
+
 // maxProblem is in bytes.
 const maxProblem = 500
 
@@ -88,11 +98,11 @@ const MaxRequest = 256 << 10
 
 // Check says whether a report is one that an agent writes.
 func (r *Report) Check() error {
-	if len(r.Files) > 4*MaxFiles || len(r.Problem) > maxProblem || !validSum(r.List, true) {
+	if len(r.Files) > 4*MaxFiles || r.Problem != Says(r.Problem) || !validSum(r.List, true) {
 		return fleet.Errorf(fleet.Invalid, "cannot take the report of a node's files: it is none of an agent's")
 	}
 	for i, f := range r.Files {
-		if ValidPath(f.Path) != nil || !validSum(f.SHA256, false) || !slices.Contains(States, f.State) || len(f.Problem) > maxProblem || !utf8.ValidString(f.Problem) ||
+		if ValidPath(f.Path) != nil || !validSum(f.SHA256, false) || !slices.Contains(States, f.State) || f.Problem != Says(f.Problem) ||
 			i > 0 && r.Files[i-1].Path >= f.Path {
 			return fleet.Errorf(fleet.Invalid, "cannot take the report of a node's files: %q is none of an agent's", clip(f.Path))
 		}
@@ -100,9 +110,16 @@ func (r *Report) Check() error {
 	return nil
 }
 
-// Says shortens a problem to what a report may hold, on one line.
+// Says shortens a problem to what a report may hold, on one line: each is a line of a
+// host's history.
 func Says(text string) string {
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, text)
 	if len(text) > maxProblem {
 		text = strings.ToValidUTF8(text[:maxProblem-3], "") + "..."
 	}

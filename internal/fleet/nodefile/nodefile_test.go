@@ -31,23 +31,24 @@ func TestParse_OneSpellingOnly(t *testing.T) {
 	for name, bad := range map[string]string{
 		"empty": "", "no object": "[]", "blank": text + " ", "twice": text + text, "compact": strings.ReplaceAll(text, "\n", ""),
 		"other form": strings.Replace(text, `Files": 1`, `Files": 2`, 1), "unknown key": strings.Replace(text, `"nodeType"`, `"kind"`, 1),
-		"capital key":     strings.Replace(text, `"mode"`, `"Mode"`, 1),
-		"traversal":       strings.Replace(text, "/etc/a", "/etc/../a", 1),
-		"relative":        strings.Replace(text, `"/etc/a"`, `"etc/a"`, 1),
-		"folder":          strings.Replace(text, `"/etc/a"`, `"/etc/a/"`, 1),
-		"setuid":          strings.Replace(text, `"0600"`, `"4600"`, 1),
-		"for everybody":   strings.Replace(text, `"0600"`, `"0666"`, 1),
-		"mode in short":   strings.Replace(text, `"0600"`, `"600"`, 1),
-		"option as unit":  strings.Replace(text, `"restart": []`, "\"restart\": [\n    \"--now\"\n   ]", 1),
-		"owner":           strings.Replace(text, `"owner": "root"`, `"owner": "root:root"`, 1),
-		"digest":          strings.Replace(text, `"sha256": "`, `"sha256": "A`, 1),
-		"huge":            strings.Replace(text, `"size": 2`, `"size": 2000000`, 1),
-		"secret for all":  strings.Replace(strings.Replace(text, `"0600"`, `"0644"`, 1), `"secret": false`, `"secret": true`, 1),
-		"forbidden":       strings.Replace(text, `"/etc/a"`, `"/etc/shadow"`, 1),
-		"the agent's own": strings.Replace(text, `"/root/.ssh/authorized_keys"`, `"/var/lib/fernwerk-agent/identity.json"`, 1),
-		"out of order":    strings.Replace(text, `"/etc/a"`, `"/etc/z"`, 1),
-		"node type":       strings.Replace(text, `"vnode"`, `"../vnode"`, 1),
-		"long":            `{"x": "` + strings.Repeat("x", MaxList) + `"}`,
+		"capital key":      strings.Replace(text, `"mode"`, `"Mode"`, 1),
+		"traversal":        strings.Replace(text, "/etc/a", "/etc/../a", 1),
+		"relative":         strings.Replace(text, `"/etc/a"`, `"etc/a"`, 1),
+		"folder":           strings.Replace(text, `"/etc/a"`, `"/etc/a/"`, 1),
+		"setuid":           strings.Replace(text, `"0600"`, `"4600"`, 1),
+		"for everybody":    strings.Replace(text, `"0600"`, `"0666"`, 1),
+		"mode in short":    strings.Replace(text, `"0600"`, `"600"`, 1),
+		"option as unit":   strings.Replace(text, `"restart": []`, "\"restart\": [\n    \"--now\"\n   ]", 1),
+		"the agent itself": strings.Replace(text, `"restart": []`, "\"restart\": [\n    \"fernwerk-agent\"\n   ]", 1),
+		"owner":            strings.Replace(text, `"owner": "root"`, `"owner": "root:root"`, 1),
+		"digest":           strings.Replace(text, `"sha256": "`, `"sha256": "A`, 1),
+		"huge":             strings.Replace(text, `"size": 2`, `"size": 2000000`, 1),
+		"secret for all":   strings.Replace(strings.Replace(text, `"0600"`, `"0644"`, 1), `"secret": false`, `"secret": true`, 1),
+		"forbidden":        strings.Replace(text, `"/etc/a"`, `"/etc/shadow"`, 1),
+		"the agent's own":  strings.Replace(text, `"/root/.ssh/authorized_keys"`, `"/var/lib/fernwerk-agent/identity.json"`, 1),
+		"out of order":     strings.Replace(text, `"/etc/a"`, `"/etc/z"`, 1),
+		"node type":        strings.Replace(text, `"vnode"`, `"../vnode"`, 1),
+		"long":             `{"x": "` + strings.Repeat("x", MaxList) + `"}`,
 	} {
 		if bad == text {
 			t.Fatalf("%s: nothing was replaced", name)
@@ -237,5 +238,15 @@ func FuzzKeys(f *testing.F) {
 			t.Fatalf("%q became %q, %v", k, again, err)
 		}
 		ParseAuthorizedKeys([]byte(line), true)
+	})
+}
+
+// What an agent says of a problem is what a server takes, whatever was said to it.
+func TestSays_IsTakenAsItIs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := Says(string(rapid.SliceOfN(rapid.Byte(), 0, 700).Draw(t, "bytes")) + rapid.String().Draw(t, "text"))
+		if err := (&Report{Problem: text}).Check(); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
 	})
 }

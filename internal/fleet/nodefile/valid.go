@@ -53,8 +53,15 @@ func ValidPath(p string) error {
 	return nil
 }
 
-// ValidUnit says whether a service can be restarted for a file.
+// agentUnit is the service of who restarts services.
+const agentUnit = "fernwerk-agent"
+
+// ValidUnit says whether a service can be restarted for a file. The agent is none: a
+// restart is owed until it is done, and who ends by it owes it again at each start.
 func ValidUnit(name string) error {
+	if name == agentUnit {
+		return fleet.Errorf(fleet.Invalid, "the agent itself cannot be restarted for a file")
+	}
 	if !unitName.MatchString(name) || strings.HasSuffix(name, ".service") {
 		return fleet.Errorf(fleet.Invalid, "%q is no name of a service such as munge, without .service", clip(name))
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/fleet/enrol"
+	"github.com/fernwerk/fernwerk/internal/fleet/mesh"
 )
 
 // MaxText bounds a configuration, in bytes.
@@ -126,6 +127,9 @@ func (s Settings) Render() (string, error) {
 	fail := func(err error) (string, error) { return "", fmt.Errorf("cannot make tunnel %q: %w", s.Name, err) }
 	if err := enrol.ValidTunnel(s.Name); err != nil {
 		return fail(err)
+	}
+	if s.Name == mesh.Tunnel {
+		return fail(fleet.Errorf(fleet.Invalid, "the name is the mesh's"))
 	}
 	hosts := append([]string{s.Remote}, s.Others...)
 	for i, host := range hosts {

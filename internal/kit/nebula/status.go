@@ -42,6 +42,18 @@ type Peer struct {
 // Direct tells whether packets go straight to the node.
 func (p Peer) Direct() bool { return p.Remote.IsValid() }
 
+// Via is where packets go: the node's own place, or who passes them on; "" if that is
+// not settled.
+func (p Peer) Via() string {
+	switch {
+	case p.Direct():
+		return p.Remote.String()
+	case len(p.Relays) > 0:
+		return p.Relays[0].String()
+	}
+	return ""
+}
+
 // Reason is why a path is as it is: a word, for people [Reason.Text].
 type Reason string
 

@@ -76,6 +76,39 @@ func Config(host string, caPEM []byte, fingerprint string) (*tls.Config, error) 
 	return cfg, nil
 }
 
+// Checked is the trust in a server by somebody's own judgement, which is asked for
+// at each handshake: authorities that may change meanwhile (see [Verify]), or a
+// certificate that was seen before. The handshake fails with its error.
+func Checked(host string, check func(tls.ConnectionState) error) *tls.Config {
+	return &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, NextProtos: protocols(), InsecureSkipVerify: true, VerifyConnection: check}
+}
+
+// Verify checks what a server showed against authorities (PEM) and its name. now
+// is the clock, nil the machine's.
+func Verify(chain []*x509.Certificate, host string, caPEM []byte, now func() time.Time) error {
+	cas, err := Certificates(caPEM)
+	if err != nil {
+		return err
+	}
+	if len(chain) == 0 {
+		return errors.New("the server shows no certificate")
+	}
+	opts := x509.VerifyOptions{DNSName: host, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	if now != nil {
+		opts.CurrentTime = now()
+	}
+	for _, c := range cas {
+		opts.Roots.AddCert(c)
+	}
+	for _, c := range chain[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	if _, err := chain[0].Verify(opts); err != nil {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
+	}
+	return nil
+}
+
 // Certificates reads all certificates of a PEM file; none is an error.
 func Certificates(data []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate

@@ -34,8 +34,9 @@ func Mark(dir string) []string {
 // was killed, and waits for their end; it tells how many there were. A process is ended
 // only if its own environment has the mark, or if it is in the process group of a child
 // that had it, and if it is still in the session of whoever started it: who left the
-// session was to live on. Its number was taken hold of before that was looked at, so
-// that another one, which has the number later, is never meant.
+// session was to live on. The mark of a process that another user started says nothing:
+// he could start it again without end, and hold us up. A process's number was taken hold
+// of before that was looked at, so that another one, which has it later, is never meant.
 //
 // Who cleared its environment, and is alone in its group by now, is not found.
 func EndLeft(ctx context.Context, dir string) (int, error) {
@@ -107,7 +108,7 @@ func leftOf(dir string) (all []*os.Process, err error) {
 			p.Release()
 			continue
 		}
-		if sid, of := markOf(pid); of == dir && sid == c.sid {
+		if sid, of := markOf(pid); of == dir && sid == c.sid && isOurs(pid) {
 			c.marked, marked[c.group] = true, true
 		} else if pid == c.pgid {
 			others[c.group] = true
@@ -146,6 +147,17 @@ func markOf(pid int) (sid int, dir string) {
 		}
 	}
 	return 0, ""
+}
+
+// isOurs tells whether our own user started a process, whatever rights it got by that.
+func isOurs(pid int) bool {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	_, rest, found := bytes.Cut(text, []byte("\nUid:"))
+	var real int
+	if n, _ := fmt.Sscan(string(rest), &real); err != nil || !found || n != 1 {
+		return false
+	}
+	return real == os.Getuid()
 }
 
 // stat is a process's state and its parent.

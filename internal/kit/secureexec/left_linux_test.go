@@ -105,3 +105,25 @@ func TestEndLeft_Stubborn(t *testing.T) {
 		t.Errorf("%d %v after %v", n, err, time.Since(began))
 	}
 }
+
+// Whoever else is on the machine can give a process of his own the mark, and start it
+// again as often as it is ended: it is neither ended nor waited for.
+func TestEndLeft_AnotherUsersMark(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("it takes root to be another user")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("sleep", "600")
+	cmd.Env = append(os.Environ(), Mark(dir)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	if n, err := EndLeft(t.Context(), dir); n != 0 || err != nil {
+		t.Errorf("%d were ended: %v", n, err)
+	}
+	if !alive(cmd.Process.Pid) {
+		t.Error("a process of another user was ended")
+	}
+}

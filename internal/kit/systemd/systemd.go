@@ -3,7 +3,8 @@
 //
 // A unit is installed for the program and the folder that are used here, so that
 // nobody has to put paths into a file. One that somebody else wrote under the name is
-// never replaced nor removed.
+// never replaced nor removed, and a program that others than root can replace is not
+// installed.
 package systemd
 
 import (
@@ -75,7 +76,9 @@ func (u Unit) Install(ctx context.Context) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	path, err = u.mine()
+	if path, err = u.mine(); err == nil {
+		err = owned(u.Exec[0])
+	}
 	if err != nil {
 		return "", fmt.Errorf("cannot install the service: %w", err)
 	}

@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -75,5 +76,49 @@ func TestReady(t *testing.T) {
 		if err := Ready(t.Context()); err != nil {
 			t.Errorf("nobody wants to know: %v", err)
 		}
+	}
+}
+
+// What others than root can replace is not started for root.
+func TestOwned(t *testing.T) {
+	require.Root(t)
+	dir := t.TempDir()
+	program := filepath.Join(dir, "in", "program")
+	link := filepath.Join(dir, "link")
+	for _, err := range []error{os.Mkdir(filepath.Dir(program), 0o755), os.WriteFile(program, nil, 0o755), os.Symlink(program, link)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{program, link} {
+		if err := owned(path); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, change := range map[string]func() error{
+		"a program of somebody's":  func() error { return os.Chown(program, 65534, 65534) },
+		"one that others write":    func() error { return os.Chmod(program, 0o777) },
+		"in somebody's folder":     func() error { return os.Chown(filepath.Dir(program), 65534, 0) },
+		"in one that others write": func() error { return os.Chmod(filepath.Dir(program), 0o777) },
+		"in one of a group": func() error {
+			return errors.Join(os.Chown(filepath.Dir(program), 0, 65534), os.Chmod(filepath.Dir(program), 0o775))
+		},
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{program, link} {
+			if err := owned(path); err == nil {
+				t.Errorf("%s: %s is started", name, path)
+			}
+		}
+		for _, err := range []error{os.Chown(program, 0, 0), os.Chmod(program, 0o755), os.Chown(filepath.Dir(program), 0, 0), os.Chmod(filepath.Dir(program), 0o755)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if path, err := (Unit{Name: "fwtest", Exec: []string{filepath.Join(dir, "nothing")}}).Install(t.Context()); err == nil {
+		t.Errorf("%s is written", path)
 	}
 }

@@ -78,12 +78,13 @@ func (a *Authority) signByRoot(key crypto.PublicKey, names []string) ([]byte, er
 }
 
 // Issued is a server's certificate that another server's authority signs. dir
-// holds it as server.pem, as it does at the config server; authority is that
-// one's certificate. ask gets a signing request and returns the certificate, both
+// holds it as server.pem, as it does at the config server; authority are that
+// one's certificates as they are believed, in PEM, the newest root first. One that
+// the newest does not stand above is replaced at once. ask gets a signing request and returns the certificate, both
 // in PEM. name is one that the certificate must have. The first certificate is
 // asked for here; what is renewed later is by Serve.
-func Issued(dir string, authority []byte, name string, log *slog.Logger, now func() time.Time, ask func(context.Context, []byte) ([]byte, error)) (*ServerCertificate, error) {
-	roots, err := pin.Certificates(authority)
+func Issued(dir string, authority func() []byte, name string, log *slog.Logger, now func() time.Time, ask func(context.Context, []byte) ([]byte, error)) (*ServerCertificate, error) {
+	roots, err := pin.Certificates(authority())
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,15 @@ func Issued(dir string, authority []byte, name string, log *slog.Logger, now fun
 	s.make = func() (*tls.Certificate, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		roots, err := pin.Certificates(authority())
+		if err != nil {
+			return nil, err
+		}
 		return request(ctx, path, roots, name, ask)
+	}
+	s.old = func(*x509.Certificate) bool {
+		roots, err := pin.Certificates(authority())
+		return err == nil && !reaches(s.current.Load(), roots[0], now())
 	}
 	switch cert, err := readServer(path, roots); {
 	case err == nil:
@@ -110,6 +119,20 @@ func Issued(dir string, authority []byte, name string, log *slog.Logger, now fun
 		log.Warn("Server certificate is not renewed now", "error", err) // it still counts
 	}
 	return s, nil
+}
+
+// reaches tells whether a certificate, with what is shown along with it, leads to
+// this root alone.
+func reaches(cert *tls.Certificate, root *x509.Certificate, at time.Time) bool {
+	opts := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: at}
+	opts.Roots.AddCert(root)
+	for _, der := range cert.Certificate[1:] {
+		if above, err := x509.ParseCertificate(der); err == nil {
+			opts.Intermediates.AddCert(above)
+		}
+	}
+	_, err := cert.Leaf.Verify(opts)
+	return err == nil
 }
 
 func request(ctx context.Context, path string, roots []*x509.Certificate, name string, ask func(context.Context, []byte) ([]byte, error)) (*tls.Certificate, error) {

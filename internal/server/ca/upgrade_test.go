@@ -85,7 +85,7 @@ func TestUpgrade_Depot(t *testing.T) {
 	}
 	asked := 0
 	issued := func() *ServerCertificate {
-		s, err := Issued(depot, roots, "depot1.example.org", slog.New(slog.DiscardHandler), c.now, func(_ context.Context, request []byte) ([]byte, error) {
+		s, err := Issued(depot, func() []byte { return roots }, "depot1.example.org", slog.New(slog.DiscardHandler), c.now, func(_ context.Context, request []byte) ([]byte, error) {
 			asked++
 			return a.Sign(request, []string{"depot1.example.org", "localhost"})
 		})

@@ -2,6 +2,7 @@ package depot
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
 	"net/url"
 	"time"
@@ -12,8 +13,9 @@ import (
 )
 
 // PeerAs is the way to the trees of other depots for the server that self names;
-// they show a certificate of the authority, PEM.
-func PeerAs(authority func() []byte, self func(context.Context) (user, password string, err error)) Peer {
+// they show a certificate of the authority, PEM. certificate is what is shown to
+// them beside the password, to those that ask for one; nil is none.
+func PeerAs(authority func() []byte, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error), self func(context.Context) (user, password string, err error)) Peer {
 	return func(_ context.Context, other fleet.Host, product string) (*transfer.HTTP, error) {
 		u, err := url.Parse(other.DepotWebdavURL)
 		if err != nil || u.Hostname() == "" {
@@ -23,6 +25,7 @@ func PeerAs(authority func() []byte, self func(context.Context) (user, password 
 		if err != nil {
 			return nil, err
 		}
+		trust.GetClientCertificate = certificate
 		transport := &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: trust, TLSHandshakeTimeout: 15 * time.Second,
 			ResponseHeaderTimeout: 5 * time.Minute, IdleConnTimeout: 10 * time.Second, DisableCompression: true}
 		return &transfer.HTTP{Base: "https://" + u.Host, Product: product,

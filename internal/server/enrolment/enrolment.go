@@ -100,6 +100,8 @@ type asking struct {
 	proof   string // digest of what it proves itself with
 	address string
 	at      time.Time
+	// typed: the node type is not the machine's own word.
+	typed bool
 }
 
 func (e *Enrolment) read(req enrol.JoinRequest, address string) (a asking, err error) {
@@ -247,7 +249,7 @@ func (e *Enrolment) admit(tx *store.Tx, a asking) (enrol.JoinAnswer, error) {
 			return enrol.JoinAnswer{}, fleet.Errorf(fleet.Denied, "cannot join as %s: the token is for %s", a.NodeType, t.NodeType)
 		}
 		if t.NodeType != "" {
-			a.NodeType = t.NodeType
+			a.NodeType, a.typed = t.NodeType, true
 		}
 		if t.Approve || e.cfg.Approve {
 			return e.wait(tx, a)
@@ -311,7 +313,7 @@ func (e *Enrolment) begin(tx *store.Tx, a asking, t TokenRow, id string) (out en
 			return out, err
 		}
 	}
-	row, err := e.cfg.Identities.Begin(tx, a.key, identity.Row{HostID: id, KeyID: a.keyID, NodeType: a.NodeType, Policy: t.Policy, Token: t.Name, Proof: a.proof,
+	row, err := e.cfg.Identities.Begin(tx, a.key, identity.Row{HostID: id, KeyID: a.keyID, NodeType: a.NodeType, TypeSaid: a.NodeType != "" && !a.typed, Policy: t.Policy, Token: t.Name, Proof: a.proof,
 		UUID: a.Machine.SystemUUID, Hostname: a.Machine.Hostname})
 	if err != nil {
 		return out, err

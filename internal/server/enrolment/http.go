@@ -34,7 +34,8 @@ func (h HTTP) Join(w http.ResponseWriter, r *http.Request) (any, int, error) {
 }
 
 // Renew answers POST /v1/renew. The certificate may be over; a host that has none
-// yet gets its first one by its host key, which is all that it has.
+// yet gets its first one by its host key, which is all that it has. A depot server gets
+// one by its host key whenever that opens: nobody else has to go there then.
 func (h HTTP) Renew(w http.ResponseWriter, r *http.Request) (any, int, error) {
 	var req enrol.Renewal
 	if err := Body(r, &req); err != nil {
@@ -53,10 +54,10 @@ func (h HTTP) Renew(w http.ResponseWriter, r *http.Request) (any, int, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if actor.Role != methods.Host {
+		if actor.Role != methods.Host && actor.Role != methods.Depot {
 			return nil, 0, fleet.Errorf(fleet.Denied, "cannot certify %s %s: it is no host", actor.Role, actor.ID)
 		}
-		holder.HostID = actor.ID
+		holder.HostID, holder.Role = actor.ID, actor.Role
 	}
 	origin := store.Origin{Actor: "host " + holder.HostID, Address: address(r), Request: w.Header().Get("X-Request-Id")}
 	row, err := h.cfg.Identities.RenewBy(r.Context(), key, keyID, holder, origin, func(tx *store.Tx) error {
@@ -64,7 +65,10 @@ func (h HTTP) Renew(w http.ResponseWriter, r *http.Request) (any, int, error) {
 			return nil
 		}
 		row, err := identity.Get(tx, holder.HostID) // may have joined meanwhile
-		if err == nil && row.Serial != "" {
+		switch {
+		case err != nil || row.Serial == "":
+		case holder.Role == methods.Depot && !row.KeyOff: // its key opens all that its certificate does
+		default:
 			err = fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot certify %s by its host key: it has a certificate", holder.HostID), "join again with a new token: fernwerk-agent join --again TOKEN")
 		}
 		return err

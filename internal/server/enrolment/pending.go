@@ -190,7 +190,7 @@ func (e *Enrolment) Approve(tx *store.Tx, name, as string) (hostID string, err e
 	if err != nil {
 		return "", err
 	}
-	a.proof = row.Proof
+	a.proof, a.typed = row.Proof, true // whoever approves sees it
 	t := TokenRow{Policy: string(enrol.PlainOpsi)}
 	if row.Token != "" {
 		if t, err = tokenRow(tx, row.Token); err != nil {

@@ -23,6 +23,10 @@ func (g *Grid) openFiles() {
 			row, err := identity.Get(tx, hostID)
 			return row.NodeType, row.HostID != "" && row.Revoked == "", err
 		},
+		Claimed: func(tx *store.Tx, hostID string) (bool, error) {
+			row, err := identity.Get(tx, hostID)
+			return row.TypeSaid, err
+		},
 		Names: func(tx *store.Tx) (map[string][]string, error) {
 			names := map[string][]string{}
 			for n, err := range presence.Desired(tx) {

@@ -52,6 +52,16 @@ func (g *Grid) openMesh(ctx context.Context) error {
 	for _, r := range c.Allow {
 		cfg.Allow = append(cfg.Allow, r.Rule())
 	}
+	for _, t := range g.Config.Tunnels {
+		if !t.Serve || !t.Apart {
+			continue
+		}
+		conf, err := t.Server()
+		if err != nil {
+			return err
+		}
+		cfg.Apart = append(cfg.Apart, conf.Network.Masked())
+	}
 	g.mesh = mesh.New(cfg)
 	return nil
 }
@@ -83,9 +93,9 @@ func (m meshPresence) Address(ctx context.Context, hostID string) (netip.Addr, e
 }
 
 func (m meshPresence) Up(ctx context.Context, u mesh.Up) error {
-	return m.p.Up(ctx, presence.Session{HostID: u.HostID, Tunnel: mesh.Tunnel, Epoch: u.Epoch, ClientAddress: u.From, Since: u.Since, Until: u.Until, LAN: u.LAN})
+	return m.p.Up(ctx, presence.Session{HostID: u.HostID, Tunnel: content.Tunnel, Epoch: u.Epoch, ClientAddress: u.From, Since: u.Since, Until: u.Until, LAN: u.LAN})
 }
 
 func (m meshPresence) Down(ctx context.Context, hostID, epoch string) error {
-	return m.p.Down(ctx, hostID, mesh.Tunnel, epoch)
+	return m.p.Down(ctx, hostID, content.Tunnel, epoch)
 }

@@ -4,32 +4,20 @@
 //
 // The first start needs the config server: its authority is taken from whoever
 // answers, and believed for its fingerprint. Later ones do without, and tell it the
-// place when it is back.
+// place when it is back. A new root of the authority is followed by itself ([Trust]).
 package home
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/rpc"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/kit/atomicfile"
-	"github.com/fernwerk/fernwerk/internal/kit/pin"
 	"github.com/fernwerk/fernwerk/internal/kit/retry"
 )
 
@@ -54,62 +42,6 @@ func Key(path, id string) (string, error) {
 		return "", fleet.WithHint(fmt.Errorf("cannot read the host key of the depot server: %w", err), "%s", hint)
 	}
 	return key, nil
-}
-
-// Authority is the config server's authority, PEM: what was kept of it in path, or
-// what that server shows, if it has the fingerprint.
-func Authority(ctx context.Context, path string, server *url.URL, fingerprint string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if data, err = fetch(ctx, server, fingerprint); err == nil {
-			if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-				err = atomicfile.WriteFile(path, data, 0o644)
-			}
-		}
-	}
-	if err == nil {
-		_, err = pin.Config(server.Hostname(), data, fingerprint) // the fingerprint may have been changed since
-		err = fleet.WithHint(err, "if the config server has a new authority, delete %s", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot trust the config server %s: %w", server.Host, err)
-	}
-	return data, nil
-}
-
-func fetch(ctx context.Context, server *url.URL, fingerprint string) ([]byte, error) {
-	trust, err := pin.Config(server.Hostname(), nil, fingerprint)
-	if err != nil {
-		return nil, err
-	}
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: pin.Direct(nil), TLSClientConfig: trust, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+server.Host+"/ssl/ca-certs.pem", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, fleet.WithHint(fleet.Errorf(fleet.Unavailable, "%w", err), "the first start needs the config server; compare config_server and ca_fingerprint with what fernwerk depot create printed")
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errors.New(resp.Status)
-	}
-	if err != nil {
-		return nil, err
-	}
-	certs, err := pin.Certificates(data)
-	if err != nil {
-		return nil, err
-	}
-	want := strings.ToLower(strings.ReplaceAll(fingerprint, ":", ""))
-	for _, c := range certs { // of several only the pinned one counts
-		if sum := sha256.Sum256(c.Raw); strings.HasSuffix(want, hex.EncodeToString(sum[:])) {
-			return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}), nil
-		}
-	}
-	return nil, errors.New("it does not show the authority with that fingerprint")
 }
 
 // Place keeps the depot's row at the config server right about where it is.

@@ -188,6 +188,9 @@ func (m *Mesh) write(tx *store.Tx, row *node, shall node, signing *certs.Authori
 		if err != nil {
 			return err
 		}
+		if err := mayCertify(tx, shall.HostID, now); err != nil {
+			return err
+		}
 		network := netip.MustParsePrefix(shall.Network)
 		from, until := now.Add(-time.Hour).Truncate(time.Second), now.Add(mesh.Life).Truncate(time.Second)
 		text, fingerprint, err := signing.Sign(certs.Node{Name: shall.HostID, Key: key, Groups: shall.Groups, From: from, Until: until,
@@ -210,12 +213,6 @@ func (m *Mesh) write(tx *store.Tx, row *node, shall node, signing *certs.Authori
 	*row = shall
 	return tx.Put(nodes, nodes.Encode(*row))
 }
-
-// tunnel is the mesh's name among tunnels.
-const tunnel = "mesh"
-
-// Tunnel is the mesh's name among the tunnels that presence knows.
-const Tunnel = tunnel
 
 // report tells presence that a node is up, or is no more. A node that the hub
 // missed has another session when it is back.

@@ -135,6 +135,28 @@ func (m *Mesh) blocked(tx *store.Tx, now time.Time) ([]string, error) {
 	return list, nil
 }
 
+// mostGiven is how many certificates that are not over a host may have. One that goes on
+// as it is has two or three; another of its groups, or another key, makes one more. All
+// are in everybody's map if it is revoked, which has an end.
+const mostGiven = 100
+
+func mayCertify(tx *store.Tx, hostID string, now time.Time) error {
+	all, err := store.All[given](tx, givens, fleet.Filter{"hostId": hostID})
+	if err != nil {
+		return err
+	}
+	count := 0
+	for _, g := range all {
+		if g.NotAfter > now.Unix() {
+			count++
+		}
+	}
+	if count >= mostGiven {
+		return fleet.WithHint(fleet.Errorf(fleet.Unavailable, "cannot certify %s for the mesh: it has %d certificates that are not over", hostID, count), "it gets another when the first of them is over, after %v at most", mesh.Life)
+	}
+	return nil
+}
+
 // rules are who may connect to whom in a network.
 func (m *Mesh) rules(tx *store.Tx, network netip.Prefix) ([]mesh.Rule, error) {
 	rules := []mesh.Rule{

@@ -112,6 +112,8 @@ type Config struct {
 	At []string
 	// Allow are the rules; none: nodes of a type among themselves.
 	Allow []mesh.Rule
+	// Apart are networks of other tunnels whose nodes shall not reach each other.
+	Apart []netip.Prefix
 	Every time.Duration // how often nodes ask
 	// Of the hub's process.
 	Dir, Program, Device string

@@ -57,7 +57,7 @@ func (m *Mesh) tell(ctx context.Context, hostID string, req mesh.Request, now ti
 	})
 }
 
-// lines are paths as they are kept: ADDRESS WAY REASON.
+// lines are paths as they are kept: ADDRESS WAY REASON, and VIA where it is known.
 func lines(all []mesh.Path) string {
 	var b strings.Builder
 	for _, p := range all {
@@ -65,7 +65,7 @@ func lines(all []mesh.Path) string {
 		if p.Direct {
 			way = "direct"
 		}
-		fmt.Fprintf(&b, "%v %s %s\n", p.Address, way, p.Reason)
+		b.WriteString(strings.TrimSpace(fmt.Sprint(p.Address, " ", way, " ", p.Reason, " ", p.Via)) + "\n")
 	}
 	return b.String()
 }
@@ -109,11 +109,14 @@ func (m *Mesh) Paths(tx *store.Tx) ([]mesh.Way, error) {
 		}
 		for line := range strings.Lines(s.Paths) {
 			f := strings.Fields(line)
-			if len(f) != 3 {
+			if len(f) == 3 {
+				f = append(f, "")
+			}
+			if len(f) != 4 {
 				continue
 			}
 			if _, err := netip.ParseAddr(f[0]); err == nil {
-				one.Peer, one.PeerAddress, one.Path, one.Why = at[f[0]], f[0], f[1], nebula.Reason(f[2]).Text()
+				one.Peer, one.PeerAddress, one.Path, one.Why, one.Via = at[f[0]], f[0], f[1], nebula.Reason(f[2]).Text(), f[3]
 				out = append(out, one)
 			}
 		}

@@ -16,7 +16,7 @@ import (
 func TestPaths_AnotherServer(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.host("client1.example.org", "10.134.7.38"), w.host("client2.example.org", "10.134.7.39")
-	one.Paths = []content.Path{{Address: netip.MustParseAddr("10.134.7.39"), Direct: true, Reason: "lan"}, {Address: netip.MustParseAddr("10.134.9.9"), Reason: "closed"}}
+	one.Paths = []content.Path{{Address: netip.MustParseAddr("10.134.7.39"), Direct: true, Reason: "lan", Via: "192.168.1.12:4243"}, {Address: netip.MustParseAddr("10.134.9.9"), Reason: "closed"}}
 	w.ask("client1.example.org", one)
 	w.ask("client2.example.org", two)
 	paths := func() (all []content.Way) {
@@ -29,7 +29,7 @@ func TestPaths_AnotherServer(t *testing.T) {
 		return all
 	}
 	all := paths()
-	if len(all) != 3 || all[0].Peer != "client2.example.org" || all[0].Path != "direct" || all[1].Path != "relayed" || all[1].Peer != "" || all[2].Path != "none" {
+	if len(all) != 3 || all[0].Peer != "client2.example.org" || all[0].Path != "direct" || all[0].Via != "192.168.1.12:4243" || all[1].Via != "" || all[1].Path != "relayed" || all[1].Peer != "" || all[2].Path != "none" {
 		t.Fatalf("%+v", all)
 	}
 	// The same again is no write, but lasts.

@@ -26,9 +26,13 @@ func (m *Mesh) kinds(tx *store.Tx, network netip.Prefix) ([]mesh.Kind, error) {
 		if plan, err := plans.PlanOf(t); err != nil || plan.Prefix() != network {
 			continue
 		}
-		k := mesh.Kind{ID: t.ID, Routes: m.routes(t), DNS: []netip.Addr{}, Search: t.SearchDomain}
+		k := mesh.Kind{ID: t.ID, Routes: m.routes(t, types), DNS: []netip.Addr{}, Search: t.SearchDomain}
 		for _, text := range t.DNSServers {
-			if a, err := netip.ParseAddr(text); err == nil && len(k.DNS) < mesh.MaxDNS && !slices.Contains(k.DNS, a) {
+			a, err := netip.ParseAddr(text)
+			if err != nil || a.Zone() != "" || a.IsMulticast() || a.IsUnspecified() {
+				continue // a map with it is good for nobody, and who is blocked stands in it, too
+			}
+			if len(k.DNS) < mesh.MaxDNS && !slices.Contains(k.DNS, a) {
 				k.DNS = append(k.DNS, a)
 			}
 		}
@@ -38,12 +42,19 @@ func (m *Mesh) kinds(tx *store.Tx, network netip.Prefix) ([]mesh.Kind, error) {
 }
 
 // routes are those of a node type that the hub leads to: of IPv4, where the hub is an
-// end of tunnels.
-func (m *Mesh) routes(t fleet.NodeType) []netip.Prefix {
+// end of tunnels. A network of the mesh is none of them: whether the hub passes on to
+// that, past the mesh's rules, [Mesh.bridged] says alone.
+func (m *Mesh) routes(t fleet.NodeType, types []fleet.NodeType) []netip.Prefix {
+	ours := func(p netip.Prefix) bool {
+		return slices.ContainsFunc(types, func(o fleet.NodeType) bool {
+			plan, err := plans.PlanOf(o)
+			return err == nil && plan != nil && plan.Prefix() == p
+		})
+	}
 	all := []netip.Prefix{}
 	for _, text := range t.Routes {
 		p, err := netip.ParsePrefix(text)
-		if err == nil && p.Addr().Is4() && !m.Bare && len(all) < mesh.MaxRoutes && !slices.Contains(all, p.Masked()) {
+		if err == nil && !ours(p.Masked()) && p.Addr().Is4() && !m.Bare && len(all) < mesh.MaxRoutes && !slices.Contains(all, p.Masked()) {
 			all = append(all, p.Masked())
 		}
 	}
@@ -51,10 +62,10 @@ func (m *Mesh) routes(t fleet.NodeType) []netip.Prefix {
 }
 
 // bridged tells whether the hub passes on between the mesh and another tunnel of the
-// network. The rules of the mesh do not see who is in the other one: where they are
+// network, which it does not where nodes of that stay apart. The rules of the mesh do not see who is in the other one: where they are
 // anything but "nodes of one type among themselves", and there is one type, it does not.
 func (m *Mesh) bridged(tx *store.Tx, network netip.Prefix) (bool, error) {
-	if m.Bare || len(m.Allow) > 0 || !network.Addr().Is4() {
+	if m.Bare || len(m.Allow) > 0 || !network.Addr().Is4() || slices.ContainsFunc(m.Apart, network.Overlaps) {
 		return false, nil
 	}
 	all, err := store.All[fleet.NodeType](tx, fleet.NodeTypes, nil)
@@ -74,7 +85,7 @@ func (h *hub) passOn(tx *store.Tx, config *nebula.Config, types []fleet.NodeType
 		if err != nil {
 			return err
 		}
-		through := h.routes(t)
+		through := h.routes(t, types)
 		if yes, err := h.bridged(tx, plan.Prefix()); err != nil {
 			return err
 		} else if yes {

@@ -62,8 +62,22 @@ func TestAsk_Kinds(t *testing.T) {
 		"all is said": {func(n *fleet.NodeType, _ *mesh.Mesh) {
 			n.Routes, n.DNSServers, n.SearchDomain = []string{"129.88.70.0/26", "fd00:8::/64"}, []string{"10.134.0.1"}, "grid.example.org"
 		}, content.Kind{ID: "vnode", Routes: []netip.Prefix{netip.MustParsePrefix("129.88.70.0/26")}, DNS: []netip.Addr{netip.MustParseAddr("10.134.0.1")}, Search: "grid.example.org"}, true},
+		"a route that is a network of the mesh": {func(n *fleet.NodeType, m *mesh.Mesh) {
+			n.Routes, m.Allow = []string{"10.134.0.0/16", "129.88.70.0/26"}, []content.Rule{{To: "vnode", From: "any", Proto: "tcp", Ports: "22"}}
+		}, content.Kind{ID: "vnode", Routes: []netip.Prefix{netip.MustParsePrefix("129.88.70.0/26")}, DNS: []netip.Addr{}}, false},
+		"a name server that is none": {func(n *fleet.NodeType, _ *mesh.Mesh) {
+			n.DNSServers = []string{"0.0.0.0", "224.0.0.251", "10.134.0.1"}
+		}, content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{netip.MustParseAddr("10.134.0.1")}}, true},
 		"the hub is no end of tunnels": {func(n *fleet.NodeType, m *mesh.Mesh) { n.Routes, m.Bare = []string{"129.88.70.0/26"}, true },
 			content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{}}, false},
+		"the nodes of the other tunnel stay apart": {func(_ *fleet.NodeType, m *mesh.Mesh) {
+			m.Apart = []netip.Prefix{netip.MustParsePrefix("10.134.0.0/16")}
+		},
+			content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{}}, false},
+		"those of one elsewhere do": {func(_ *fleet.NodeType, m *mesh.Mesh) {
+			m.Apart = []netip.Prefix{netip.MustParsePrefix("10.135.0.0/16")}
+		},
+			content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{}}, true},
 		"there are rules": {func(_ *fleet.NodeType, m *mesh.Mesh) {
 			m.Allow = []content.Rule{{To: "vnode", From: "any", Proto: "tcp", Ports: "22"}}
 		}, content.Kind{ID: "vnode", Routes: []netip.Prefix{}, DNS: []netip.Addr{}}, false},

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ import (
 // seldom is how often a host asks that has no node type: for the keys of its SSH
 // server only.
 const seldom = time.Hour
+
+// mostNoted is how many changes of files a note in a host's history names.
+const mostNoted = 20
 
 // Ask answers a host, and takes what it tells. A host that has nothing to tell and
 // for which nothing is new costs three rows read.
@@ -64,6 +68,9 @@ func (f *Files) Ask(ctx context.Context, hostID string, req nodefile.Request) (o
 	}
 	if req.Report == nil && len(keys) == 0 {
 		return out, nil
+	}
+	if err := f.pace.mayTell(hostID); err != nil {
+		return out, err
 	}
 	err = f.Store.Update(ctx, store.Origin{Actor: "host " + hostID}, func(tx *store.Tx) error {
 		if _, counts, err := f.Identity(tx, hostID); err != nil || !counts {
@@ -126,6 +133,9 @@ func (f *Files) take(tx *store.Tx, hostID string, signed bool, report nodefile.R
 	}
 	if len(changes) == 0 {
 		return nil
+	}
+	if more := len(changes) - mostNoted; more > 0 { // the report has all of them
+		changes = append(changes[:mostNoted], fmt.Sprintf("and %d more", more))
 	}
 	return tx.Note(fleet.Hosts.Name, hostID, "files", fleet.Row{"list": report.List, "changes": strings.Join(changes, "\n")})
 }
@@ -259,6 +269,12 @@ func (f *Files) HostKeys(tx *store.Tx) ([]port.HostKeys, error) {
 			return nil, err
 		}
 	}
+	holder := map[string]string{} // of a name in tunnels
+	for id, all := range names {
+		for _, name := range all {
+			holder[name] = id
+		}
+	}
 	out := []port.HostKeys{}
 	for _, r := range rows {
 		nodeType, counts, err := f.Identity(tx, r.HostID)
@@ -271,7 +287,7 @@ func (f *Files) HostKeys(tx *store.Tx) ([]port.HostKeys, error) {
 		i := slices.IndexFunc(out, func(o port.HostKeys) bool { return o.HostID == r.HostID })
 		if i < 0 {
 			known := slices.Clone(names[r.HostID])
-			if !slices.Contains(known, r.HostID) {
+			if holder[r.HostID] == "" { // else it is its own already, or another node's, who is found by it
 				known = append(known, r.HostID)
 			}
 			i = len(out)

@@ -20,6 +20,7 @@ package nodefile
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +82,9 @@ type Config struct {
 	// Identity is the node type that a host joined as; counts is false for one that
 	// is gone or revoked.
 	Identity func(tx *store.Tx, hostID string) (nodeType string, counts bool, err error)
+	// Claimed tells whether the node type is the host's own word, as that of a machine
+	// that joined by a token for any: it is given no secrets.
+	Claimed func(tx *store.Tx, hostID string) (bool, error)
 	// Signed is the content of a target that was signed offline; NotFound for none.
 	Signed func(tx *store.Tx, name string) ([]byte, error)
 	// Names are the names of a host in tunnels, the best one first.
@@ -90,10 +94,13 @@ type Config struct {
 }
 
 // Files is the part.
-type Files struct{ Config }
+type Files struct {
+	Config
+	pace *pace
+}
 
 // New makes Files. It has nothing to serve by itself.
-func New(c Config) *Files { return &Files{c} }
+func New(c Config) *Files { return &Files{c, newPace()} }
 
 func (f *Files) own(tx *store.Tx, nodeType string) (*nodefile.List, list, error) {
 	r, err := tx.ByKey(lists, nodeType)
@@ -253,6 +260,9 @@ func (f *Files) Types(tx *store.Tx) (all []string, err error) {
 
 // Blob is a content for a host: only one that a list of its own type names.
 func (f *Files) Blob(ctx context.Context, hostID, sum string) (data []byte, err error) {
+	if err := f.pace.mayFetch(hostID); err != nil {
+		return nil, err
+	}
 	err = f.Store.View(ctx, func(tx *store.Tx) error {
 		nodeType, counts, err := f.Identity(tx, hostID)
 		if err != nil {
@@ -268,6 +278,16 @@ func (f *Files) Blob(ctx context.Context, hostID, sum string) (data []byte, err 
 		}
 		if !own.Holds(sum) && (signed == nil || !signed.Holds(sum)) {
 			return refused
+		}
+		if secret := func(l *nodefile.List) bool {
+			return l != nil && slices.ContainsFunc(l.Files, func(f nodefile.File) bool { return f.Secret && f.SHA256 == sum })
+		}; secret(own) || secret(signed) {
+			if claimed, err := f.Claimed(tx, hostID); err != nil {
+				return err
+			} else if claimed {
+				return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot give %s a secret of node type %s: that it is of this type is its own word", hostID, nodeType),
+					"have it join by a token for the type, or approve it: fernwerk token create --node-type %s", nodeType)
+			}
 		}
 		if data, err = f.Vault.Find(tx, secretName(nodeType, sum)); err == nil && data == nil {
 			err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "the content with the digest %.12s is signed, and was not handed in yet", sum), "hand it in with: fernwerk node-file set %s PATH --from FILE", nodeType)

@@ -27,6 +27,7 @@ type site struct {
 	svc     *methods.Service
 	types   map[string]string // by host
 	revoked map[string]bool
+	claimed map[string]bool
 	signed  map[string][]byte
 	vault   map[string][]byte
 }
@@ -65,9 +66,10 @@ func newSite(t *testing.T, db *sqldb.DB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &site{T: t, types: map[string]string{pc: "vnode", "pc2.grid.test": "other"}, revoked: map[string]bool{}, signed: map[string][]byte{}, vault: map[string][]byte{}}
+	x := &site{T: t, types: map[string]string{pc: "vnode", "pc2.grid.test": "other"}, revoked: map[string]bool{}, claimed: map[string]bool{}, signed: map[string][]byte{}, vault: map[string][]byte{}}
 	x.f = New(Config{Store: s, Vault: x, Every: time.Minute, Log: slog.New(slog.DiscardHandler),
 		Identity: func(_ *store.Tx, id string) (string, bool, error) { return x.types[id], !x.revoked[id], nil },
+		Claimed:  func(_ *store.Tx, id string) (bool, error) { return x.claimed[id], nil },
 		Signed: func(_ *store.Tx, name string) ([]byte, error) {
 			if text := x.signed[name]; text != nil {
 				return text, nil
@@ -213,6 +215,8 @@ func TestReport_IsKeptAndNotedOnce(t *testing.T) {
 			"path":  {Files: []nodefile.Status{{Path: "/etc/../a", SHA256: f.SHA256, State: nodefile.Left}}},
 			"list":  {List: "zz"},
 			"long":  {Problem: strings.Repeat("x", 10_000)},
+			"lines": {Files: []nodefile.Status{{Path: "/etc/a", SHA256: f.SHA256, State: nodefile.Failed, Problem: "x\n/etc/b: in place"}}},
+			"zero":  {Problem: "x\x00"},
 			"many":  {Files: make([]nodefile.Status, 1000)},
 		} {
 			if _, err := x.f.Ask(x.Context(), pc, nodefile.Request{Report: &bad}); fleet.CodeOf(err) != fleet.Invalid {
@@ -290,6 +294,29 @@ func TestSet_Refuses(t *testing.T) {
 		}
 		if err := try("vnode", none, blob); err != nil {
 			x.Error(err)
+		}
+	})
+}
+
+// A host whose id is another node's name does not get its keys among those of that name:
+// ssh would take either.
+func TestHostKeys_AnothersName(t *testing.T) {
+	both(t, func(x *site) {
+		const one, two = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDO9GgYnOfHgRKyMkoFMNIbXqOQCfWn5pOkMh3sVMJKV", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDO9GgYnOfHgRKyMkoFMNIbXqOQCfWn5pOkMh3sVMJKW"
+		const liar = "vnode-0-2.grid.test"
+		x.types[liar] = "vnode"
+		x.call("host_createOpsiClient", liar)
+		x.f.Names = func(*store.Tx) (map[string][]string, error) {
+			return map[string][]string{pc: {liar, "10.134.0.2"}, liar: {"vnode-0-3.grid.test", "10.134.0.3"}}, nil
+		}
+		x.ask(pc, nodefile.Request{HostKeys: []string{one}})
+		x.ask(liar, nodefile.Request{HostKeys: []string{two}})
+		want := map[string]string{pc: "[" + liar + " 10.134.0.2 " + pc + "]", liar: "[vnode-0-3.grid.test 10.134.0.3]"}
+		for _, one := range x.call("nodeFile_getHostKeys").([]any) {
+			h := one.(map[string]any)
+			if got := fmt.Sprint(h["names"]); got != want[h["hostId"].(string)] {
+				x.Errorf("%v has the names %s", h["hostId"], got)
+			}
 		}
 	})
 }

@@ -20,7 +20,7 @@ func Group() methods.Group {
 		{Name: "mesh_rotateAuthority", Roles: []methods.Role{methods.Administrator}, Do: rotate, Writes: true, Params: []methods.Param{{Name: "finish", Optional: true}},
 			Doc: "Has another authority take the place of the mesh's, which goes on by itself; or, with finish, drops the old one without waiting: the hosts that are named have to ask before they are in the mesh again."},
 		{Name: "mesh_getPaths", Roles: []methods.Role{methods.Operator, methods.Reader}, Do: paths, Params: []methods.Param{{Name: "hostIds", Optional: true}},
-			Doc: "How nodes in the mesh reach each other, directly or relayed, and why, as they told at their last question."},
+			Doc: "How nodes in the mesh reach each other, directly or relayed, by which place, and why, as they told at their last question."},
 	}}
 }
 
@@ -86,7 +86,7 @@ func paths(c *methods.Call) (any, error) {
 		all, err := p(tx)
 		for _, f := range all {
 			if visible[f.HostID] {
-				out = append(out, map[string]any{"hostId": f.HostID, "address": f.Address, "peer": f.Peer, "peerAddress": f.PeerAddress, "path": f.Path, "why": f.Why, "at": f.At})
+				out = append(out, map[string]any{"hostId": f.HostID, "address": f.Address, "peer": f.Peer, "peerAddress": f.PeerAddress, "path": f.Path, "via": f.Via, "why": f.Why, "at": f.At})
 			}
 		}
 		return err

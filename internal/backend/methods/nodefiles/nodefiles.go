@@ -41,27 +41,20 @@ func Group() methods.Group {
 	}}
 }
 
-func portOf(c *methods.Call) (port.NodeFiles, error) {
-	if p := c.Ports().NodeFiles; p != nil {
-		return p, nil
+// about is who keeps the files, and the node type that a call is about.
+func about(c *methods.Call) (p port.NodeFiles, kind string, err error) {
+	if p = c.Ports().NodeFiles; p == nil {
+		return nil, "", fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot call %s: no files of nodes are kept here", c.Method.Name), "ask the config server")
 	}
-	return nil, fleet.WithHint(fleet.Errorf(fleet.NotHere, "cannot call %s: no files of nodes are kept here", c.Method.Name), "ask the config server")
-}
-
-func nodeType(c *methods.Call) (string, error) {
-	text, err := c.Text("nodeType")
-	if err == nil && text != "" {
-		err = enrol.ValidNodeType(text)
+	kind, err = c.Text("nodeType")
+	if err == nil && kind != "" {
+		err = enrol.ValidNodeType(kind)
 	}
-	return text, err
+	return p, kind, err
 }
 
 func set(c *methods.Call) (any, error) {
-	p, err := portOf(c)
-	if err != nil {
-		return nil, err
-	}
-	kind, err := nodeType(c)
+	p, kind, err := about(c)
 	if err != nil {
 		return nil, err
 	}
@@ -90,11 +83,7 @@ func set(c *methods.Call) (any, error) {
 }
 
 func remove(c *methods.Call) (any, error) {
-	p, err := portOf(c)
-	if err != nil {
-		return nil, err
-	}
-	kind, err := nodeType(c)
+	p, kind, err := about(c)
 	if err != nil {
 		return nil, err
 	}
@@ -106,11 +95,7 @@ func remove(c *methods.Call) (any, error) {
 }
 
 func list(c *methods.Call) (any, error) {
-	p, err := portOf(c)
-	if err != nil {
-		return nil, err
-	}
-	kind, err := nodeType(c)
+	p, kind, err := about(c)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +142,7 @@ func stands(f nodefile.File, signed *nodefile.List) string {
 }
 
 func text(c *methods.Call) (any, error) {
-	p, err := portOf(c)
-	if err != nil {
-		return nil, err
-	}
-	kind, err := nodeType(c)
+	p, kind, err := about(c)
 	if err != nil {
 		return nil, err
 	}
@@ -177,42 +158,29 @@ func text(c *methods.Call) (any, error) {
 }
 
 func status(c *methods.Call) (any, error) {
-	p, err := portOf(c)
-	if err != nil {
-		return nil, err
-	}
-	kind, err := nodeType(c)
-	if err != nil {
-		return nil, err
-	}
-	var out []port.NodeFileHost
-	err = c.View(func(tx *store.Tx) error {
-		sees, _, err := c.InScope(tx)
-		if err == nil {
-			out, err = p.Status(tx)
-		}
-		out = slices.DeleteFunc(out, func(h port.NodeFileHost) bool { return !sees(h.HostID) || kind != "" && h.NodeType != kind })
-		return err
-	})
-	return methods.Plain(out, err)
+	return told(c, port.NodeFiles.Status, func(h port.NodeFileHost) (string, string) { return h.HostID, h.NodeType })
 }
 
 func hostKeys(c *methods.Call) (any, error) {
-	p, err := portOf(c)
+	return told(c, port.NodeFiles.HostKeys, func(h port.HostKeys) (string, string) { return h.HostID, h.NodeType })
+}
+
+// told is what hosts told, of those that the caller sees and that are of the type.
+func told[T any](c *methods.Call, all func(port.NodeFiles, *store.Tx) ([]T, error), of func(T) (hostID, nodeType string)) (any, error) {
+	p, kind, err := about(c)
 	if err != nil {
 		return nil, err
 	}
-	kind, err := nodeType(c)
-	if err != nil {
-		return nil, err
-	}
-	var out []port.HostKeys
+	var out []T
 	err = c.View(func(tx *store.Tx) error {
 		sees, _, err := c.InScope(tx)
 		if err == nil {
-			out, err = p.HostKeys(tx)
+			out, err = all(p, tx)
 		}
-		out = slices.DeleteFunc(out, func(h port.HostKeys) bool { return !sees(h.HostID) || kind != "" && h.NodeType != kind })
+		out = slices.DeleteFunc(out, func(one T) bool {
+			host, is := of(one)
+			return !sees(host) || kind != "" && is != kind
+		})
 		return err
 	})
 	return methods.Plain(out, err)

@@ -34,11 +34,12 @@ func (w *wrapping) isOwn(a netip.Addr) bool {
 	return slices.ContainsFunc(w.own, func(o netip.Prefix) bool { return o.Addr() == a })
 }
 
-// passes tells whether the hub passes on to an address. One of the mesh's own network
-// is among them only if the network itself is, and not by a larger one around it.
-func (w *wrapping) passes(a netip.Addr) bool {
+// passes tells whether the hub passes on between a node of the mesh and an address. One
+// of the mesh's own networks is among them only if the network itself is, not by a
+// larger one around it, and for nodes of this network only: a hub has several.
+func (w *wrapping) passes(node, a netip.Addr) bool {
 	if i := slices.IndexFunc(w.own, func(o netip.Prefix) bool { return o.Contains(a) }); i >= 0 {
-		return slices.Contains(w.through, w.own[i].Masked())
+		return w.own[i].Contains(node) && slices.Contains(w.through, w.own[i].Masked())
 	}
 	return slices.ContainsFunc(w.through, func(p netip.Prefix) bool { return p.Contains(a) })
 }
@@ -60,7 +61,7 @@ func (w *wrapping) out(buf []byte, n int) int {
 	}
 	outer, at := from, w.gate
 	if w.hub {
-		if w.isOwn(from) || !w.passes(from) { // its own; and what it does not pass on nebula drops
+		if w.isOwn(from) || !w.passes(to, from) { // its own; and what it does not pass on nebula drops
 			return n
 		}
 		i := slices.IndexFunc(w.own, func(o netip.Prefix) bool { return o.Contains(to) })
@@ -68,7 +69,7 @@ func (w *wrapping) out(buf []byte, n int) int {
 			return n
 		}
 		outer, at = w.own[i].Addr(), to
-	} else if to == w.gate || w.direct[to] || !w.isOwn(from) || !w.passes(to) {
+	} else if to == w.gate || w.direct[to] || !w.isOwn(from) || !w.passes(from, to) {
 		return n
 	}
 	copy(buf[header:], buf[:n])
@@ -110,7 +111,7 @@ func (w *wrapping) in(p []byte) (packet []byte, ok bool) {
 	case !is:
 		return nil, false
 	case w.hub:
-		return inner, source == from && !w.isOwn(target) && w.passes(target)
+		return inner, source == from && !w.isOwn(target) && w.passes(source, target)
 	}
-	return inner, from == w.gate && target == to && source != w.gate && w.passes(source)
+	return inner, from == w.gate && target == to && source != w.gate && w.passes(target, source)
 }

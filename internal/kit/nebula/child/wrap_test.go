@@ -113,6 +113,32 @@ func TestWrapping_Refuses(t *testing.T) {
 	}
 }
 
+// A hub of two networks passes nothing on from one into the other: there the rules of
+// the mesh, which the hub does not see in what is wrapped, let nobody in.
+func TestWrapping_NetworksStayApart(t *testing.T) {
+	both := hub()
+	both.own = append(both.own, netip.MustParsePrefix("10.135.0.1/16"))
+	both.through = append(both.through, netip.MustParsePrefix("10.135.0.0/16"))
+	other := &wrapping{own: []netip.Prefix{netip.MustParsePrefix("10.135.0.9/16")}, gate: netip.MustParseAddr("10.135.0.1"), through: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}
+	for to, want := range map[string]bool{"10.134.0.4": false, "10.135.0.4": true, "129.88.70.1": true} {
+		p := packet("10.135.0.9", to)
+		buf := make([]byte, 2000)
+		wide := *other
+		wide.through = append(wide.through, netip.MustParsePrefix("10.135.0.0/16"))
+		sent := buf[:wide.out(buf, copy(buf, p))]
+		if bytes.Equal(sent, p) {
+			t.Fatalf("to %s: not wrapped", to)
+		}
+		if _, ok := both.in(sent); ok != want {
+			t.Errorf("a node of 10.135.0.0/16 to %s: %v", to, ok)
+		}
+		back := packet(to, "10.135.0.9")
+		if got := !bytes.Equal(both.sends(back), back); got != want {
+			t.Errorf("%s to a node of 10.135.0.0/16: %v", to, got)
+		}
+	}
+}
+
 // No bytes end the process, and what a node takes is for itself.
 func FuzzWrapping_In(f *testing.F) {
 	f.Add(packet("10.134.0.3", "10.134.0.2"))

@@ -82,19 +82,28 @@ func prefixOf(n *net.IPNet) netip.Prefix {
 
 // Loosen lets a device take packets whose answer would go by another one, as they do
 // while two ends of a path do not yet agree about it: the kernel's strict check of
-// sources, where it is on, becomes the loose one.
+// sources, where it is on, becomes the loose one. That is for tunnels, which see to it
+// that a packet is from whom it says: in a LAN anybody may hand out an address of the
+// mesh's network, and send in another's name then.
 func Loosen(device string) error {
 	strict := func(name string) bool {
 		text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + name + "/rp_filter")
 		return err == nil && strings.TrimSpace(string(text)) == "1"
 	}
-	if strings.ContainsAny(device, "/.") || !strict(device) && !strict("all") {
+	if strings.ContainsAny(device, "/.") || !bare(device) || !strict(device) && !strict("all") {
 		return nil
 	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+device+"/rp_filter", []byte("2\n"), 0); err != nil {
 		return fmt.Errorf("cannot let %s take packets of two paths: %w", device, err)
 	}
 	return nil
+}
+
+// bare tells whether a device has no frames around its packets (ARPHRD_NONE), as tunnels
+// have none.
+func bare(device string) bool {
+	link, err := netlink.LinkByName(device)
+	return err == nil && link.Attrs().EncapType == "none"
 }
 
 // Bind has a socket send by a device, whatever the routes say.

@@ -19,6 +19,7 @@ import (
 type Holder struct {
 	HostID string
 	KeyID  string
+	Role   methods.Role // methods.Host, or methods.Depot of a depot server
 }
 
 var (
@@ -62,15 +63,33 @@ func (i *Identities) verify(ctx context.Context, certs []*x509.Certificate, at t
 		return h, fleet.Errorf(fleet.Denied, "cannot let the certificate in: %w", err)
 	}
 	h.HostID = grant.HostID
-	err = i.known(ctx, h, leaf)
+	err = i.known(ctx, &h, leaf)
 	if fleet.CodeOf(err) == fleet.Denied && i.adopt(ctx, h, certs) == nil {
-		err = nil
+		err = i.store.Look(ctx, h.roleOf)
 	}
 	return h, err
 }
 
+// roleOf sets what the holder is: its row of the fleet says so, no certificate does.
+func (h *Holder) roleOf(tx *store.Tx) error {
+	host, err := tx.ByKey(fleet.Hosts, h.HostID)
+	if err != nil {
+		return err
+	}
+	h.Role = ""
+	switch host.Str("type") {
+	case fleet.OpsiClient:
+		h.Role = methods.Host
+	case fleet.OpsiDepotserver:
+		h.Role = methods.Depot
+	default:
+		return fleet.Errorf(fleet.Denied, "cannot let the certificate in: %s is no host and no depot server", h.HostID)
+	}
+	return nil
+}
+
 // known tells whether a certificate of ours counts, by our rows.
-func (i *Identities) known(ctx context.Context, h Holder, leaf *x509.Certificate) error {
+func (i *Identities) known(ctx context.Context, h *Holder, leaf *x509.Certificate) error {
 	var row Row
 	err := i.store.Look(ctx, func(tx *store.Tx) (err error) { row, err = Get(tx, h.HostID); return err })
 	switch {
@@ -83,6 +102,9 @@ func (i *Identities) known(ctx context.Context, h Holder, leaf *x509.Certificate
 	case h.KeyID != row.KeyID && h.KeyID != row.FormerID:
 		return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot go on as %s: the host has another key by now", h.HostID), "it joined again elsewhere, or this is an old copy of it: fernwerk-agent join --again TOKEN")
 	}
+	if err := i.store.Look(ctx, h.roleOf); err != nil {
+		return err
+	}
 	return i.store.Look(ctx, func(tx *store.Tx) error { return i.authority.Good(tx, serial(leaf)) })
 }
 
@@ -94,8 +116,10 @@ func (i *Identities) Authenticate(next func(http.ResponseWriter, *http.Request) 
 		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 			h, err := i.Verify(r.Context(), r.TLS.PeerCertificates, false)
 			if err == nil {
-				actor := methods.Actor{Role: methods.Host, ID: h.HostID, Address: address(r)}
-				noted(actor)
+				actor := methods.Actor{Role: h.Role, ID: h.HostID, Address: address(r)}
+				if h.Role == methods.Host {
+					noted(actor)
+				}
 				return actor, nil
 			}
 			// A browser shows what it has, and a certificate that is over is as good as
@@ -106,23 +130,25 @@ func (i *Identities) Authenticate(next func(http.ResponseWriter, *http.Request) 
 			shown = err
 		}
 		actor, err := next(w, r)
-		if err != nil || actor.Role != methods.Host {
+		if err != nil || actor.Role != methods.Host && actor.Role != methods.Depot {
 			return actor, err
 		}
-		return actor, i.keyOpens(r, actor.ID, shown)
+		return actor, i.keyOpens(r, actor, shown)
 	}
 }
 
-// keyOpens refuses a host key where it does not count.
-func (i *Identities) keyOpens(r *http.Request, hostID string, shown error) error {
+// keyOpens refuses a host key where it does not count. That of a depot server counts
+// until it is switched off: other depot servers know it by nothing else.
+func (i *Identities) keyOpens(r *http.Request, actor methods.Actor, shown error) error {
 	var row Row
+	hostID := actor.ID
 	err := i.store.Look(r.Context(), func(tx *store.Tx) (err error) { row, err = Get(tx, hostID); return err })
 	switch {
 	case err != nil || row.Serial == "":
 		return err
 	case row.KeyOff:
 		return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot let %s in: its host key is switched off", hostID), "it shows its certificate; or switch it on: fernwerk host key-logins %s on", hostID)
-	case strings.HasPrefix(r.URL.Path, "/v1/"):
+	case actor.Role == methods.Host && strings.HasPrefix(r.URL.Path, "/v1/"):
 		if errors.Is(shown, errOver) {
 			return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot let %s in: its certificate is over", hostID), "its agent renews it by itself at its next contact")
 		}

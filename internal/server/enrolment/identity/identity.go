@@ -9,6 +9,9 @@
 // still has the former. Each request is looked up: what is revoked has no more
 // turn.
 //
+// A depot server has an identity as well, which its row of the fleet makes one: the
+// certificate says nothing of it.
+//
 // The host key stays, for opsi's protocol and for depot servers, which know hosts
 // by their config server's word only. Where a host has a certificate, its key
 // alone opens nothing under /v1; and it can be closed altogether for a host.
@@ -37,6 +40,7 @@ type Row struct {
 	Chain    string `col:"chain"`
 	NotAfter int64  `col:"notAfter"` // Unix seconds
 	NodeType string `col:"nodeType"`
+	TypeSaid bool   `col:"typeSaid"` // by the machine itself: no token had it, and nobody approved it
 	Policy   string `col:"policy"`
 	Token    string `col:"token"`    // id of the token by which it joined
 	Proof    string `col:"proof"`    // digest of what it proved itself with
@@ -185,6 +189,9 @@ func (i *Identities) Renew(tx *store.Tx, key crypto.PublicKey, keyID, hostID, he
 		}
 		if host == nil {
 			return row, fleet.Errorf(fleet.Denied, "cannot certify %s: there is no such host", hostID)
+		}
+		if host.Str("type") == fleet.OpsiConfigserver {
+			return row, fleet.Errorf(fleet.Denied, "cannot certify %s: it is the config server", hostID)
 		}
 		row = Row{HostID: hostID, Policy: string(enrol.PlainOpsi), Joined: tx.Now().Unix()}
 	}

@@ -100,7 +100,7 @@ func first(tx *store.Tx, hostID string, backup int64, leaf *x509.Certificate) (R
 	}
 	row := Row{HostID: hostID, Policy: string(enrol.PlainOpsi), Joined: leaf.NotBefore.Add(backdated).Unix()}
 	if units := leaf.Subject.OrganizationalUnit; len(units) == 1 {
-		row.NodeType = units[0]
+		row.NodeType, row.TypeSaid = units[0], true // a certificate does not tell who said it
 	}
 	return row, nil
 }
