@@ -99,15 +99,18 @@ func (p *Events) occurs(ctx context.Context, o event.Occurrence) error {
 
 // started lets "daemon startup" occur, once a boot.
 func (p *Events) started(ctx context.Context) error {
-	booted, err := p.onceABoot(ctx, "boot", conf.DaemonStartup, p.cfg.Booted)
-	if err != nil {
-		return err
-	}
 	events, err := p.events(ctx)
 	if err != nil {
 		return err
 	}
-	if !booted || !Quiet(events) {
+	if !Quiet(events) {
+		p.Meet() // before the start's event, which then finds what they did
+	}
+	booted, err := p.onceABoot(ctx, "boot", conf.DaemonStartup, p.cfg.Booted)
+	if err != nil || !Quiet(events) {
+		return err
+	}
+	if !booted {
 		p.Meet()
 		return nil
 	}
