@@ -19,8 +19,7 @@ import (
 )
 
 func tunnelCommand(dataDir *string, version string) *cobra.Command {
-	c := &cobra.Command{Use: "tunnel", Short: "Enter a tunnel of the server", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := group(&cobra.Command{Use: "tunnel", Short: "Enter a tunnel of the server"})
 	var dir string
 	var force bool
 	credentials := &cobra.Command{
@@ -29,7 +28,7 @@ func tunnelCommand(dataDir *string, version string) *cobra.Command {
 client.key (made here, mode 0600) and NAME.conf. Called again it does nothing while the
 certificate has a third of its life left; the running agent renews it by itself. Have
 OpenVPN read the certificate anew then: it does at each start, and on SIGHUP.`,
-		Args: arguments(1),
+		Args: arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			abs, err := filepath.Abs(dir)
 			if err != nil {
@@ -66,7 +65,7 @@ func tunnelUp(dataDir *string, version string) *cobra.Command {
 credentials, keeps openvpn running, also after a restart of the machine, and has the
 machine use the DNS servers that the tunnel brings. With --wait the command ends when
 the tunnel is up; without it, when that was noted.`,
-		Args: arguments(1),
+		Args: arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			name := args[0]
 			if err := enrol.ValidTunnel(name); err != nil {
@@ -82,8 +81,11 @@ the tunnel is up; without it, when that was noted.`,
 			if _, _, err := grid.TunnelClient(*dataDir, version).Fetch(c.Context(), place, false); err != nil {
 				return err
 			}
-			if err := tunnel.Remember(*dataDir, place); err != nil || !wait {
+			if err := tunnel.Remember(*dataDir, place); err != nil {
 				return err
+			}
+			if !wait {
+				return noted(c, "the agent enters the tunnel", "fernwerk-agent tunnel status")
 			}
 			ctx, stop := context.WithTimeout(c.Context(), within)
 			defer stop()
@@ -102,15 +104,18 @@ the tunnel is up; without it, when that was noted.`,
 
 func tunnelDown(dataDir *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "down NAME", Short: "Leave a tunnel", Args: arguments(1),
+		Use: "down NAME", Short: "Leave a tunnel", Args: arguments, ValidArgsFunction: completeTunnels(dataDir),
 		Long: `Leave a tunnel that was entered with "tunnel up". One that is active in the
 configuration comes up again: it is left with active = false there.`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			was, err := tunnel.Leave(*dataDir, args[0])
 			if err == nil && !was {
 				err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "there is no tunnel %s that was entered here", args[0]), "fernwerk-agent tunnel status lists them")
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			return noted(c, "the agent leaves the tunnel", "fernwerk-agent tunnel status")
 		},
 	}
 }
@@ -118,7 +123,7 @@ configuration comes up again: it is left with active = false there.`,
 func tunnelStatus(dataDir *string) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "status", Short: "Show the tunnels that this machine is in, or tries to enter", Args: cobra.NoArgs,
+		Use: "status", Short: "Show the tunnels that this machine is in, or tries to enter", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			all, err := tunnel.Statuses(*dataDir)
 			if err != nil {
@@ -156,6 +161,6 @@ func tunnelStatus(dataDir *string) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,7 +134,7 @@ func Await(ctx context.Context, dir string, up bool) (State, error) {
 			if !up {
 				what = "left"
 			}
-			why := st.State
+			why := cmp.Or(st.State, "not begun yet")
 			if st.Problem != "" {
 				why += ": " + st.Problem
 			}

@@ -25,6 +25,7 @@ func Run(ctx context.Context, version string) error {
 	root := &cobra.Command{
 		Use:               "fernwerkd",
 		Short:             "Fernwerk's server: software and configuration for machines that are far away",
+		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              noCommand,
@@ -32,6 +33,7 @@ func Run(ctx context.Context, version string) error {
 		PersistentPreRun:  func(*cobra.Command, []string) { called = true },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), contentTrust(), service(), guard(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
