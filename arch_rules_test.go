@@ -123,10 +123,12 @@ func forTests(importPath string) bool {
 
 // siblingsAllowed lists the packages of a program that may import others beside them.
 var siblingsAllowed = map[string]string{
-	"internal/server/command": "the command line of fernwerkd: it stands above the server",
-	"internal/server/grid":    "what follows from a node that appears: it stands above its tunnels, presence, names and schedulers",
-	"internal/agent/command":  "the command line of fernwerk-agent: it stands above the agent",
-	"internal/agent/grid":     "the machine as a node: it stands above its tunnels and its mesh",
+	"internal/server/command":  "the command line of fernwerkd: it stands above the server",
+	"internal/server/grid":     "what follows from a node that appears: it stands above its tunnels, presence, names and schedulers",
+	"internal/agent/command":   "the command line of fernwerk-agent: it stands above the agent",
+	"internal/agent/grid":      "the machine as a node: it stands above its tunnels and its mesh",
+	"internal/agent/rebooting": "reboots: it stands above their requests, the control interface and the platform",
+	"internal/agent/updating":  "run-once updates: it stands above their runner and the control interface",
 }
 
 func siblings(h *house) (faults []string) {

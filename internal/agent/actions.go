@@ -3,10 +3,9 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/fernwerk/fernwerk/internal/agent/action"
 	"github.com/fernwerk/fernwerk/internal/agent/configcache"
@@ -15,11 +14,12 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/reboot"
+	"github.com/fernwerk/fernwerk/internal/agent/rounds"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
-	"github.com/fernwerk/fernwerk/internal/fleet/sequence"
 )
 
 // actionArgs is one action of the plan, as its task keeps it.
@@ -41,14 +41,18 @@ func (a *Agent) actions(ctx context.Context, t engine.Task) (engine.Outcome, err
 	if err != nil && len(p.Steps) == 0 {
 		return engine.Outcome{}, err
 	}
-	for _, s := range p.Steps {
+	r, lerr := a.round(ctx, t, p)
+	if lerr != nil {
+		return engine.Outcome{}, lerr
+	}
+	for _, s := range r.left {
 		if err := a.products.Has(ctx, string(s.ProductID), s.ProductVersion, s.PackageVersion); err != nil {
 			return engine.Outcome{}, fmt.Errorf("cannot process actions: %w", err)
 		}
 	}
-	out := a.noted(t, timeline.RunActions, fmt.Sprintf("%d actions to run", len(p.Steps)))
-	for i, s := range p.Steps {
-		args, err := json.Marshal(actionArgs{string(s.ProductID), s.ProductVersion, s.PackageVersion, string(s.Action), needs(p.Steps[:i], s)})
+	out := a.noted(t, timeline.RunActions, fmt.Sprintf("%d actions to run", len(r.left)))
+	for i, s := range r.left {
+		args, err := json.Marshal(actionArgs{string(s.ProductID), s.ProductVersion, s.PackageVersion, string(s.Action), rounds.Needs(r.left[:i], s)})
 		if err != nil {
 			return engine.Outcome{}, err
 		}
@@ -56,7 +60,7 @@ func (a *Agent) actions(ctx context.Context, t engine.Task) (engine.Outcome, err
 		out.Then = append(out.Then, engine.Step{Kind: taskAction, Args: string(args), Always: true})
 	}
 	out.Err = err
-	return a.also(out, func(tx *store.Tx) error { return flags.Set(tx, flags.InstallationPending, len(p.Steps) > 0) }), nil
+	return a.also(out, func(tx *store.Tx) error { return flags.Set(tx, flags.InstallationPending, len(r.left) > 0) }), nil
 }
 
 // synchronised is an error as long as no pull has succeeded.
@@ -71,17 +75,6 @@ func (a *Agent) synchronised(ctx context.Context) error {
 	})
 }
 
-// needs are the products before a step that were demanded by it.
-func needs(before []sequence.Step, s sequence.Step) []string {
-	list := []string{}
-	for _, b := range before {
-		if slices.Contains(b.RequiredBy, s.ProductID) {
-			list = append(list, string(b.ProductID))
-		}
-	}
-	return list
-}
-
 // action runs one product's action from its cached copy. The result and the
 // end of the task are one transaction.
 func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, error) {
@@ -93,13 +86,19 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	if err != nil {
 		return engine.Outcome{}, err
 	}
+	if held, err := a.Holds(ctx); err != nil || held {
+		return engine.Outcome{Text: "left for after the reboot", Skip: true}, err
+	}
+	if job.Step, err = a.Step(ctx, args.script()); err != nil {
+		return engine.Outcome{}, err
+	}
 	job.Attempt = int(t.Attempts)
 	if err := a.needed(ctx, t, args); err != nil {
 		out := a.noted(t, timeline.Error, err.Error())
 		out.Err = err
 		return out, nil
 	}
-	log, err := a.openLog()
+	log, err := a.log().Open()
 	if err != nil {
 		return engine.Outcome{}, err
 	}
@@ -125,6 +124,9 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 	if err != nil {
 		return engine.Outcome{}, err
 	}
+	if res.Reboot == action.Continue && a.goesOn(ctx, args, &res) {
+		return a.after(t, args, res), nil
+	}
 	text := fmt.Sprintf("%s of %s %s-%s: %s", args.Action, args.ProductID, args.ProductVersion, args.PackageVersion, res.Status)
 	if t.Interrupted() {
 		text += fmt.Sprintf(" at attempt %d, the one before was interrupted", t.Attempts)
@@ -146,10 +148,8 @@ func (a *Agent) action(ctx context.Context, t engine.Task) (engine.Outcome, erro
 		if r != nil {
 			fleet.ProductsOnClients.Decode(r, &was)
 		}
-		if res.Reboot {
-			if err := flags.Set(tx, flags.RebootRequested, true); err != nil {
-				return err
-			}
+		if err := errors.Join(reboot.Forget(tx, args.script()), a.asksReboot(tx, t, args, res)); err != nil {
+			return err
 		}
 		return tx.Put(fleet.ProductsOnClients, action.Apply(was, job, res))
 	})
@@ -218,16 +218,20 @@ func (a *Agent) needed(ctx context.Context, t engine.Task, args actionArgs) erro
 	if err != nil {
 		return err
 	}
+	failed := map[string]bool{}
 	for _, before := range tasks {
-		if before.N >= t.N || before.Kind != taskAction || before.Status != engine.Failed {
+		if before.N >= t.N || before.Kind != taskAction {
 			continue
 		}
 		var other actionArgs
 		if err := json.Unmarshal([]byte(before.Args), &other); err != nil {
 			return err
 		}
-		if slices.Contains(args.Needs, other.ProductID) {
-			return fmt.Errorf("%s of %s waits: it needs %s, which failed", args.Action, args.ProductID, other.ProductID)
+		failed[other.ProductID] = before.Status == engine.Failed
+	}
+	for _, id := range args.Needs {
+		if failed[id] {
+			return fmt.Errorf("%s of %s waits: it needs %s, which failed", args.Action, args.ProductID, id)
 		}
 	}
 	return nil
@@ -246,27 +250,14 @@ func (a *Agent) tellProgress(ctx context.Context, product, text string) {
 	}
 }
 
-// openLog opens the installation log for appending; a long one is cut.
-func (a *Agent) openLog() (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(a.logFile()), 0o700); err != nil {
-		return nil, fmt.Errorf("cannot keep the installation log: %w", err)
-	}
-	if info, err := os.Stat(a.logFile()); err == nil && info.Size() > 2*maxLog {
-		if err := os.Rename(a.logFile(), a.logFile()+".1"); err != nil {
-			return nil, fmt.Errorf("cannot keep the installation log: %w", err)
-		}
-	}
-	f, err := os.OpenFile(a.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot keep the installation log: %w", err)
-	}
-	return f, nil
-}
-
 // actionsDone ends a round of actions: what was ready has been used up, the
-// next synchronisation says what is left.
+// next synchronisation says what is left. Before a reboot that actions wait for
+// all stays as it is.
 func (a *Agent) actionsDone(_ context.Context, t engine.Task) (engine.Outcome, error) {
 	return engine.Outcome{Text: "the caches are to be synchronised before the next actions", Commit: func(tx *store.Tx) error {
+		if r, waits, err := reboot.Read(tx, a.bootID); err != nil || waits && r.Hold {
+			return err
+		}
 		for _, name := range []string{flags.InstallationPending, flags.ConfigCached, flags.ProductsCached} {
 			if err := flags.Set(tx, name, false); err != nil {
 				return err

@@ -28,18 +28,24 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/control"
 	"github.com/fernwerk/fernwerk/internal/agent/depotclient"
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/event"
+	"github.com/fernwerk/fernwerk/internal/agent/event/memory"
 	"github.com/fernwerk/fernwerk/internal/agent/feed"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/grid"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/identity/contact"
+	"github.com/fernwerk/fernwerk/internal/agent/instlog"
 	"github.com/fernwerk/fernwerk/internal/agent/messages"
 	"github.com/fernwerk/fernwerk/internal/agent/nodefile"
 	"github.com/fernwerk/fernwerk/internal/agent/platform"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
+	"github.com/fernwerk/fernwerk/internal/agent/reboot"
+	"github.com/fernwerk/fernwerk/internal/agent/rebooting"
 	"github.com/fernwerk/fernwerk/internal/agent/runonce"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/agent/trust"
+	"github.com/fernwerk/fernwerk/internal/agent/updating"
 	"github.com/fernwerk/fernwerk/internal/backend/bus"
 	"github.com/fernwerk/fernwerk/internal/backend/catalog"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
@@ -62,6 +68,10 @@ type Config struct {
 	BootID  string // "" is the machine's; a lab starts agents as if they had booted
 	Version string
 	Log     *slog.Logger
+	// Restart makes the machine restart; nil is the configured command, or the
+	// system's. Labs have machines that are no machines.
+	Restart func(context.Context) error
+	Network event.Network // where changes of the network come from; empty: the machine's
 }
 
 // Agent is one machine's agent.
@@ -82,12 +92,13 @@ type Agent struct {
 	limit     *throttle.Limiter
 	processor action.Processor
 	engine    *engine.Engine
-	control   *control.Service
-	updates   *runonce.Runner
-	files     *nodefile.Service
-	alone     chan struct{} // held by whoever changes the machine
-	contacts  *contact.Service
-	trust     *trust.Keeper
+	*rebooting.Part
+	control *control.Service
+	updating.Control
+	files    *nodefile.Service
+	alone    chan struct{} // held by whoever changes the machine
+	contacts *contact.Service
+	trust    *trust.Keeper
 
 	// A pull may have changed the configuration: for the events, and the bus.
 	reconfigured, rewished chan struct{}
@@ -95,13 +106,12 @@ type Agent struct {
 	mu      sync.Mutex
 	refused string              // what was last reported not to count
 	depot   control.DepotStatus // the last choice
-	asking  *asking             // for updates
 }
 
 // Classes are the agent's own bookkeeping, beside the fleet's classes.
 func Classes() []*fleet.Class {
 	return append(append(timeline.Classes(), engine.Changes, engine.Tasks, flags.Flags, configcache.States,
-		productcache.Products, sentLogs, runs, feed.Rows), append(append(runonce.Classes(), trust.Classes()...), catalog.Classes()...)...)
+		productcache.Products, instlog.Class, memory.Class, feed.Rows), append(append(append(runonce.Classes(), reboot.Classes()...), trust.Classes()...), catalog.Classes()...)...)
 }
 
 // New opens the agent's data, alone. It connects to nothing.
@@ -164,9 +174,11 @@ func New(ctx context.Context, cfg Config) (a *Agent, err error) {
 	a.engine = engine.New(a.store, cfg.Log, map[string]engine.Handler{
 		taskPush: a.push, taskPull: a.pull, taskCache: a.cache, taskCompleted: a.completed,
 		taskActions: a.actions, taskAction: a.action, taskDone: a.actionsDone,
-		taskLog: a.sendLog, taskReboot: a.reboot,
+		taskLog: a.sendLog, taskRepeat: a.repeat, taskReboot: a.reboot,
 	})
-	a.updates = a.updater(a.trust)
+	a.Part = rebooting.New(rebooting.Config{Store: a.store, Boot: a.bootID, Own: a.own, Alone: a.installing, Actions: taskActions, Restart: cfg.Restart, Log: cfg.Log})
+	a.engine.Noted = a.Part.Wake
+	a.Control = updating.Control{Runner: a.updater(a.trust)}
 	if a.files, err = grid.Files(a.node(), a.trust); err != nil {
 		return a, err
 	}
@@ -259,13 +271,14 @@ func (a *Agent) Serve(ctx context.Context) error {
 	g.Add("local service", a.control)
 	g.Add("contacts", run.Supervise("contacts", run.Func(a.contacts.Serve), a.cfg.Log))
 	g.Add("message bus", run.Supervise("message bus", a.messageBus(), a.cfg.Log))
-	g.Add("updates", run.Supervise("updates", run.Func(a.updates.Serve), a.cfg.Log))
+	g.Add("reboots", run.Supervise("reboots", a.Part, a.cfg.Log))
+	g.Add("updates", run.Supervise("updates", run.Func(a.Control.Runner.Serve), a.cfg.Log))
 	g.Add("events", run.Supervise("events", run.Func(a.watch), a.cfg.Log))
 	g.Add("files", run.Supervise("files", a.files, a.cfg.Log))
 	if err := grid.Add(g, a.node()); err != nil {
 		return err
 	}
-	if err := a.followFeed(g); err != nil {
+	if err := grid.Feed(g, a.node(), a.file, a.store); err != nil {
 		return err
 	}
 	a.cfg.Log.Info("agent runs", "host", a.id.HostID, "server", a.id.Server, "local service", a.control.Addr(), "boot", a.bootID)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/event"
+	"github.com/fernwerk/fernwerk/internal/agent/event/memory"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -16,16 +18,6 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/nearest"
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
-
-// Run remembers when an event occurred last: a timer goes on where it was, and
-// a start of the daemon counts once a boot.
-type Run struct {
-	Event string `col:"event,ident"`
-	Last  string `col:"last,time"`
-	Boot  string `col:"boot"`
-}
-
-var runs = fleet.LocalClass[Run]("eventRun")
 
 var origin = store.Origin{Actor: "agent"}
 
@@ -119,45 +111,65 @@ func (a *Agent) watch(ctx context.Context) error {
 			return err
 		}
 		out := make(event.Occurrences)
-		if err := a.receive(ctx, out, &event.Timer{Configs: events, Started: begun, Runs: timerRuns{a.store}, Out: out}); err != nil {
+		sources := []run.Service{&event.Timer{Configs: events, Started: begun, Runs: memory.Timers{Store: a.store}, Out: out}}
+		if slices.ContainsFunc(events, func(e conf.EventConfig) bool { return e.Active && e.Type == conf.NetConnection }) {
+			network := a.cfg.Network
+			network.Out = out
+			sources = append(sources, &network)
+		}
+		if err := a.receive(ctx, out, sources); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// receive acts on what a source brings until the configuration changed.
-func (a *Agent) receive(ctx context.Context, out event.Occurrences, source run.Service) error {
+// receive acts on what sources bring until the configuration changed.
+func (a *Agent) receive(ctx context.Context, out event.Occurrences, sources []run.Service) error {
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- source.Serve(ctx) }()
-	defer func() { cancel(); <-ended }()
+	ended := make(chan error, len(sources))
+	var all sync.WaitGroup
+	for _, source := range sources {
+		all.Go(func() { ended <- source.Serve(ctx) })
+	}
+	defer func() { cancel(); all.Wait() }()
 	for {
 		select {
 		case o := <-out:
-			if _, err := a.Fire(ctx, o.Name); err != nil {
-				a.cfg.Log.Error("event failed", "event", o.Name, "error", err)
+			if err := a.occurs(ctx, o); err != nil {
+				a.cfg.Log.Error("event failed", "event", o, "error", err)
 			}
 		case <-a.reconfigured:
 			return nil
 		case err := <-ended:
-			ended <- err
 			return err
 		}
 	}
 }
 
+// occurs acts on what a source brought. A timer is one event's, the network every
+// event's that wants to know of it.
+func (a *Agent) occurs(ctx context.Context, o event.Occurrence) error {
+	if o.Name != "" {
+		_, err := a.Fire(ctx, o.Name)
+		return err
+	}
+	err := a.store.Update(ctx, origin, func(tx *store.Tx) error { _, err := a.occur(tx, o); return err })
+	a.engine.Wake()
+	return err
+}
+
 // started lets "daemon startup" occur, once a boot.
 func (a *Agent) started(ctx context.Context) error {
 	err := a.store.Update(ctx, origin, func(tx *store.Tx) error {
-		r, err := tx.ByKey(runs, "boot")
+		r, err := tx.ByKey(memory.Class, "boot")
 		if err != nil || r.Str("boot") == a.bootID {
 			return err
 		}
-		if err := tx.Put(runs, fleet.Row{"event": "boot", "last": tx.Stamp(), "boot": a.bootID}); err != nil {
+		if err := tx.Put(memory.Class, fleet.Row{"event": "boot", "last": tx.Stamp(), "boot": a.bootID}); err != nil {
 			return err
 		}
-		if err := flags.Set(tx, flags.RebootRequested, false); err != nil {
+		if err := a.booted(tx); err != nil {
 			return err
 		}
 		_, err = a.occur(tx, event.Occurrence{Type: conf.DaemonStartup, Time: tx.Now()})
@@ -165,27 +177,4 @@ func (a *Agent) started(ctx context.Context) error {
 	})
 	a.engine.Wake()
 	return err
-}
-
-// timerRuns keeps when the timers occurred last.
-type timerRuns struct{ store *store.Store }
-
-// LastRun implements [event.Runs].
-func (r timerRuns) LastRun(ctx context.Context, name string) (at time.Time, err error) {
-	err = r.store.View(ctx, func(tx *store.Tx) error {
-		row, err := tx.ByKey(runs, runs.Key(fleet.Row{"event": name}))
-		if err != nil || row.Str("last") == "" {
-			return err
-		}
-		at, err = time.Parse(time.DateTime, row.Str("last"))
-		return err
-	})
-	return at, err
-}
-
-// SetLastRun implements [event.Runs].
-func (r timerRuns) SetLastRun(ctx context.Context, name string, at time.Time) error {
-	return r.store.Update(ctx, origin, func(tx *store.Tx) error {
-		return tx.Put(runs, fleet.Row{"event": name, "last": at.UTC().Format(time.DateTime)})
-	})
 }

@@ -3,9 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
+	"github.com/fernwerk/fernwerk/internal/agent/selection"
 	"github.com/fernwerk/fernwerk/internal/backend/methods/products"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
 	"github.com/fernwerk/fernwerk/internal/fleet"
@@ -32,36 +32,30 @@ func (a *Agent) planIn(tx *store.Tx, change string) (sequence.Plan, error) {
 	}
 	selections := []conf.ProductGroups{settings.CacheGroups()}
 	if change != "" {
-		c, err := tx.ByKey(engine.Changes, engine.Changes.Key(fleet.Row{"id": change}))
+		e, err := eventOf(tx, settings, change)
 		if err != nil {
 			return sequence.Plan{}, err
 		}
-		for _, e := range settings.Resolve() {
-			if e.ID == c.Str("event") {
-				selections = append(selections, e.Groups)
-			}
-		}
+		selections = append(selections, e.Groups)
 	}
-	selections = slices.DeleteFunc(selections, func(g conf.ProductGroups) bool { return len(g.Include)+len(g.Exclude) == 0 })
-	if len(selections) == 0 {
-		return products.Plan(tx, a.id.HostID)
-	}
-	members, err := tx.Select(fleet.Memberships, fleet.Filter{"groupType": fleet.ProductGroup})
+	some, err := selection.Of(tx, selections)
 	if err != nil {
 		return sequence.Plan{}, err
 	}
-	groups := map[fleet.ProductID][]string{}
-	for _, m := range members {
-		id := fleet.ProductID(m.Str("objectId"))
-		groups[id] = append(groups[id], m.Str("groupId"))
-	}
-	return products.PlanOf(tx, a.id.HostID, func(id fleet.ProductID) bool {
-		return !slices.ContainsFunc(selections, func(g conf.ProductGroups) bool { return !lets(g, groups[id]) })
-	})
+	return products.PlanOf(tx, a.id.HostID, some)
 }
 
-// lets tells whether a selection lets a product of these groups through.
-func lets(g conf.ProductGroups, groups []string) bool {
-	in := func(id string) bool { return slices.Contains(groups, id) }
-	return (len(g.Include) == 0 || slices.ContainsFunc(g.Include, in)) && !slices.ContainsFunc(g.Exclude, in)
+// eventOf is the configuration of a change's event; one that is gone asks for
+// nothing.
+func eventOf(tx *store.Tx, s *conf.Settings, change string) (conf.EventConfig, error) {
+	c, err := tx.ByKey(engine.Changes, engine.Changes.Key(fleet.Row{"id": change}))
+	if err != nil {
+		return conf.EventConfig{}, err
+	}
+	for _, e := range s.Resolve() {
+		if e.ID == c.Str("event") {
+			return e, nil
+		}
+	}
+	return conf.EventConfig{}, nil
 }

@@ -96,7 +96,7 @@ func missing(e conf.EventConfig) (texts []string) {
 	if !e.Active {
 		return nil
 	}
-	if e.Type == conf.NetConnection || e.Type == conf.GUIStartup {
+	if e.Type == conf.GUIStartup {
 		texts = append(texts, fmt.Sprintf("event %s: nothing here notices a %s, it occurs only when it is fired", e.ID, e.Type))
 	}
 	if e.CacheDynamicBandwidth {

@@ -15,8 +15,9 @@ func TestMissing_IsSaid(t *testing.T) {
 	}{
 		{conf.EventConfig{ID: "timer", Type: conf.Timer, Active: true}, nil},
 		{conf.EventConfig{ID: "net_connection", Type: conf.NetConnection}, nil},
-		{conf.EventConfig{ID: "net_connection", Type: conf.NetConnection, Active: true},
-			[]string{"event net_connection: nothing here notices a net connection, it occurs only when it is fired"}},
+		{conf.EventConfig{ID: "net_connection", Type: conf.NetConnection, Active: true}, nil},
+		{conf.EventConfig{ID: "gui_startup", Type: conf.GUIStartup, Active: true},
+			[]string{"event gui_startup: nothing here notices a gui startup, it occurs only when it is fired"}},
 		{conf.EventConfig{ID: "timer", Type: conf.Timer, Active: true, CacheDynamicBandwidth: true},
 			[]string{"event timer: cache_dynamic_bandwidth is not here, cache_max_bandwidth counts alone"}},
 	} {

@@ -39,6 +39,9 @@ func (a *Agent) Status(ctx context.Context) (control.Status, error) {
 			return err
 		}
 		st.Unsent = len(unsent)
+		if st.Reboot, err = a.Part.In(tx); err != nil {
+			return err
+		}
 		if err := addChanges(tx, &st); err != nil {
 			return err
 		}

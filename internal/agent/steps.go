@@ -18,6 +18,7 @@ const (
 	taskAction    = "action"
 	taskDone      = "actions_done"
 	taskLog       = "send_log"
+	taskRepeat    = "repeat"
 	taskReboot    = "reboot"
 )
 
@@ -26,7 +27,8 @@ const (
 // results go up again. A failed push stops the pull.
 //
 // Actions always run from the product cache. A configuration that does not use
-// cached products fills it first, in the same change.
+// cached products fills it first, in the same change. Then it is looked whether
+// there are more, see [Agent.repeat].
 func steps(c conf.EventConfig) []engine.Step {
 	var list []engine.Step
 	add := func(kind string, always bool) { list = append(list, engine.Step{Kind: kind, Always: always}) }
@@ -38,17 +40,16 @@ func steps(c conf.EventConfig) []engine.Step {
 	if c.SyncConfigFromServer || direct {
 		add(taskPull, false)
 	}
-	if c.CacheProducts || c.ProcessActions && !c.UseCachedProducts {
-		list = append(list, engine.Step{Kind: taskCache, Args: strings.TrimSpace(strconv.FormatInt(c.CacheMaxBandwidth, 10) + " " + c.DepotProtocol)})
+	if fetches(c) {
+		list = append(list, cacheStep(c, false))
 		if !c.ProcessActions {
 			add(taskCompleted, false)
 		}
 	}
 	if c.ProcessActions {
 		add(taskActions, false)
-		add(taskDone, true)
-	}
-	if c.PostSyncConfigToServer || c.ProcessActions {
+		list = append(list, afterActions(c)...)
+	} else if c.PostSyncConfigToServer {
 		add(taskPush, true)
 		add(taskLog, true)
 	}
@@ -59,4 +60,37 @@ func steps(c conf.EventConfig) []engine.Step {
 		add(taskReboot, false)
 	}
 	return list
+}
+
+// afterActions ends a round of actions: what came of them goes up, whatever that
+// was, and it is looked whether there are more.
+func afterActions(c conf.EventConfig) []engine.Step {
+	list := []engine.Step{{Kind: taskDone, Always: true}, {Kind: taskPush, Always: true}, {Kind: taskLog, Always: true}}
+	if asks(c) {
+		list = append(list, engine.Step{Kind: taskPull, Always: true})
+	}
+	return append(list, engine.Step{Kind: taskRepeat, Always: true})
+}
+
+// again is a further round.
+func again(c conf.EventConfig) []engine.Step {
+	var list []engine.Step
+	if fetches(c) {
+		list = append(list, cacheStep(c, true))
+	}
+	return append(append(list, engine.Step{Kind: taskActions, Always: true}), afterActions(c)...)
+}
+
+// asks tells whether the event processes what the server has now, and not what was
+// cached before.
+func asks(c conf.EventConfig) bool {
+	return c.ProcessActions && (c.SyncConfigFromServer || !c.UseCachedConfig)
+}
+
+func fetches(c conf.EventConfig) bool {
+	return c.CacheProducts || c.ProcessActions && !c.UseCachedProducts
+}
+
+func cacheStep(c conf.EventConfig, always bool) engine.Step {
+	return engine.Step{Kind: taskCache, Args: strings.TrimSpace(strconv.FormatInt(c.CacheMaxBandwidth, 10) + " " + c.DepotProtocol), Always: always}
 }

@@ -1,14 +1,9 @@
 package agent
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,6 +14,7 @@ import (
 	"github.com/fernwerk/fernwerk/internal/agent/engine"
 	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/agent/flags"
+	"github.com/fernwerk/fernwerk/internal/agent/instlog"
 	"github.com/fernwerk/fernwerk/internal/agent/productcache"
 	"github.com/fernwerk/fernwerk/internal/agent/timeline"
 	"github.com/fernwerk/fernwerk/internal/backend/methods"
@@ -60,16 +56,20 @@ func (a *Agent) push(ctx context.Context, t engine.Task) (engine.Outcome, error)
 // pull replicates the configuration. What was changed here goes first, also
 // where the event does not ask for it: a change is judged by the configuration
 // that it was made under.
+//
+// After actions it looks whether there are more, if there were any. A server that
+// is out of reach then is no failure.
 func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchange)
 	defer cancel()
-	if err := a.known(ctx); err != nil {
-		return engine.Outcome{}, err
+	r, err := a.round(ctx, t, sequence.Plan{})
+	if err != nil || t.Always && (!r.begun || len(r.ran) == 0) {
+		return engine.Outcome{Text: "no action ran", Skip: true}, err
 	}
-	if _, _, err := a.config.Push(ctx); err != nil {
-		return engine.Outcome{}, err
+	objects, full, err := a.replicate(ctx, !r.event.ProcessActions)
+	if t.Always && fleet.CodeOf(err) == fleet.Unavailable {
+		return engine.Outcome{Text: "no server in reach: whether there are more actions shows at the next contact"}, nil
 	}
-	objects, full, err := a.config.Pull(ctx)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
@@ -88,6 +88,16 @@ func (a *Agent) pull(ctx context.Context, t engine.Task) (engine.Outcome, error)
 		// What was ready is checked anew: products may have changed.
 		return flags.Set(tx, flags.ConfigCached, false)
 	}), nil
+}
+
+func (a *Agent) replicate(ctx context.Context, background bool) (objects int, full bool, err error) {
+	if err = a.known(ctx); err == nil {
+		_, _, err = a.config.Push(ctx)
+	}
+	if err == nil {
+		objects, full, err = a.config.Pull(ctx, background)
+	}
+	return objects, full, err
 }
 
 // cache brings every product of the plan into the product cache. One that
@@ -209,79 +219,23 @@ func (a *Agent) completed(ctx context.Context, t engine.Task) (engine.Outcome, e
 	}), nil
 }
 
-func (a *Agent) reboot(_ context.Context, t engine.Task) (engine.Outcome, error) {
-	out := a.noted(t, timeline.System, "reboot requested; this version leaves it to the user or the administrator")
-	return a.also(out, func(tx *store.Tx) error { return flags.Set(tx, flags.RebootRequested, true) }), nil
-}
-
-// SentLog remembers which state of a log the server has.
-type SentLog struct {
-	Log    string `col:"log,ident"`
-	Digest string `col:"digest"`
-}
-
-var sentLogs = fleet.LocalClass[SentLog]("sentLog")
-
-// maxLog is the newest part of the log that is sent: opsi's
-// max_log_transfer_size.
-const maxLog = 5 << 20
-
-func (a *Agent) logFile() string { return filepath.Join(a.cfg.DataDir, "log", "instlog.log") }
-
-// sendLog uploads the installation log whole, so that sending twice is as good
-// as once.
+// sendLog brings the installation log to the server. After actions it is no
+// failure if there is no server in reach.
 func (a *Agent) sendLog(ctx context.Context, t engine.Task) (engine.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchange)
 	defer cancel()
-	data, err := newest(a.logFile(), maxLog)
-	if errors.Is(err, os.ErrNotExist) {
-		return engine.Outcome{Text: "no log"}, nil
-	}
-	if err != nil {
-		return engine.Outcome{}, fmt.Errorf("cannot read the log: %w", err)
-	}
-	sum := sha256.Sum256(data)
-	digest := hex.EncodeToString(sum[:])
-	var known fleet.Row
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		var err error
-		known, err = tx.ByKey(sentLogs, "instlog")
+	text, commit, err := a.log().Send(ctx, func(text string) error {
+		_, err := a.remote.Call(ctx, methods.Actor{}, "log_write", methods.Pos("instlog", text, a.id.HostID, false))
 		return err
 	})
-	if err != nil || known.Str("digest") == digest {
-		return engine.Outcome{Text: "nothing new"}, err
+	if t.Always && fleet.CodeOf(err) == fleet.Unavailable {
+		return engine.Outcome{Text: "no server in reach: the log waits for the next contact"}, nil
 	}
-	_, err = a.remote.Call(ctx, methods.Actor{}, "log_write", methods.Pos("instlog", string(data), a.id.HostID, false))
-	if err != nil {
-		if t.Always && fleet.CodeOf(err) == fleet.Unavailable {
-			return engine.Outcome{Text: "no server in reach: the log waits for the next contact"}, nil
-		}
-		return engine.Outcome{}, fmt.Errorf("cannot send the log: %w", err)
-	}
-	return engine.Outcome{Text: fmt.Sprintf("%d bytes sent", len(data)), Commit: func(tx *store.Tx) error {
-		return tx.Put(sentLogs, fleet.Row{"log": "instlog", "digest": digest})
-	}}, nil
+	return engine.Outcome{Text: text, Commit: commit}, err
 }
 
-// newest is the end of a log, from the start of a line, with a word on what is
-// missing.
-func newest(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	skip := max(0, info.Size()-most)
-	data, err := io.ReadAll(io.NewSectionReader(f, skip, most))
-	if err != nil || skip == 0 {
-		return data, err
-	}
-	cut := bytes.IndexByte(data, '\n') + 1
-	return append(fmt.Appendf(nil, "[the first %d bytes are left out]\n", skip+int64(cut)), data[cut:]...), nil
+func (a *Agent) log() instlog.Log {
+	return instlog.Log{Store: a.store, Path: filepath.Join(a.cfg.DataDir, "log", "instlog.log")}
 }
 
 // noted is an outcome that leaves a line in the timeline.

@@ -82,10 +82,10 @@ func TestTree_SameSeesADifference(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := t.TempDir()
-	if err := os.CopyFS(other, os.DirFS(tree.content())); err != nil {
+	if err := os.CopyFS(other, os.DirFS(tree.Content())); err != nil {
 		t.Fatal(err)
 	}
-	if err := tree.same(other); err != nil {
+	if err := tree.Same(other); err != nil {
 		t.Fatal(err)
 	}
 	for _, spoil := range []func() error{
@@ -95,7 +95,7 @@ func TestTree_SameSeesADifference(t *testing.T) {
 		if err := spoil(); err != nil {
 			t.Fatal(err)
 		}
-		if tree.same(other) == nil {
+		if tree.Same(other) == nil {
 			t.Error("not noticed")
 		}
 	}

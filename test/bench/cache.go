@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
+	"github.com/fernwerk/fernwerk/test/bench/peer"
+	"github.com/fernwerk/fernwerk/test/bench/tree"
 	"github.com/fernwerk/fernwerk/test/e2e/site"
 )
 
@@ -29,7 +31,7 @@ func cacheSuite(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.say("%s: %d files in %d folders, %d bytes; line of %d bytes a second, %v", b.source, len(t.files), len(t.folders), t.bytes,
+	b.say("%s: %d files in %d folders, %d bytes; line of %d bytes a second, %v", b.source, len(t.Files), len(t.Folders), t.Bytes,
 		site.Branch.Rate, site.Branch.RTT)
 	packed, err := b.compressed(ctx, t)
 	if err != nil {
@@ -41,7 +43,7 @@ func cacheSuite(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer server.Kill()
-	if err := server.Install(ctx, t.dir); err != nil {
+	if err := server.Install(ctx, t.Dir); err != nil {
 		return err
 	}
 
@@ -55,7 +57,7 @@ func cacheSuite(ctx context.Context, b *bench) error {
 		return err
 	}
 	fresh.close()
-	b.say("cold sync, just installed: %.2f s, %d bytes", quick.seconds, quick.bytes)
+	b.say("cold sync, just installed: %.2f s, %d bytes", quick.Seconds, quick.Bytes)
 	if err := settled(ctx, filepath.Join(server.Data, "cache", "chunks")); err != nil {
 		return err
 	}
@@ -68,71 +70,71 @@ func cacheSuite(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.say("cold sync, streams made: %.2f s, %d bytes", cold.seconds, cold.bytes)
+	b.say("cold sync, streams made: %.2f s, %d bytes", cold.Seconds, cold.Bytes)
 	if packed > 0 {
 		ideal := float64(packed) / float64(site.Branch.Rate)
 		const peer = "tar | zstd -3 on an ideal line"
-		b.more(suite, "cold sync, just installed: goodput", "of the line", ideal/quick.seconds, peer, 1, 0.90)
-		b.more(suite, "cold sync, streams made: goodput", "of the line", ideal/cold.seconds, peer, 1, 0.97)
-		b.less(suite, "cold sync, just installed: bytes", "bytes", float64(quick.bytes), "tar | zstd -3", float64(packed), 0)
-		b.less(suite, "cold sync, streams made: bytes", "bytes", float64(cold.bytes), "tar | zstd -3", float64(packed), 0)
+		b.more(suite, "cold sync, just installed: goodput", "of the line", ideal/quick.Seconds, peer, 1, 0.90)
+		b.more(suite, "cold sync, streams made: goodput", "of the line", ideal/cold.Seconds, peer, 1, 0.97)
+		b.less(suite, "cold sync, just installed: bytes", "bytes", float64(quick.Bytes), "tar | zstd -3", float64(packed), 0)
+		b.less(suite, "cold sync, streams made: bytes", "bytes", float64(cold.Bytes), "tar | zstd -3", float64(packed), 0)
 	}
 	download, files, err := b.sequential(ctx, server, away.line, away.id, t)
 	if err != nil {
 		return err
 	}
 	name := fmt.Sprintf("one WebDAV request after the other, extrapolated from %d files", files)
-	b.less(suite, "cold sync: time", "s", cold.seconds, name, download.seconds, 1)
-	b.less(suite, "cold sync: bytes", "bytes", float64(cold.bytes), name, float64(download.bytes), 1)
+	b.less(suite, "cold sync: time", "s", cold.Seconds, name, download.Seconds, 1)
+	b.less(suite, "cold sync: bytes", "bytes", float64(cold.Bytes), name, float64(download.Bytes), 1)
 	plain, err := b.listed(ctx, away.line, away.id, t)
 	if err != nil {
 		return err
 	}
-	b.less(suite, "cold sync by .files alone: time", "s", plain.seconds, name, download.seconds, 1)
-	b.less(suite, "cold sync by .files alone: bytes", "bytes", float64(plain.bytes), name, float64(download.bytes), 1)
+	b.less(suite, "cold sync by .files alone: time", "s", plain.Seconds, name, download.Seconds, 1)
+	b.less(suite, "cold sync by .files alone: bytes", "bytes", float64(plain.Bytes), name, float64(download.Bytes), 1)
 
-	daemon, err := b.startRsync(ctx, t)
+	daemon, err := peer.StartRsync(ctx, b.scratch, t, b.say)
 	if err != nil {
 		b.without("rsync -az", err)
 	} else {
-		defer daemon.close()
+		defer daemon.Close()
 	}
 	dir := filepath.Join(b.scratch, "rsync")
 	if daemon != nil {
-		peer, err := daemon.fetch(ctx, dir)
+		theirs, err := daemon.Fetch(ctx, dir)
 		if err != nil {
 			return err
 		}
-		b.say("rsync: %.2f s, %d bytes", peer.seconds, peer.bytes)
-		if err := t.same(dir); err != nil {
+		b.say("rsync: %.2f s, %d bytes", theirs.Seconds, theirs.Bytes)
+		if err := t.Same(dir); err != nil {
 			return err
 		}
-		b.less(suite, "cold sync, just installed: time", "s", quick.seconds, "rsync -az", peer.seconds, 0)
-		b.less(suite, "cold sync, streams made: time", "s", cold.seconds, "rsync -az", peer.seconds, 1)
-		b.less(suite, "cold sync: bytes", "bytes", float64(cold.bytes), "rsync -az", float64(peer.bytes), 1)
+		b.less(suite, "cold sync, just installed: time", "s", quick.Seconds, "rsync -az", theirs.Seconds, 0)
+		b.less(suite, "cold sync, streams made: time", "s", cold.Seconds, "rsync -az", theirs.Seconds, 1)
+		b.less(suite, "cold sync: bytes", "bytes", float64(cold.Bytes), "rsync -az", float64(theirs.Bytes), 1)
 	}
 
-	if err := t.edit(); err != nil {
+	if err := t.Edit(); err != nil {
 		return err
 	}
-	if err := server.Install(ctx, t.dir); err != nil {
+	if err := server.Install(ctx, t.Dir); err != nil {
 		return err
 	}
 	small, err := away.sync(ctx, t)
 	if err != nil {
 		return err
 	}
-	b.say("10 files changed, 1 new, 1 gone: %.2f s, %d bytes", small.seconds, small.bytes)
+	b.say("10 files changed, 1 new, 1 gone: %.2f s, %d bytes", small.Seconds, small.Bytes)
 	if daemon != nil {
-		peer, err := daemon.fetch(ctx, dir)
+		theirs, err := daemon.Fetch(ctx, dir)
 		if err != nil {
 			return err
 		}
-		if err := t.same(dir); err != nil {
+		if err := t.Same(dir); err != nil {
 			return err
 		}
-		b.less(suite, "10 files changed: time", "s", small.seconds, "rsync -az", peer.seconds, 0)
-		b.less(suite, "10 files changed: bytes", "bytes", float64(small.bytes), "rsync -az", float64(peer.bytes), 0.97)
+		b.less(suite, "10 files changed: time", "s", small.Seconds, "rsync -az", theirs.Seconds, 0)
+		b.less(suite, "10 files changed: bytes", "bytes", float64(small.Bytes), "rsync -az", float64(theirs.Bytes), 0.97)
 	}
 	return nil
 }
@@ -175,25 +177,25 @@ func (l *laptop) close() {
 
 // sync requests the product and fires the timer: the time is from there until
 // the caches are full, the bytes are all that the line carried meanwhile.
-func (l *laptop) sync(ctx context.Context, t *tree) (measured, error) {
+func (l *laptop) sync(ctx context.Context, t *tree.Tree) (peer.Cost, error) {
 	if _, err := l.server.Call(ctx, "setProductActionRequestWithDependencies", product, l.id.HostID, "setup"); err != nil {
-		return measured{}, err
+		return peer.Cost{}, err
 	}
 	l.line.Reset()
 	began := time.Now()
 	change, err := l.agent.Fire(ctx, "timer")
 	if err != nil {
-		return measured{}, err
+		return peer.Cost{}, err
 	}
 	took, err := l.ended(ctx, change)
 	up, down := l.line.Counts()
 	if err == nil {
-		err = t.same(filepath.Join(l.agent.CacheDir(), "depot", product))
+		err = t.Same(filepath.Join(l.agent.CacheDir(), "depot", product))
 	}
 	if err != nil {
-		return measured{}, fmt.Errorf("%w\n%s", err, site.Tail(l.agent.Log, 20))
+		return peer.Cost{}, fmt.Errorf("%w\n%s", err, site.Tail(l.agent.Log, 20))
 	}
-	return measured{took.Sub(began).Seconds(), up + down}, nil
+	return peer.Cost{Seconds: took.Sub(began).Seconds(), Bytes: up + down}, nil
 }
 
 // ended waits until a change has ended well, or the newest if none is named,

@@ -33,8 +33,8 @@ import (
 
 // Names of all suites, and those that can be run.
 var (
-	names  = []string{"cache", "config", "service", "agent", "trust", "tunnel"}
-	suites = map[string]func(context.Context, *bench) error{"cache": cacheSuite, "service": serviceSuite, "trust": trustSuite, tunnelName: tunnelSuite}
+	names  = []string{"cache", "install", "depot", "config", "service", "agent", "trust", "tunnel"}
+	suites = map[string]func(context.Context, *bench) error{"cache": cacheSuite, "install": installSuite, "depot": depotSuite, "service": serviceSuite, "trust": trustSuite, tunnelName: tunnelSuite}
 )
 
 // bench is one run.

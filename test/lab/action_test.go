@@ -120,6 +120,28 @@ func TestAlways(t *testing.T) {
 			t.Errorf("flags %v: each synchronisation would ask for a reboot", f)
 		}
 	})
+	l.Run("alone_starts_no_replication", func(t *testing.T) {
+		l.Log.Requests("host " + pc.ID)
+		pc.Fire("timer").OK(t)
+		if rows := pc.LocalRows("product_getObjects"); len(rows) != 0 {
+			t.Errorf("replicated: %v", rows)
+		}
+		if st := pc.Status(); len(st.Cache.Products) != 0 {
+			t.Errorf("cached: %+v", st.Cache.Products)
+		}
+		if requests := l.Log.Requests("host " + pc.ID); len(requests) != 1 {
+			t.Errorf("requests %v", requests)
+		}
+	})
+	l.Run("is_processed_when_somebody_wants_it", func(t *testing.T) {
+		pc.Fire("on_demand").OK(t)
+		equal(t, "what ran", read(t, trace), "logon\n")
+		must(t, os.Remove(trace))
+		pc.Fire("timer").OK(t)
+		if rows := pc.LocalRows("product_getObjects"); len(rows) != 0 {
+			t.Errorf("replicated: %v", rows)
+		}
+	})
 	l.Run("runs_with_others", func(t *testing.T) {
 		pc.Request("tool", "setup")
 		pc.Fire("timer").OK(t)

@@ -63,7 +63,7 @@ func TestOnDemand(t *testing.T) {
 			kinds = append(kinds, task.Kind)
 		}
 		equal(t, "the steps", kinds, []string{"sync_config_to_server", "send_log", "sync_config_from_server", "cache_products",
-			"process_actions", "action", "actions_done", "sync_config_to_server", "send_log"})
+			"process_actions", "action", "actions_done", "sync_config_to_server", "send_log", "sync_config_from_server", "repeat"})
 	})
 	l.Run("uncached_event", func(t *testing.T) {
 		pc.Stop()

@@ -3,13 +3,17 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fernwerk/fernwerk/internal/agent"
 	"github.com/fernwerk/fernwerk/internal/agent/control"
+	"github.com/fernwerk/fernwerk/internal/agent/event"
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 	"github.com/fernwerk/fernwerk/internal/kit/slowline"
@@ -23,6 +27,8 @@ type Host struct {
 	lab    *Lab
 	agent  *agent.Agent
 	boot   int
+	down   atomic.Int64 // how often the agent had the machine restart
+	wires  wires
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -116,7 +122,9 @@ func (h *Host) Resume() {
 func (h *Host) begin(look func(control.Status)) {
 	h.lab.t.Helper()
 	a, err := agent.New(context.WithoutCancel(h.lab.t.Context()), agent.Config{DataDir: h.Dir, Control: "127.0.0.1:0",
-		BootID: fmt.Sprintf("boot %d", h.boot), Version: "lab", Log: h.lab.Log.logger(h.ID)})
+		BootID: fmt.Sprintf("boot %d", h.boot), Version: "lab", Log: h.lab.Log.logger(h.ID),
+		Restart: func(context.Context) error { h.down.Add(1); return nil },
+		Network: event.Network{Addresses: h.wires.addresses, Changes: h.wires.changes}})
 	if err != nil {
 		h.lab.t.Fatal(err)
 	}
@@ -137,6 +145,54 @@ func (h *Host) Stop() {
 		h.lab.t.Errorf("%s: the agent stopped with %v", h.ID, err)
 	}
 	h.cancel = nil
+}
+
+// wires are the machine's addresses, which a test gives it.
+type wires struct {
+	mu      sync.Mutex
+	have    []netip.Addr
+	changed chan<- struct{}
+}
+
+func (w *wires) addresses() ([]netip.Addr, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.have, nil
+}
+
+func (w *wires) changes(ctx context.Context, changed chan<- struct{}) error {
+	w.mu.Lock()
+	w.changed = changed
+	w.mu.Unlock()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Plug gives the machine addresses in place of those that it had.
+func (h *Host) Plug(addresses ...string) {
+	h.wires.mu.Lock()
+	defer h.wires.mu.Unlock()
+	h.wires.have = nil
+	for _, a := range addresses {
+		h.wires.have = append(h.wires.have, netip.MustParseAddr(a))
+	}
+	if h.wires.changed != nil {
+		select {
+		case h.wires.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Restarts is how often the agent had the machine restart: nothing comes of it but
+// that, until the test boots it.
+func (h *Host) Restarts() int { return int(h.down.Load()) }
+
+// Restarted waits until the agent has had the machine restart, and boots it.
+func (h *Host) Restarted(times int) Change {
+	h.lab.t.Helper()
+	h.Await(fmt.Sprintf("restart %d", times), func(control.Status) bool { return h.Restarts() >= times })
+	return h.Boot()
 }
 
 // Boot restarts the machine.

@@ -29,7 +29,10 @@
 //	FERNWERK_ATTEMPT          1; more after an interruption
 //	FERNWERK_TMP              a private folder, removed when the script has ended; also
 //	                          TMPDIR, TEMP and TMP
+//	FERNWERK_STEP             where to go on after a reboot that the script asked for
 //	FERNWERK_REBOOT_FILE      make this file to ask for a reboot; it may hold a text
+//	FERNWERK_REBOOT_NEXT_FILE,
+//	FERNWERK_REBOOT_CONTINUE_FILE  likewise, see below
 //	FERNWERK_PROPERTY_<ID>    a property, its id in capitals with _ for all but letters
 //	                          and digits; several values stand on lines of their own,
 //	                          booleans are true or false
@@ -45,10 +48,20 @@
 //	property NAME [DEFAULT]  print the first value of a property
 //	properties NAME          print all its values, one a line
 //	reboot-request [TEXT]    ask for a reboot when all actions are done
+//	reboot-before-next [TEXT]
+//	                         ask for one before another product's action is begun
+//	reboot-continue STEP [TEXT]
+//	                         ask for one in the middle: the script ends itself after
+//	                         it, and is run again then with FERNWERK_STEP
 //	progress TEXT            say how far it is
 //
+// These are opsi's ExitWindows /RebootWanted, /Reboot and /ImmediateReboot. The
+// files of the environment ask the same; the first line of the last one is the
+// step. Of several requests the most urgent counts.
+//
 // Exit code 0 is success. So are 3010 and 1641 of Windows installers, which
-// also ask for a reboot; other systems, and the built-in shell, have only 8 bits
+// also ask for a reboot: 3010 when all actions are done, 1641 at once, as the
+// installer has begun it. Other systems, and the built-in shell, have only 8 bits
 // to say it with. Any other exit code is a failure.
 //
 // # Limits
@@ -115,7 +128,8 @@ type Job struct {
 	Content    *manifest.Manifest // of Dir, as it was verified; nil where nobody says
 	Properties map[string][]any   // by property id: strings, booleans, numbers
 	RPC        RPC
-	Attempt    int // 1, or more after interruptions
+	Attempt    int    // 1, or more after interruptions
+	Step       string // where the script goes on after a reboot, "" at the beginning
 
 	// Log takes what the script printed; nil discards it. An error of the
 	// writer ends the log, not the action.
@@ -137,12 +151,24 @@ type RPC struct {
 	CAFile  string
 }
 
+// Reboot is a request for a reboot; a greater one is more urgent.
+type Reboot int
+
+// The requests, in opsi's words RebootWanted, Reboot and ImmediateReboot.
+const (
+	NoReboot   Reboot = iota
+	WhenDone          // when all actions are done
+	BeforeNext        // before another action is begun
+	Continue          // at once, and then this action again
+)
+
 // Result is how an action ended.
 type Result struct {
 	Status     string // fleet.Successful or fleet.Failed
 	ExitCode   int    // -1 if there is none
-	Reboot     bool   // the script asked for a reboot, successful or not
+	Reboot     Reboot // what the script asked for, successful or not
 	RebootText string // what it wants to have said about that
+	Step       string // with Continue: where it wants to go on
 	Text       string // why it failed, and what to do about it
 	Duration   time.Duration
 	TimedOut   bool

@@ -82,7 +82,8 @@ func TestRun_Scripts(t *testing.T) {
 		status       string
 		exit         int
 		out, text    string
-		reboot       bool
+		reboot       Reboot
+		step         string
 		rebootText   string
 	}{
 		{name: "success", source: "echo done", status: fleet.Successful, out: "done\n"},
@@ -98,16 +99,23 @@ func TestRun_Scripts(t *testing.T) {
 			text: "exit code 1: scripts/setup.sh:1: property: product firefox has no property"},
 		{name: "wrong use", source: "property || properties || progress || echo so", status: fleet.Successful,
 			out: "scripts/setup.sh:1: property: takes NAME [DEFAULT]\nscripts/setup.sh:1: properties: takes NAME\nscripts/setup.sh:1: progress: takes TEXT\nso\n"},
-		{name: "reboot", source: "reboot-request new driver; reboot-request", status: fleet.Successful, reboot: true, rebootText: "new driver"},
-		{name: "reboot after a failure", source: "reboot-request; false", status: fleet.Failed, exit: 1, text: "exit code 1", reboot: true},
-		{name: "reboot file", source: `printf 'new\nkernel' >"$FERNWERK_REBOOT_FILE"`, status: fleet.Successful, reboot: true, rebootText: "new kernel"},
-		{name: "background jobs ask, too", source: "for i in 1 2 3 4; do reboot-request x & progress $i & done; wait", status: fleet.Successful, reboot: true, rebootText: "x"},
+		{name: "reboot", source: "reboot-request new driver; reboot-request", status: fleet.Successful, reboot: WhenDone, rebootText: "new driver"},
+		{name: "reboot after a failure", source: "reboot-request; false", status: fleet.Failed, exit: 1, text: "exit code 1", reboot: WhenDone},
+		{name: "reboot file", source: `printf 'new\nkernel' >"$FERNWERK_REBOOT_FILE"`, status: fleet.Successful, reboot: WhenDone, rebootText: "new kernel"},
+		{name: "reboot before the next", source: "reboot-request later; reboot-before-next", status: fleet.Successful, reboot: BeforeNext, rebootText: "later"},
+		{name: "file for before the next", source: `printf 'firmware' >"$FERNWERK_REBOOT_NEXT_FILE"`, status: fleet.Successful, reboot: BeforeNext, rebootText: "firmware"},
+		{name: "reboot in the middle", source: "reboot-before-next; reboot-continue part-2 unload the old driver; exit 0; echo no", status: fleet.Successful, reboot: Continue, rebootText: "unload the old driver", step: "part-2"},
+		{name: "file for the middle", source: `printf 'part-2\nold driver' >"$FERNWERK_REBOOT_CONTINUE_FILE"`, status: fleet.Successful, reboot: Continue, rebootText: "old driver", step: "part-2"},
+		{name: "file without a step", source: `echo 'a b' >"$FERNWERK_REBOOT_CONTINUE_FILE"`, status: fleet.Successful, reboot: BeforeNext, rebootText: "a b"},
+		{name: "no step", source: "reboot-continue || reboot-continue 'a b' || echo so", status: fleet.Successful,
+			out: "scripts/setup.sh:1: reboot-continue: takes STEP"},
+		{name: "background jobs ask, too", source: "for i in 1 2 3 4; do reboot-request x & progress $i & done; wait", status: fleet.Successful, reboot: WhenDone, rebootText: "x"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			job, log := product(t, "scripts/setup.sh", tt.source)
 			r := run(t, job)
-			if r.Status != tt.status || r.ExitCode != tt.exit || r.Reboot != tt.reboot || r.RebootText != tt.rebootText || r.TimedOut {
+			if r.Status != tt.status || r.ExitCode != tt.exit || r.Reboot != tt.reboot || r.RebootText != tt.rebootText || r.Step != tt.step || r.TimedOut {
 				t.Errorf("result %+v", r)
 			}
 			if !strings.HasPrefix(r.Text, tt.text) || tt.text == "" && r.Text != "" {
@@ -123,7 +131,7 @@ func TestRun_Scripts(t *testing.T) {
 func TestRun_Environment(t *testing.T) {
 	t.Setenv("FERNWERK_ADMIN_PASSWORD", "secret")
 	job, log := product(t, "setup", "env; test -d \"$FERNWERK_TMP\" && test -w \"$FERNWERK_TMP\"")
-	job.Attempt = 2
+	job.Attempt, job.Step = 2, "part-2"
 	job.Properties["add_ons"] = []any{"of another property"}
 	job.Properties["big"] = []any{strings.Repeat("x", maxVariable+1)}
 	if r := run(t, job); r.Status != fleet.Successful {
@@ -141,8 +149,8 @@ func TestRun_Environment(t *testing.T) {
 		"FERNWERK_ACTION=setup", "FERNWERK_ATTEMPT=2", "FERNWERK_CA_FILE=/c", "FERNWERK_HOST_ID=pc1.example.org", "FERNWERK_PACKAGE_VERSION=1",
 		"FERNWERK_PRODUCT_DIR=" + filepath.ToSlash(job.Dir), "FERNWERK_PRODUCT_ID=firefox", "FERNWERK_PRODUCT_VERSION=128.0",
 		"FERNWERK_PROPERTY_ADD_ONS=ublock", "noscript", "FERNWERK_PROPERTY_KIOSK=true", "FERNWERK_PROPERTY_LANG=de", "FERNWERK_PROPERTY_NONE=",
-		"FERNWERK_PROPERTY_RATIO=1.5", "FERNWERK_PROPERTY_RETRIES=3", "FERNWERK_REBOOT_FILE=T/reboot-requested",
-		"FERNWERK_RPC_KEY_FILE=/k", "FERNWERK_RPC_URL=https://127.0.0.1:4441", "FERNWERK_RPC_USER=pc1.example.org", "FERNWERK_TMP=T",
+		"FERNWERK_PROPERTY_RATIO=1.5", "FERNWERK_PROPERTY_RETRIES=3", "FERNWERK_REBOOT_CONTINUE_FILE=T/reboot-continue", "FERNWERK_REBOOT_FILE=T/reboot-requested", "FERNWERK_REBOOT_NEXT_FILE=T/reboot-before-next",
+		"FERNWERK_RPC_KEY_FILE=/k", "FERNWERK_RPC_URL=https://127.0.0.1:4441", "FERNWERK_RPC_USER=pc1.example.org", "FERNWERK_STEP=part-2", "FERNWERK_TMP=T",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -234,10 +242,10 @@ print(os.environ["FERNWERK_ACTION"], os.path.basename(os.getcwd()) == os.path.ba
 		status             string
 		exit               int
 		out, text          string
-		reboot             bool
+		reboot             Reboot
 	}{
 		{tool: "python3", file: "setup.py", source: python, status: fleet.Successful, out: "setup True False\n"},
-		{tool: "python3", file: "a b/setup.PY", source: python + "open(os.environ['FERNWERK_REBOOT_FILE'], 'w')", status: fleet.Successful, out: "setup True False\n", reboot: true},
+		{tool: "python3", file: "a b/setup.PY", source: python + "open(os.environ['FERNWERK_REBOOT_FILE'], 'w')", status: fleet.Successful, out: "setup True False\n", reboot: WhenDone},
 		{tool: "python3", file: "setup.py", source: "raise SystemExit('no disk')", status: fleet.Failed, exit: 1, out: "no disk\n", text: "exit code 1: no disk"},
 		{tool: "perl", file: "setup.pl", source: perl + "exit 3", status: fleet.Failed, exit: 3, out: "de\n", text: "exit code 3: de"},
 		{tool: "perl", file: "setup.pl", source: perl, status: fleet.Successful, out: "de\n"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -24,9 +25,10 @@ type requests struct {
 	product    fleet.ProductID
 	tell       func(string)
 
-	mu          sync.Mutex
-	wantsReboot bool
-	rebootText  string
+	mu         sync.Mutex
+	wants      Reboot
+	rebootText string
+	step       string
 }
 
 // commands are the shell's further commands, see the package comment.
@@ -56,7 +58,18 @@ func (r *requests) commands() map[string]shell.Command {
 			return printLines(io.Stdout, values)
 		},
 		"reboot-request": func(_ context.Context, args []string, _ shell.IO) error {
-			r.reboot(strings.Join(args, " "))
+			r.reboot(WhenDone, strings.Join(args, " "))
+			return nil
+		},
+		"reboot-before-next": func(_ context.Context, args []string, _ shell.IO) error {
+			r.reboot(BeforeNext, strings.Join(args, " "))
+			return nil
+		},
+		"reboot-continue": func(_ context.Context, args []string, _ shell.IO) error {
+			if len(args) == 0 || !isStep(args[0]) {
+				return errors.New("takes STEP [TEXT]; a step is at most 64 letters, digits and . _ -")
+			}
+			r.goOn(args[0], strings.Join(args[1:], " "))
 			return nil
 		},
 		"progress": func(_ context.Context, args []string, _ shell.IO) error {
@@ -89,14 +102,28 @@ func printLines(w io.Writer, lines []string) error {
 	return nil
 }
 
-// reboot notes the request; the first text counts.
-func (r *requests) reboot(text string) {
+// reboot notes a request; the most urgent one and the first text count.
+func (r *requests) reboot(what Reboot, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wantsReboot = true
+	r.wants = max(r.wants, what)
 	if r.rebootText == "" {
 		r.rebootText = short(text)
 	}
+}
+
+// goOn notes where the script goes on; the last step counts.
+func (r *requests) goOn(step, text string) {
+	r.reboot(Continue, text)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.step = step
+}
+
+// isStep tells whether a text is the name of a step: it comes back in an
+// environment and is shown to people.
+func isStep(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
 }
 
 func (r *requests) progress(text string) {
@@ -107,21 +134,38 @@ func (r *requests) progress(text string) {
 	}
 }
 
-// readFile takes a request made by FERNWERK_REBOOT_FILE. The file's being there
-// is the request; its content is for people.
-func (r *requests) readFile(path string) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return
+// readFiles takes the requests made by files in the private folder. A file's
+// being there is the request; its content is for people. A file that names no
+// step to go on at asks for a reboot before the next action.
+func (r *requests) readFiles(dir string) {
+	if text, ok := readRequest(filepath.Join(dir, rebootFile)); ok {
+		r.reboot(WhenDone, text)
 	}
-	var text []byte
-	if info.Mode().IsRegular() {
-		if f, err := os.Open(path); err == nil {
-			text, _ = io.ReadAll(io.LimitReader(f, maxRebootText))
-			f.Close()
+	if text, ok := readRequest(filepath.Join(dir, nextFile)); ok {
+		r.reboot(BeforeNext, text)
+	}
+	if text, ok := readRequest(filepath.Join(dir, continueFile)); ok {
+		step, text, _ := strings.Cut(text, "\n")
+		if step = strings.TrimSpace(step); isStep(step) {
+			r.goOn(step, text)
+		} else {
+			r.reboot(BeforeNext, step)
 		}
 	}
-	r.reboot(string(text))
+}
+
+func readRequest(path string) (string, bool) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return "", err == nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", true
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, maxRebootText))
+	return string(text), true
 }
 
 // maxShort is what opsi's actionProgress column holds, in characters.

@@ -13,8 +13,12 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/secureexec"
 )
 
-// rebootFile is the name of FERNWERK_REBOOT_FILE in the private folder.
-const rebootFile = "reboot-requested"
+// The names of the files that ask for a reboot, in the private folder.
+const (
+	rebootFile   = "reboot-requested"
+	nextFile     = "reboot-before-next"
+	continueFile = "reboot-continue"
+)
 
 // maxVariable bounds a property's variable, in bytes. Windows has a limit of
 // 32,767 characters; where one of Linux is passed, no program starts any more.
@@ -59,7 +63,10 @@ func (job Job) environment(temp string) (env, leftOut []string) {
 		{"FERNWERK_CA_FILE", job.RPC.CAFile},
 		{"FERNWERK_ATTEMPT", strconv.Itoa(max(job.Attempt, 1))},
 		{"FERNWERK_TMP", temp},
+		{"FERNWERK_STEP", job.Step},
 		{"FERNWERK_REBOOT_FILE", filepath.Join(temp, rebootFile)},
+		{"FERNWERK_REBOOT_NEXT_FILE", filepath.Join(temp, nextFile)},
+		{"FERNWERK_REBOOT_CONTINUE_FILE", filepath.Join(temp, continueFile)},
 	} {
 		env = append(env, v[0]+"="+v[1])
 	}

@@ -92,11 +92,14 @@ func (job Job) run(ctx context.Context, log *transcript) (result Result, err err
 		file.Close() // Windows programs dislike files that others hold
 		err = job.interpret(ctx, script, env, log, &result)
 	}
-	asked.readFile(filepath.Join(temp, rebootFile))
-	if result.ExitCode == exitRebootRequired || result.ExitCode == exitRebootInitiated {
-		asked.reboot("")
+	asked.readFiles(temp)
+	switch result.ExitCode {
+	case exitRebootRequired:
+		asked.reboot(WhenDone, "")
+	case exitRebootInitiated:
+		asked.reboot(BeforeNext, "")
 	}
-	result.Reboot, result.RebootText = asked.wantsReboot, asked.rebootText
+	result.Reboot, result.RebootText, result.Step = asked.wants, asked.rebootText, asked.step
 	return result, err
 }
 

@@ -54,6 +54,9 @@ func (t *transcript) begin(job Job, at time.Time) {
 	if job.Attempt > 1 {
 		line += " (the attempt before was interrupted)"
 	}
+	if job.Step != "" {
+		line += ", goes on at " + job.Step
+	}
 	t.clip.Write([]byte(line + "\n"))
 }
 
@@ -63,8 +66,11 @@ func (t *transcript) end(job Job, r Result) {
 	if r.ExitCode < 0 {
 		line = fmt.Sprintf("%s, %v", r.Status, r.Duration.Round(time.Millisecond))
 	}
-	if r.Reboot {
+	if r.Reboot > NoReboot {
 		line += ", reboot requested"
+	}
+	if r.Reboot == Continue {
+		line += ", to go on at " + r.Step
 	}
 	if r.Status == fleet.Failed {
 		line += ": " + short(r.Text)

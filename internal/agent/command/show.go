@@ -68,6 +68,11 @@ func printStatus(w io.Writer, st control.Status) {
 		}
 	}
 	fmt.Fprintf(w, "flags    %s\nunsent   %d\n", strings.Join(set, ", "), st.Unsent)
+	if r := st.Reboot; r != nil && r.Due < "2100" {
+		fmt.Fprintf(w, "reboot   %s UTC: %s\n", r.Due, term.Clean(r.Text))
+	} else if r != nil {
+		fmt.Fprintf(w, "reboot   when somebody accepts it: %s\n", term.Clean(r.Text))
+	}
 	if len(st.Cache.Products) > 0 {
 		var rows [][]string
 		for _, p := range st.Cache.Products {

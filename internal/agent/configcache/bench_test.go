@@ -180,7 +180,7 @@ const (
 
 func (b *bench) push() (int, []string, error) { return b.cache.Push(context.Background()) }
 
-func (b *bench) pull() (int, bool, error) { return b.cache.Pull(context.Background()) }
+func (b *bench) pull() (int, bool, error) { return b.cache.Pull(context.Background(), false) }
 
 // sync pushes and pulls over a line that works.
 func (b *bench) sync() (notes []string) {

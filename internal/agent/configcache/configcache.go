@@ -255,12 +255,13 @@ func unsent(tx *store.Tx, after int64) (func(class, key string) bool, error) {
 	return func(class, key string) bool { return set[object{class, key}] }, nil
 }
 
-// Pull fetches what changed on the server. It says how many objects came.
-func (c *Cache) Pull(ctx context.Context) (objects int, full bool, err error) {
+// Pull fetches what changed on the server, in the background or for actions that
+// are processed right behind it. It says how many objects came.
+func (c *Cache) Pull(ctx context.Context, background bool) (objects int, full bool, err error) {
 	var req replica.PullRequest
 	err = c.store.View(ctx, func(tx *store.Tx) error {
 		st, scope, err := Load(tx)
-		req = replica.PullRequest{Position: store.Position{Epoch: st.Epoch, Revision: st.Revision, Tag: st.Tag}, Scope: scope}
+		req = replica.PullRequest{Position: store.Position{Epoch: st.Epoch, Revision: st.Revision, Tag: st.Tag}, Scope: scope, Background: background}
 		if err == nil {
 			req.Merged, err = st.merged()
 		}

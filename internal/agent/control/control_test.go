@@ -29,6 +29,7 @@ const (
 type steered struct {
 	RunOnce
 	NodeFiles
+	Reboots
 	status Status
 	actors []methods.Actor
 }
@@ -38,6 +39,13 @@ func (s *steered) Fire(_ context.Context, event string) (string, error) {
 		return "", fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot fire event %q", event), "fire another")
 	}
 	return "change of timer", nil
+}
+
+func (s *steered) AskReboot(_ context.Context, wait time.Duration) error {
+	if wait != 0 {
+		return fleet.Errorf(fleet.Conflict, "in %v", wait)
+	}
+	return nil
 }
 
 func (s *steered) Uptime() (time.Duration, error) { return 90*time.Second + time.Millisecond, nil }
@@ -140,6 +148,7 @@ func TestMethods(t *testing.T) {
 		{"getState", methods.Pos("never_set"), false},
 		{"getState", methods.Pos(42), false},
 		{"uptime", methods.Pos(), int64(90)},
+		{"reboot", methods.Pos(), nil},
 		{"fireEvent", methods.Params{Named: map[string]any{"name": "timer"}}, "change of timer"},
 	} {
 		if got, err := table.Call(t.Context(), methods.Actor{}, test.method, test.params); got != test.want || err != nil {
@@ -147,9 +156,14 @@ func TestMethods(t *testing.T) {
 		}
 	}
 	for method, code := range map[string]fleet.Code{"execute": fleet.Denied, "runCommand": fleet.Denied, "execPythonCode": fleet.Denied,
-		"reboot": fleet.NotHere, "agent_Status": fleet.NotFound, "": fleet.NotFound} {
+		"shutdown": fleet.NotHere, "agent_Status": fleet.NotFound, "": fleet.NotFound} {
 		if got, err := table.Call(t.Context(), methods.Actor{}, method, methods.Pos()); fleet.CodeOf(err) != code {
 			t.Errorf("%q = %v, error %v", method, got, err)
+		}
+	}
+	for _, p := range []methods.Params{methods.Pos(int64(90)), methods.Pos(90.0), {Named: map[string]any{"waitSeconds": 90.0}}} {
+		if _, err := table.Call(t.Context(), methods.Actor{}, "reboot", p); err == nil || err.Error() != "in 1m30s" {
+			t.Errorf("a reboot in 90 seconds: %v", err)
 		}
 	}
 	if got, err := table.Call(t.Context(), methods.Actor{}, "processActionRequests", methods.Pos([]any{"firefox"})); fleet.CodeOf(err) != fleet.NotHere {

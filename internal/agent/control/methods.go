@@ -22,7 +22,7 @@ func Methods(agent Agent) methods.Backend { return &methodTable{agent} }
 var executing = []string{"execute", "runCommand", "execPythonCode", "runOpsiScriptAsOpsiSetupUser", "loginUser", "setConfigValue", "updateConfigFile", "replaceOpsiHostKey"}
 
 // missing are opsiclientd's methods that this agent does not have yet.
-var missing = []string{"showPopup", "shutdown", "reboot", "restart", "getActiveSessions", "logoffSession", "lockSession", "setBlockLogin", "cancelEvents"}
+var missing = []string{"showPopup", "shutdown", "restart", "getActiveSessions", "logoffSession", "lockSession", "setBlockLogin", "cancelEvents"}
 
 // onDemand is the event by which action requests are processed at somebody's wish.
 const onDemand = "on_demand"
@@ -40,7 +40,16 @@ func (t *methodTable) Call(ctx context.Context, _ methods.Actor, method string, 
 		}
 		return ""
 	}
+	seconds := func(name string) time.Duration { return wait(p, name) }
 	switch method {
+	case "reboot":
+		return nil, t.agent.AskReboot(ctx, seconds("waitSeconds"))
+	case "agent_reboot":
+		return methods.Plain(t.agent.Reboot(ctx))
+	case "agent_rebootAccept":
+		return nil, t.agent.AcceptReboot(ctx)
+	case "agent_rebootLater":
+		return nil, t.agent.DeferReboot(ctx, seconds("seconds"))
 	case "fireEvent":
 		return t.agent.Fire(ctx, arg(0, "name"))
 	case "processActionRequests":
@@ -96,4 +105,23 @@ func (t *methodTable) state(ctx context.Context, method, name string) (any, erro
 		name = "installation_pending"
 	}
 	return st.Flags[name], nil
+}
+
+// maxWait is a year: more makes no sense, and no time overflows.
+const maxWait = 366 * 24 * 3600
+
+// wait is a number of seconds among the parameters, 0 if there is none.
+func wait(p methods.Params, name string) time.Duration {
+	v := p.Named[name]
+	if v == nil && len(p.Positional) > 0 {
+		v = p.Positional[0]
+	}
+	var n float64
+	switch v := v.(type) {
+	case int64:
+		n = float64(v)
+	case float64:
+		n = v
+	}
+	return time.Duration(min(max(n, 0), maxWait)) * time.Second
 }

@@ -19,6 +19,7 @@ type Agent interface {
 	Uptime() (time.Duration, error)
 	RunOnce
 	NodeFiles
+	Reboots
 }
 
 // Status is the agent at a glance.
@@ -35,6 +36,7 @@ type Status struct {
 	Unsent  int             `json:"unsent"` // objects changed here that the server does not know
 	Cache   CacheStatus     `json:"cache"`
 	Trust   TrustStatus     `json:"trust"`
+	Reboot  *RebootStatus   `json:"reboot"`  // that waits; null if none does
 	Changes []ChangeStatus  `json:"changes"` // the newest, newest first
 }
 

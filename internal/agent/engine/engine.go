@@ -33,7 +33,7 @@ const (
 	Doing   Status = "doing"
 	Done    Status = "done"
 	Failed  Status = "failed"
-	Skipped Status = "skipped" // an earlier task failed
+	Skipped Status = "skipped" // an earlier task failed, or it is left for later
 )
 
 // Change is a piece of work that an event asked for.
@@ -49,7 +49,7 @@ type Change struct {
 // Task is one step of a change.
 type Task struct {
 	Change   string `col:"change,ident,owner=engineChange.id"`
-	N        int64  `col:"n,ident"` // order within the change
+	N        int64  `col:"n,ident"` // order within the change: 1, 2, 3, ...
 	Kind     string `col:"kind"`
 	Args     string `col:"args"` // the handler's own
 	Status   Status `col:"status"`
@@ -87,6 +87,9 @@ type Outcome struct {
 	Commit func(*store.Tx) error
 	// Then are steps that come before the change's remaining ones.
 	Then []Step
+	// Skip says that the task was not done and need not be: what it was for is
+	// left for another change.
+	Skip bool
 	// Err says that the task failed, with Commit still to be done: a failed
 	// installation is a result, too.
 	Err error
@@ -114,6 +117,9 @@ type Engine struct {
 	log      *slog.Logger
 	handlers map[string]Handler
 	wake     chan struct{}
+
+	// Noted, if set before Serve, is called when a task's outcome was written.
+	Noted func()
 }
 
 // New makes an engine over the agent's store, with a handler for each kind of
@@ -137,7 +143,7 @@ func AddTx(tx *store.Tx, event string, steps []Step) (string, error) {
 	if err := tx.Put(Changes, Changes.Encode(c)); err != nil {
 		return "", err
 	}
-	return id, putSteps(tx, id, 0, steps)
+	return id, insert(tx, id, 0, steps)
 }
 
 // idTime is a change's time, which is its id.
@@ -164,16 +170,26 @@ func nextID(tx *store.Tx) (string, error) {
 	return at.Format(idTime), nil
 }
 
-// stride leaves room for steps that a task brings with it.
-const stride = 1_000_000
-
-func putSteps(tx *store.Tx, change string, after int64, steps []Step) error {
-	gap := int64(stride)
-	if after > 0 {
-		gap = 1
+// insert puts steps behind task number after; those that follow it move on.
+func insert(tx *store.Tx, change string, after int64, steps []Step) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	tasks, err := TasksOf(tx, change)
+	if err != nil {
+		return err
+	}
+	for i := len(tasks) - 1; i >= 0 && tasks[i].N > after; i-- { // the last first: no two ever have one number
+		if err := tx.Remove(Tasks, fleet.Row{"change": change, "n": tasks[i].N}); err != nil {
+			return err
+		}
+		tasks[i].N += int64(len(steps))
+		if err := tx.Put(Tasks, Tasks.Encode(tasks[i])); err != nil {
+			return err
+		}
 	}
 	for i, st := range steps {
-		t := Task{Change: change, N: after + int64(i+1)*gap, Kind: st.Kind, Args: st.Args, Status: Waiting, Always: st.Always}
+		t := Task{Change: change, N: after + int64(i+1), Kind: st.Kind, Args: st.Args, Status: Waiting, Always: st.Always}
 		if err := tx.Put(Tasks, Tasks.Encode(t)); err != nil {
 			return err
 		}
@@ -325,6 +341,9 @@ func (e *Engine) attempt(ctx context.Context, t Task) error {
 		out = Outcome{Err: err}
 	}
 	t.Status, t.Text = Done, out.Text
+	if out.Skip {
+		t.Status = Skipped
+	}
 	if out.Err != nil {
 		t.Status, t.Text = Failed, out.Err.Error()
 		e.log.Error("task failed", "change", t.Change, "kind", t.Kind, "args", t.Args, "error", out.Err)
@@ -335,17 +354,14 @@ func (e *Engine) attempt(ctx context.Context, t Task) error {
 				return err
 			}
 		}
-		if len(out.Then) > 0 && t.N%stride != 0 {
-			return fmt.Errorf("task %s of change %s came with another and brings %d more: only one level is foreseen", t.Kind, t.Change, len(out.Then))
-		}
-		return putSteps(tx, t.Change, t.N, out.Then)
+		return insert(tx, t.Change, t.N, out.Then)
 	})
 }
 
 // put notes a task's end. The outcome is written even if ctx ends meanwhile:
 // what was done is done.
 func (e *Engine) put(ctx context.Context, t Task, also func(*store.Tx) error) error {
-	return e.store.Update(context.WithoutCancel(ctx), origin, func(tx *store.Tx) error {
+	err := e.store.Update(context.WithoutCancel(ctx), origin, func(tx *store.Tx) error {
 		t.Ended = tx.Stamp()
 		if err := tx.Put(Tasks, Tasks.Encode(t)); err != nil {
 			return err
@@ -355,6 +371,10 @@ func (e *Engine) put(ctx context.Context, t Task, also func(*store.Tx) error) er
 		}
 		return also(tx)
 	})
+	if e.Noted != nil {
+		e.Noted()
+	}
+	return err
 }
 
 func (e *Engine) end(ctx context.Context, c Change, failed *Task) error {

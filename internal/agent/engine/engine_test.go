@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,16 @@ func TestServe_Order(t *testing.T) {
 		"bring": func(ctx context.Context, t Task) (Outcome, error) {
 			return Outcome{Commit: leave(t.Args), Then: []Step{{Kind: "do", Args: t.Args + "1"}, {Kind: "do", Args: t.Args + "2"}}}, nil
 		},
+		"bring deep": func(ctx context.Context, t Task) (Outcome, error) {
+			out := Outcome{Text: "depth " + t.Args, Then: []Step{{Kind: "do", Args: t.Args + "."}}}
+			if depth, _ := strconv.Atoi(t.Args); depth > 0 {
+				out.Then = append(out.Then, Step{Kind: "bring deep", Args: strconv.Itoa(depth - 1)}, Step{Kind: "do", Args: t.Args + "!"})
+			}
+			return out, nil
+		},
+		"leave": func(ctx context.Context, t Task) (Outcome, error) {
+			return Outcome{Text: "for later", Skip: true, Commit: leave(t.Args)}, nil
+		},
 		"bring and fail": func(ctx context.Context, t Task) (Outcome, error) {
 			return Outcome{Err: errors.New("no"), Then: []Step{{Kind: "do", Args: "x"}, {Kind: "do", Args: "y", Always: true}}}, nil
 		},
@@ -217,6 +228,12 @@ func TestServe_Order(t *testing.T) {
 		{"what a task brings comes next", []Step{{Kind: "bring", Args: "a"}, {Kind: "bring", Args: "b"}, {Kind: "do", Args: "c"}},
 			[]string{"a", "a1", "a2", "b", "b1", "b2", "c"},
 			[]string{"bring a done 1", "do a1 done 1 did a1", "do a2 done 1 did a2", "bring b done 1", "do b1 done 1 did b1", "do b2 done 1 did b2", "do c done 1 did c"}, ""},
+		{"what a task brings may bring more", []Step{{Kind: "bring deep", Args: "2"}, {Kind: "do", Args: "z"}},
+			[]string{"2.", "1.", "0.", "1!", "2!", "z"},
+			[]string{"bring deep 2 done 1 depth 2", "do 2. done 1 did 2.", "bring deep 1 done 1 depth 1", "do 1. done 1 did 1.", "bring deep 0 done 1 depth 0",
+				"do 0. done 1 did 0.", "do 1! done 1 did 1!", "do 2! done 1 did 2!", "do z done 1 did z"}, ""},
+		{"what is left for later is no failure", []Step{{Kind: "leave", Args: "a"}, {Kind: "do", Args: "b"}},
+			[]string{"a", "b"}, []string{"leave a skipped 1 for later", "do b done 1 did b"}, ""},
 		{"what a failed task brings is skipped, too", []Step{{Kind: "bring and fail"}},
 			[]string{"y"}, []string{"bring and fail  failed 1 no", "do x skipped 0 an earlier task failed", "do y done 1 did y"}, "bring and fail: no"},
 	}

@@ -41,6 +41,9 @@ type PullRequest struct {
 	// Merged is where the client's last push stands; zero: nowhere. A backup
 	// from before it may still know Position.
 	Merged store.Position `json:"merged"`
+	// Background says that no action is processed right behind it. Seed A: a
+	// request "always" alone is no reason for a replication then.
+	Background bool `json:"background,omitempty"`
 }
 
 // PullAnswer is what it lacks.
@@ -54,7 +57,7 @@ type PullAnswer struct {
 
 // Pull answers a client's pull.
 func Pull(tx *store.Tx, gate Gate, client, depot string, req PullRequest) (PullAnswer, error) {
-	scope, err := ScopeOf(tx, client, depot)
+	scope, err := ScopeOf(tx, client, depot, req.Background)
 	if err != nil {
 		return PullAnswer{}, err
 	}

@@ -90,7 +90,8 @@ func Push(tx *store.Tx, gate Gate, client, depot string, req PushRequest) (PushA
 	}
 	for _, p := range req.Changes {
 		m, err := pushOne(tx, gate, client, p, a.Repeated, func(product string) bool {
-			return req.Versions[product] != versions[product]
+			known, held := req.Versions[product]
+			return held && known != versions[product] // of a product that it never held nothing changed meanwhile
 		})
 		if err == nil {
 			m.Row, err = visible(tx, gate, m)

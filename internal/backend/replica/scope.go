@@ -76,8 +76,9 @@ func (s Scope) holder() (func(c *fleet.Class, r fleet.Row) bool, error) {
 }
 
 // ScopeOf is what a client needs to work alone: itself and its servers, the
-// products with an action request on its depot, and all that they depend on.
-func ScopeOf(tx *store.Tx, client, depot string) (Scope, error) {
+// products with an action request on its depot, and all that they depend on. In
+// the background the request "always" does not count where there is no other.
+func ScopeOf(tx *store.Tx, client, depot string, background bool) (Scope, error) {
 	s := Scope{Client: client, Depot: depot}
 	servers, err := tx.Select(fleet.Hosts, fleet.Filter{"type": fleet.OpsiConfigserver})
 	if err != nil {
@@ -92,10 +93,15 @@ func ScopeOf(tx *store.Tx, client, depot string) (Scope, error) {
 	}
 	in := map[string]bool{}
 	var open []string
+	alone := true // "always" is
 	for _, p := range requested {
 		if p.ActionRequest != "" && p.ActionRequest != fleet.None {
 			open = append(open, string(p.ProductID))
+			alone = alone && p.ActionRequest == fleet.Always
 		}
+	}
+	if background && alone {
+		open = nil
 	}
 	for len(open) > 0 {
 		next := open[:0:0]

@@ -54,7 +54,17 @@ type EventConfig struct {
 	CacheDynamicBandwidth    bool
 	ProcessActions           bool
 	Reboot                   bool
+	Shutdown                 Shutdown
 	Groups                   ProductGroups
+}
+
+// Shutdown is how reboots that come from an event are carried out.
+type Shutdown struct {
+	Requests bool          // of product actions, too
+	Warning  time.Duration // from the request until it is carried out unasked
+	Deferral int64         // how often people may put it off
+	Repeat   time.Duration // for how long, each time
+	Last     time.Duration // from the request on: not later; 0 is no limit
 }
 
 // ProductGroups are the product groups that a selection names.
@@ -68,8 +78,8 @@ func (s *Settings) CacheGroups() ProductGroups { return s.groups("cache_service"
 
 func (s *Settings) groups(section string) ProductGroups {
 	return ProductGroups{
-		Include: parseList(s.String(section, "include_product_group_ids")),
-		Exclude: parseList(s.String(section, "exclude_product_group_ids")),
+		Include: s.List(section, "include_product_group_ids"),
+		Exclude: s.List(section, "exclude_product_group_ids"),
 	}
 }
 
@@ -227,8 +237,7 @@ func (s *Settings) resolve() ([]EventConfig, []*Problem) {
 func (s *Settings) fill(e *EventConfig, section string) {
 	e.Type = EventType(s.String(section, "type"))
 	e.Active = s.Bool(section, "active")
-	e.StartInterval = time.Duration(s.Int(section, "start_interval")) * time.Second
-	e.Interval = time.Duration(s.Int(section, "interval")) * time.Second
+	e.StartInterval, e.Interval = s.seconds(section, "start_interval"), s.seconds(section, "interval")
 	e.SyncConfigToServer = s.Bool(section, "sync_config_to_server")
 	e.SyncConfigFromServer = s.Bool(section, "sync_config_from_server")
 	e.UseCachedConfig = s.Bool(section, "use_cached_config")
@@ -241,7 +250,14 @@ func (s *Settings) fill(e *EventConfig, section string) {
 	e.CacheDynamicBandwidth = s.Bool(section, "cache_dynamic_bandwidth")
 	e.ProcessActions = s.Bool(section, "process_actions")
 	e.Reboot = s.Bool(section, "reboot")
+	e.Shutdown = Shutdown{Requests: s.Bool(section, "process_shutdown_requests"), Deferral: s.Int(section, "shutdown_user_cancelable"),
+		Warning: s.seconds(section, "shutdown_warning_time"), Repeat: s.seconds(section, "shutdown_warning_repetition_time"),
+		Last: s.seconds(section, "shutdown_last_time")}
 	e.Groups = s.groups(section)
+}
+
+func (s *Settings) seconds(section, key string) time.Duration {
+	return time.Duration(s.Int(section, key)) * time.Second
 }
 
 // flags lists the state flags that a precondition names.

@@ -72,6 +72,10 @@ func TestResolve_Inheritance(t *testing.T) {
 type = template
 cache_max_bandwidth = 1000
 reboot = true
+process_shutdown_requests = false
+shutdown_warning_time = 60
+shutdown_user_cancelable = 3
+shutdown_last_time = 600
 [event_middle]
 type = template
 super = base
@@ -94,13 +98,14 @@ process_actions = true
 			got = append(got, e)
 		}
 	}
+	shutdown := conf.Shutdown{Warning: time.Minute, Deferral: 3, Repeat: time.Hour, Last: 10 * time.Minute}
 	want := []conf.EventConfig{
-		{ID: "x", Name: "x", Type: conf.GUIStartup, Preconditions: map[string]bool{"user_logged_in": true}, CacheMaxBandwidth: 1000, Reboot: true},
+		{ID: "x", Name: "x", Type: conf.GUIStartup, Preconditions: map[string]bool{"user_logged_in": true}, CacheMaxBandwidth: 1000, Reboot: true, Shutdown: shutdown},
 		// active and preconditions are not inherited, everything else is.
 		{ID: "x{cache_ready}", Name: "x", Variant: "cache_ready", Type: conf.GUIStartup, Active: true,
-			Preconditions: map[string]bool{"config_cached": true, "products_cached": true}, CacheMaxBandwidth: 1000},
+			Preconditions: map[string]bool{"config_cached": true, "products_cached": true}, CacheMaxBandwidth: 1000, Shutdown: shutdown},
 		{ID: "x{installation_pending}", Name: "x", Variant: "installation_pending", Type: conf.Custom, Active: true,
-			Preconditions: map[string]bool{"installation_pending": true}, CacheMaxBandwidth: 1000, Reboot: true, ProcessActions: true},
+			Preconditions: map[string]bool{"installation_pending": true}, CacheMaxBandwidth: 1000, Reboot: true, ProcessActions: true, Shutdown: shutdown},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

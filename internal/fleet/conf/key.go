@@ -91,6 +91,8 @@ var keys = []Key{
 
 	{Section: "files", Name: "root", Kind: String, Default: "/", Class: Trust, Doc: "folder that the paths of the node type's files are in"},
 	{Section: "files", Name: "restart", Kind: String, Class: Code, Doc: "command that restarts a service whose file changed, %u in the service's place; empty: systemctl try-restart"},
+	{Section: "reboot", Name: "command", Kind: List, Class: Code, Doc: "program and arguments that restart the machine; empty: the system's own, if a service manager runs the agent, else nothing does"},
+	{Section: "reboot", Name: "notifier", Kind: List, Class: Code, Doc: "program and arguments that tell people of a reboot that waits, with the text as one more argument; empty: wall, where there is one"},
 
 	{Section: "control_server", Name: "interface", Kind: String, Default: "127.0.0.1", Class: Trust, Doc: "address that the agent's own service listens on"},
 	{Section: "control_server", Name: "port", Kind: Int, Default: "4441", Class: Trust, Min: 1, Max: 65535, Doc: "port of the agent's own service"},
@@ -115,6 +117,12 @@ var keys = []Key{
 	{Section: "event_*", Name: "exclude_product_group_ids", Kind: List, Class: Data, Doc: "as in cache_service, for this event"},
 	{Section: "event_*", Name: "process_actions", Kind: Bool, Default: "true", Class: Data, Doc: "process the product actions"},
 	{Section: "event_*", Name: "reboot", Kind: Bool, Default: "false", Class: Data, Doc: "request a reboot at the end of the event"},
+
+	{Section: "event_*", Name: "process_shutdown_requests", Kind: Bool, Default: "true", Class: Data, Doc: "carry out the reboots that product actions ask for; else they are shown only"},
+	{Section: "event_*", Name: "shutdown_warning_time", Kind: Int, Default: "0", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time from a reboot's request until it is carried out unasked"},
+	{Section: "event_*", Name: "shutdown_user_cancelable", Kind: Int, Default: "0", Class: Data, Max: 1000, Doc: "how often people may put the reboot off"},
+	{Section: "event_*", Name: "shutdown_warning_repetition_time", Kind: Int, Default: "3600", Class: Data, Unit: "seconds", Min: 1, Max: maxSeconds, Doc: "for how long it is put off, each time"},
+	{Section: "event_*", Name: "shutdown_last_time", Kind: Int, Default: "0", Class: Data, Unit: "seconds", Max: maxSeconds, Doc: "time from the request on after which it is carried out whatever was put off; 0: no such limit"},
 
 	{Section: "precondition_*", Name: "config_cached", Kind: Bool, Class: Data, Doc: "the config cache is synchronised"},
 	{Section: "precondition_*", Name: "products_cached", Kind: Bool, Class: Data, Doc: "the product cache holds all that is needed"},

@@ -84,7 +84,7 @@ func TestLoad_LaterLayersWin(t *testing.T) {
 		{"global", "log_level", `[global] log_level = 7: host parameter opsiclientd.global.log_level; instead of "6" (file line 3)`},
 		{"cache_service", "storage_dir", `[cache_service] storage_dir = /data/cache: default`},
 		{"global", "base_dir", `[global] base_dir = /data: file line 2; instead of "/var/lib/fernwerk-agent" (built-in line 5)`},
-		{"event_timer", "active", `[event_timer] active = yes: file line 5; instead of "false" (built-in line 59)`},
+		{"event_timer", "active", `[event_timer] active = yes: file line 5; instead of "false" (built-in line 63)`},
 		{"event_timer", "cache_products", `[event_timer] cache_products = true: built-in line 31, inherited from [event_sync]`},
 		{"event_opsiclientd_start{cache_ready}", "active", `[event_opsiclientd_start{cache_ready}] active = false: host parameter opsiclientd.event_opsiclientd_start{cache_ready}.active`},
 		{"event_opsiclientd_start{cache_ready}", "type", `[event_opsiclientd_start{cache_ready}] type = daemon startup: built-in line 35, inherited from [event_opsiclientd_start]`},

@@ -17,6 +17,9 @@ func (s *Settings) String(section, key string) string {
 	return value
 }
 
+// List returns a list's values.
+func (s *Settings) List(section, key string) []string { return parseList(s.String(section, key)) }
+
 // Bool is the value of a boolean key.
 func (s *Settings) Bool(section, key string) bool {
 	b, _ := parseBool(s.String(section, key))

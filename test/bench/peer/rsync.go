@@ -1,4 +1,6 @@
-package main
+// Package peer holds programs of others that are measured beside ours, on the same
+// line.
+package peer
 
 import (
 	"context"
@@ -11,24 +13,26 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fernwerk/fernwerk/test/bench/tree"
 	"github.com/fernwerk/fernwerk/test/e2e/site"
 )
 
-// measured is what one transfer cost: bytes of both directions of the line.
-type measured struct {
-	seconds float64
-	bytes   int64
+// Cost is what one transfer cost: bytes of both directions of the line.
+type Cost struct {
+	Seconds float64
+	Bytes   int64
 }
 
-// rsync is a daemon behind a line.
-type rsync struct {
-	b      *bench
+// Rsync is a daemon behind a line.
+type Rsync struct {
+	say    func(format string, args ...any)
 	line   *site.Line
 	daemon *exec.Cmd
 }
 
-// startRsync serves the tree's content by a real rsync daemon.
-func (b *bench) startRsync(ctx context.Context, t *tree) (*rsync, error) {
+// StartRsync serves the tree's content by a real rsync daemon, whose files are in a
+// folder. It says what it runs.
+func StartRsync(ctx context.Context, folder string, t *tree.Tree, say func(format string, args ...any)) (*Rsync, error) {
 	program, err := exec.LookPath("rsync")
 	if err != nil {
 		return nil, err
@@ -38,44 +42,45 @@ func (b *bench) startRsync(ctx context.Context, t *tree) (*rsync, error) {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(address)
-	conf := fmt.Sprintf("use chroot = no\nlog file = %s\n", filepath.Join(b.scratch, "rsyncd.log"))
+	conf := fmt.Sprintf("use chroot = no\nlog file = %s\n", filepath.Join(folder, "rsyncd.log"))
 	if os.Getuid() == 0 { // else it would become nobody
 		conf += "uid = 0\ngid = 0\n"
 	}
-	conf += fmt.Sprintf("[product]\n  path = %s\n  read only = yes\n", t.content())
-	file := filepath.Join(b.scratch, "rsyncd.conf")
+	conf += fmt.Sprintf("[product]\n  path = %s\n  read only = yes\n", t.Content())
+	file := filepath.Join(folder, "rsyncd.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
-	r := &rsync{b: b, daemon: exec.CommandContext(ctx, program, "--daemon", "--no-detach", "--address=127.0.0.1", "--port="+port, "--config="+file)}
-	b.say("$ %s", strings.Join(r.daemon.Args, " "))
+	r := &Rsync{say: say, daemon: exec.CommandContext(ctx, program, "--daemon", "--no-detach", "--address=127.0.0.1", "--port="+port, "--config="+file)}
+	say("$ %s", strings.Join(r.daemon.Args, " "))
 	if err := r.daemon.Start(); err != nil {
 		return nil, err
 	}
 	if err := answers(ctx, address); err != nil {
-		return nil, errors.Join(err, r.close())
+		return nil, errors.Join(err, r.Close())
 	}
 	if r.line, err = site.Connect(ctx, site.Branch, address); err != nil {
-		return nil, errors.Join(err, r.close())
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
-// fetch makes a folder equal to the tree.
-func (r *rsync) fetch(ctx context.Context, dir string) (measured, error) {
+// Fetch makes a folder equal to the tree.
+func (r *Rsync) Fetch(ctx context.Context, dir string) (Cost, error) {
 	r.line.Reset()
 	cmd := exec.CommandContext(ctx, "rsync", "-az", "--delete", fmt.Sprintf("rsync://%s/product/", r.line.Addr()), dir+"/")
-	r.b.say("$ %s", strings.Join(cmd.Args, " "))
+	r.say("$ %s", strings.Join(cmd.Args, " "))
 	began := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return measured{}, fmt.Errorf("rsync failed: %w\n%s", err, out)
+		return Cost{}, fmt.Errorf("rsync failed: %w\n%s", err, out)
 	}
 	took := time.Since(began)
 	up, down := r.line.Counts()
-	return measured{took.Seconds(), up + down}, nil
+	return Cost{took.Seconds(), up + down}, nil
 }
 
-func (r *rsync) close() error {
+// Close ends the daemon.
+func (r *Rsync) Close() error {
 	if r.line != nil {
 		r.line.Close()
 	}

@@ -1,4 +1,4 @@
-package agent
+package grid
 
 import (
 	"context"
@@ -12,16 +12,17 @@ import (
 	"github.com/fernwerk/fernwerk/internal/kit/run"
 )
 
-// followFeed has the agent follow a foreign feed, if its own file names one. A
-// feed that cannot be followed is said, and keeps the agent from nothing else.
-func (a *Agent) followFeed(g *run.Group) error {
-	own, err := conf.Load(a.file, nil)
+// Feed has the agent follow a foreign feed, if its own file names one: nothing that
+// was signed for it counts here. A feed that cannot be followed is said, and keeps
+// the agent from nothing else.
+func Feed(g *run.Group, c Config, file *conf.File, st *store.Store) error {
+	own, err := conf.Load(file, nil)
 	if err != nil || own.String("feed", "url") == "" {
 		return err
 	}
 	s, err := feed.New(feed.Config{
 		Source: feed.Source{URL: own.String("feed", "url"), Fingerprint: own.String("feed", "fingerprint"), Site: own.String("feed", "site"), CA: own.String("feed", "ca")},
-		Dir:    filepath.Join(a.cfg.DataDir, "feed"), Store: a.store, Log: a.cfg.Log, Now: time.Now,
+		Dir:    filepath.Join(c.DataDir, "feed"), Store: st, Log: c.Log, Now: time.Now,
 		Note: func(tx *store.Tx, failed bool, text string) error {
 			e := timeline.Entry{Category: timeline.RunActions, Text: "feed: " + text}
 			if failed {
@@ -30,7 +31,7 @@ func (a *Agent) followFeed(g *run.Group) error {
 			return timeline.Write(tx, e)
 		},
 		Interval: func(ctx context.Context) (every time.Duration, err error) {
-			s, err := a.now(ctx)
+			s, err := c.Settings(ctx)
 			if err != nil {
 				return 0, err
 			}
@@ -38,9 +39,9 @@ func (a *Agent) followFeed(g *run.Group) error {
 		},
 	})
 	if err != nil {
-		a.cfg.Log.Error("Feed not followed", "error", err)
+		c.Log.Error("Feed not followed", "error", err)
 		return nil
 	}
-	g.Add("feed", run.Supervise("feed", run.Func(s.Serve), a.cfg.Log))
+	g.Add("feed", run.Supervise("feed", run.Func(s.Serve), c.Log))
 	return nil
 }
