@@ -35,13 +35,18 @@ func group(c *cobra.Command) *cobra.Command {
 		if len(given) == 0 {
 			return c.Help()
 		}
-		var names []string
-		for _, sub := range c.Commands() {
-			names = append(append(names, sub.Name()), sub.Aliases...)
-		}
-		return misused(c, "unknown command %q for %q%s", given[0], c.CommandPath(), nearest.Phrase(given[0], names))
+		return unknown(c, given[0])
 	}
 	return c
+}
+
+// unknown names the nearest command.
+func unknown(c *cobra.Command, word string) error {
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(append(names, sub.Name()), sub.Aliases...)
+	}
+	return misused(c, "unknown command %q for %q%s", word, c.CommandPath(), nearest.Phrase(word, names))
 }
 
 // arguments checks the number of arguments by the names that Use gives them.
@@ -53,6 +58,8 @@ func arguments(c *cobra.Command, given []string) error {
 		}
 	}
 	switch {
+	case c.HasSubCommands() && len(given) > 0:
+		return unknown(c, given[0])
 	case len(given) < least:
 		return misused(c, "cannot run %q: %s is missing", c.CommandPath(), names[len(given)])
 	case len(given) > len(names):
