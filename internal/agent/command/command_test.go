@@ -116,7 +116,7 @@ func TestMisuse(t *testing.T) {
 
 func TestNotJoined(t *testing.T) {
 	dir := t.TempDir()
-	for _, args := range [][]string{{"run"}, {"status"}, {"fire", "timer"}} {
+	for _, args := range [][]string{{"run"}, {"status"}, {"fire", "timer"}, {"mesh", "up"}} {
 		if r := call(t.Context(), append(args, "--data", dir)...); r.code != 1 || !strings.Contains(r.err, "has not joined") || !strings.Contains(r.err, "hint: run: fernwerk-agent join") {
 			t.Errorf("%v: code %d, %q", args, r.code, r.err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/agent"
 	"github.com/fernwerk/fernwerk/internal/agent/grid"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/mesh"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
@@ -24,6 +25,9 @@ reached in the mesh; without it, when that was noted.`,
 	wait, within := waits(c, "wait until the server is reached in the mesh")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		dir := grid.MeshDir(*dataDir)
+		if _, err := identity.Load(*dataDir); err != nil {
+			return err
+		}
 		if _, err := mesh.Wish(dir, true); err != nil {
 			return err
 		}
