@@ -277,8 +277,9 @@ func TestNodeFiles_ServerTakenOver(t *testing.T) {
 	if f.read(at, "etc/keys") != "" || !files().Signed {
 		t.Fatal("a list that nobody signed was followed")
 	}
+	unsigned := files().List
 	sign()
-	f.asks(pc, "what was signed is there", func() bool { return f.read(at, "etc/keys") == "good\n" })
+	f.asks(pc, "what was signed is there", func() bool { return f.read(at, "etc/keys") == "good\n" && files().List != unsigned })
 	if out := f.ok("node-file", "list", "vnode"); !strings.Contains(out, "yes") {
 		t.Error(out)
 	}

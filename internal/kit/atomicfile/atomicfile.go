@@ -10,8 +10,8 @@
 //
 // # Limits
 //
-//   - A crash can leave a temporary file, named TempPrefix and digits, with mode
-//     0600. Who owns the folder may remove those at start.
+//   - A crash can leave a temporary file, named TempPrefix, the process's number and
+//     digits, with mode 0600. Who owns the folder removes those at start by [Sweep].
 //   - The final name becomes a new file: hard links, ownership, extended
 //     attributes and ACLs of the old one are not carried over, and a symbolic
 //     link is replaced, not followed.
@@ -26,6 +26,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -46,15 +50,35 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 	return w.Commit()
 }
 
-// Sweep removes what crashes left in a folder an hour ago or earlier. What is younger
-// another process may be writing.
+// Sweep removes what processes that are gone left in a folder. What a living one
+// writes stays, unless it is an hour old: then its number is another one's by now.
 func Sweep(dir string) {
 	left, _ := filepath.Glob(filepath.Join(dir, TempPrefix+"*"))
 	for _, path := range left {
-		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
+		info, err := os.Lstat(path)
+		if err == nil && (time.Since(info.ModTime()) > time.Hour || !written(filepath.Base(path))) {
 			os.Remove(path)
 		}
 	}
+}
+
+// written tells whether the process that made a temporary file may be writing it.
+// A name that has no process in it, as somebody else's has not, is left alone.
+func written(name string) bool {
+	number, _, ok := strings.Cut(strings.TrimPrefix(name, TempPrefix), "-")
+	pid, err := strconv.Atoi(number)
+	if !ok || err != nil || pid <= 0 {
+		return true
+	}
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer p.Release()
+	if runtime.GOOS == "windows" {
+		return true // it was found
+	}
+	return !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
 // Writer is a new content of a file that nobody sees before Commit.
@@ -67,7 +91,7 @@ type Writer struct {
 
 // Create begins a new content. The folder must exist. Call Commit or Abort.
 func Create(path string, perm fs.FileMode) (*Writer, error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), TempPrefix+"*") // 0600
+	temp, err := os.CreateTemp(filepath.Dir(path), TempPrefix+strconv.Itoa(os.Getpid())+"-*") // 0600
 	if err != nil {
 		return nil, fmt.Errorf("cannot write %s: %w", path, err)
 	}

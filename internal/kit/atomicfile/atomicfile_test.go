@@ -2,8 +2,10 @@ package atomicfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -236,17 +238,35 @@ func TestSyncTree(t *testing.T) {
 
 // An agent that starts clears up behind dead ones, while a command line writes.
 func TestSweep(t *testing.T) {
+	dead := exec.Command(os.Args[0], "-test.run=^$")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	gone, here := fmt.Sprint(TempPrefix, dead.Process.Pid, "-1"), fmt.Sprint(TempPrefix, os.Getpid(), "-1")
 	dir := t.TempDir()
-	for name, age := range map[string]time.Duration{TempPrefix + "1": 2 * time.Hour, TempPrefix + "2": 0, "own": 2 * time.Hour} {
+	for name, age := range map[string]time.Duration{TempPrefix + "1": 2 * time.Hour, TempPrefix + "2": 0, "own": 2 * time.Hour,
+		gone: 0, here: 0, here + "1": 2 * time.Hour} {
 		path := filepath.Join(dir, name)
 		write(t, path, "x")
 		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-age)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	w, err := Create(filepath.Join(dir, "new"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
 	Sweep(dir)
+	if err := w.Commit(); err != nil {
+		t.Error(err)
+	}
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
-	if want := []string{filepath.Join(dir, TempPrefix+"2"), filepath.Join(dir, "own")}; err != nil || !slices.Equal(left, want) {
+	want := []string{"new", "own", TempPrefix + "2", here}
+	for i, name := range want {
+		want[i] = filepath.Join(dir, name)
+	}
+	slices.Sort(want)
+	if slices.Sort(left); err != nil || !slices.Equal(left, want) {
 		t.Errorf("%v %v", left, err)
 	}
 }
