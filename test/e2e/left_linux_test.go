@@ -20,7 +20,9 @@ func TestUpdates_LeftByAKilledAgent(t *testing.T) {
 	dir := filepath.Join(o.dir, "left")
 	must(t, os.Mkdir(dir, 0o700))
 	// The worker is a child of the script: not the process that dies with the agent. One
-	// that runs beside another says so.
+	// that runs beside another says so. What it writes goes to a file: with the agent dies
+	// the pipe, and a shell that says of a child that it was terminated would die of that
+	// before its trap.
 	o.update(t, 1, `
 cd `+dir+`
 [ "$FERNWERK_UPDATE_ATTEMPT" = 1 ] && setsid sh -c 'echo $$ >service.new; mv service.new service; exec sleep 600' </dev/null >/dev/null 2>&1 &
@@ -31,7 +33,7 @@ echo $$ >pid.$1.new; mv pid.$1.new pid.$1
 i=0; while [ $i -lt $2 ]; do i=$((i+1)); sleep 0.1; done
 rmdir working
 END
-if [ "$FERNWERK_UPDATE_ATTEMPT" = 1 ]; then sh worker 1 6000; else sh worker 2 3; fi
+if [ "$FERNWERK_UPDATE_ATTEMPT" = 1 ]; then sh worker 1 6000 >said 2>&1; else sh worker 2 3; fi
 exit 0`, "--on-interrupt", update.Retry)
 	o.publish(t)
 	a, id := o.joined(t)

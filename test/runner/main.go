@@ -42,7 +42,7 @@ func main() {
 	defer stop()
 	race := flag.Bool("race", false, "run with the race detector")
 	run := flag.String("run", "", "run only the tests that match this regular expression; promises are not checked")
-	timeout := flag.Duration("timeout", 15*time.Minute, "limit for one package")
+	timeout := flag.Duration("timeout", 30*time.Minute, "limit for one package")
 	flag.Parse()
 	args := []string{"test", "-json", "-timeout=" + timeout.String()}
 	if *race {
