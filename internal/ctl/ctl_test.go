@@ -224,6 +224,7 @@ func TestCompletion(t *testing.T) {
 		"node-type set ":                        "vnode",
 		"node-type set vnode --tunnel ":         "openvpn mesh both none",
 		"token create --node-type ":             "vnode",
+		"update new x --node-types ":            "vnode",
 		"group show ":                           "branch",
 		"group show --products ":                "office",
 		"group add --products office ":          "fern",

@@ -227,6 +227,8 @@ func TestNodeFiles_Refusals(t *testing.T) {
 		"no key":         {[]string{"root-key", "set", "vnode", "--from", content}, "line 1"},
 		"a command":      {[]string{"root-key", "set", "vnode", "--from", f.put(here, "command", `command="sh" `+firstKey+"\n")}, "stands before a key"},
 		"nothing signed": {[]string{"node-file", "sign", "vnode", "--trust", filepath.Join(here, "none"), "--yes"}, "trust"},
+		"no type, dry":   {[]string{"node-file", "set", "nothing", "/etc/x", "--from", content, "--dry-run"}, "no such node type"},
+		"unknown, dry":   {[]string{"node-file", "remove", "vnode", "/etc/x", "--dry-run"}, "not in the list"},
 		"unknown file":   {[]string{"node-file", "remove", "vnode", "/etc/x", "--yes"}, "not in the list"},
 	} {
 		if out, remarks, err := f.tool(try.args...); err == nil || !strings.Contains(err.Error()+out+remarks, try.says) {

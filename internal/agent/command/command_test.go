@@ -95,14 +95,19 @@ func start(t *testing.T, dir string) (stop func() error) {
 func TestMisuse(t *testing.T) {
 	for _, args := range [][]string{
 		{"dance"}, {"run", "now"}, {"run", "--fast"}, {"run", "--log-level", "loud"}, {"fire"}, {"fire", "a", "b"}, {"fire", "timer", "--json"}, {"status", "all"},
+		{"tunel"}, {"tunnel", "nothing"}, {"tunnel", "up"}, {"tunnel", "status", "vpns"}, {"mesh", "upp"}, {"updates", "new"}, {"service", "start"}, {"service", "print", "x"}, {"mesh", "up", "--wiat"},
 		{"join"}, {"join", "--server", "https://x", "--host-id", "pc1.example.org", "--ca-fingerprint", "ab"},
 	} {
 		r := call(t.Context(), append(args, "--data", filepath.Join(t.TempDir(), "none"))...)
-		if r.code != 2 || !strings.HasPrefix(r.err, "error: ") || r.out != "" {
+		lines := strings.Split(strings.TrimSpace(r.err), "\n")
+		if r.code != 2 || len(lines) != 2 || !strings.HasPrefix(lines[0], "error: ") || !strings.HasPrefix(lines[1], "hint: try: fernwerk-agent") || r.out != "" {
 			t.Errorf("%v: code %d, %q, %q", args, r.code, r.out, r.err)
 		}
 	}
-	for _, args := range [][]string{{}, {"--help"}, {"help", "join"}, {"--version"}} {
+	if r := call(t.Context(), "tunel"); !strings.Contains(r.err, `(did you mean "tunnel"?)`) {
+		t.Errorf("%q", r.err)
+	}
+	for _, args := range [][]string{{}, {"--help"}, {"help", "join"}, {"--version"}, {"mesh"}, {"service"}} {
 		if r := call(t.Context(), args...); r.code != 0 || r.out == "" || r.err != "" {
 			t.Errorf("%v: code %d, %q, %q", args, r.code, r.out, r.err)
 		}
@@ -111,7 +116,7 @@ func TestMisuse(t *testing.T) {
 
 func TestNotJoined(t *testing.T) {
 	dir := t.TempDir()
-	for _, args := range [][]string{{"run"}, {"status"}, {"fire", "timer"}} {
+	for _, args := range [][]string{{"run"}, {"status"}, {"fire", "timer"}, {"mesh", "up"}} {
 		if r := call(t.Context(), append(args, "--data", dir)...); r.code != 1 || !strings.Contains(r.err, "has not joined") || !strings.Contains(r.err, "hint: run: fernwerk-agent join") {
 			t.Errorf("%v: code %d, %q", args, r.code, r.err)
 		}

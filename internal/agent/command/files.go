@@ -15,13 +15,10 @@ import (
 // has as a node. All goes through the running agent.
 func filesCommand(dataDir *string) *cobra.Command {
 	var asJSON bool
-	c := &cobra.Command{
-		Use: "files", Short: "Files that this machine has as a node of its type: list, now", Args: arguments(0),
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	c := group(&cobra.Command{Use: "files", Short: "Files that this machine has as a node of its type: list, now"})
 	c.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
 	list := &cobra.Command{
-		Use: "list", Aliases: []string{"ls", "status"}, Short: "Shows the files, how each is, and why", Args: arguments(0),
+		Use: "list", Aliases: []string{"ls", "status"}, Short: "Shows the files, how each is, and why", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dial(*dataDir)
 			if err != nil {
@@ -38,7 +35,7 @@ func filesCommand(dataDir *string) *cobra.Command {
 		},
 	}
 	now := &cobra.Command{
-		Use: "now", Short: "Asks the server at once, and makes the files right", Args: arguments(0),
+		Use: "now", Short: "Asks the server at once, and makes the files right", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dial(*dataDir)
 			if err != nil {
@@ -47,8 +44,7 @@ func filesCommand(dataDir *string) *cobra.Command {
 			if err := client.FilesNow(c.Context()); err != nil {
 				return err
 			}
-			fmt.Fprintln(c.OutOrStdout(), "the agent asks now; see: fernwerk-agent files list")
-			return nil
+			return noted(c, "the agent asks now", "fernwerk-agent files list")
 		},
 	}
 	c.AddCommand(list, now)

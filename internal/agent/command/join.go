@@ -40,12 +40,7 @@ func joinCommand(dataDir *string) *cobra.Command {
 	var j joining
 	c := &cobra.Command{
 		Use: "join [TOKEN]", Aliases: []string{"enrol"}, Short: "Makes this machine a host of a server",
-		Args: func(c *cobra.Command, args []string) error {
-			if err := cobra.MaximumNArgs(1)(c, args); err != nil {
-				return usageError{fmt.Errorf("%w\nusage: %s", err, c.UseLine())}
-			}
-			return nil
-		},
+		Args: arguments,
 		Long: `Makes this machine a host of a server.
 
 With a token, which "fernwerk token create" shows: it has the server's address and
@@ -93,7 +88,7 @@ agree first, the command waits; ended and run again it goes on waiting.`,
 }
 
 func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
-	token, err := j.token(c.InOrStdin(), args)
+	token, err := j.token(c, args)
 	if err != nil {
 		return err
 	}
@@ -118,7 +113,7 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 		fmt.Fprintf(c.OutOrStdout(), "request %s waits: an administrator approves it with: fernwerk host approve %s\n", number, number)
 	}}
 	if j.serverTrust != byAuthority && (token != "" || j.firstBoot != "") {
-		return usageError{fmt.Errorf("cannot use --server-trust here: it goes with a one-time password\nsee: fernwerk-agent join --help")}
+		return misused(c, "cannot use --server-trust here: it goes with a one-time password")
 	}
 	var id identity.Identity
 	switch {
@@ -148,17 +143,17 @@ func (j *joining) run(c *cobra.Command, dataDir string, args []string) error {
 }
 
 // token is the token that is to be used, "" for another way to join.
-func (j *joining) token(in io.Reader, args []string) (string, error) {
+func (j *joining) token(c *cobra.Command, args []string) (string, error) {
 	other := j.Server != "" || j.HostID != "" || j.OneTimePassword != "" || j.firstBoot != ""
 	switch {
 	case len(args) == 1 && (other || j.tokenFile != ""), other && j.tokenFile != "":
-		return "", usageError{fmt.Errorf("cannot join in two ways at once: a token says all\nsee: fernwerk-agent join --help")}
+		return "", misused(c, "cannot join in two ways at once: a token says all")
 	case len(args) == 1:
 		return args[0], nil
 	case other:
 		return "", nil
 	case j.tokenFile == "-":
-		return read(in)
+		return read(c.InOrStdin())
 	case j.tokenFile != "":
 		f, err := os.Open(j.tokenFile)
 		if err != nil {
@@ -205,41 +200,41 @@ func (j *joining) byPassword(c *cobra.Command, dataDir string, machine enrol.Mac
 		req.OneTimePassword = os.Getenv("FERNWERK_ONE_TIME_PASSWORD")
 	}
 	if req.Server == "" && req.HostID == "" {
-		return identity.Identity{}, usageError{fmt.Errorf("cannot join without a token\nsee: fernwerk-agent join --help")}
+		return identity.Identity{}, misused(c, "cannot join without a token")
 	}
 	wanted := map[string]string{"server": req.Server, "host-id": req.HostID, "one-time-password": req.OneTimePassword}
 	switch {
 	case j.serverTrust == byAuthority:
 		wanted["ca-fingerprint"] = req.Fingerprint
 	case j.serverTrust != string(identity.FirstUse):
-		return identity.Identity{}, usageError{fmt.Errorf("%q is no way to know a server: it is %s or %s", j.serverTrust, byAuthority, identity.FirstUse)}
+		return identity.Identity{}, misused(c, "%q is no way to know a server: it is %s or %s", j.serverTrust, byAuthority, identity.FirstUse)
 	case req.Fingerprint != "":
-		return identity.Identity{}, usageError{fmt.Errorf("cannot use --ca-fingerprint with --server-trust %s: with the fingerprint the server is known at once", identity.FirstUse)}
+		return identity.Identity{}, misused(c, "cannot use --ca-fingerprint with --server-trust %s: with the fingerprint the server is known at once", identity.FirstUse)
 	default:
 		req.ServerTrust = identity.FirstUse
 		fmt.Fprintf(c.ErrOrStderr(), "warning: whoever answers at %s is believed from now on, and gets the password\n", req.Server)
 	}
 	for name, value := range wanted {
 		if value == "" {
-			return identity.Identity{}, usageError{fmt.Errorf("cannot join without --%s\nsee: fernwerk-agent join --help", name)}
+			return identity.Identity{}, misused(c, "cannot join without --%s", name)
 		}
 	}
 	req.Policy = enrol.Policy(j.policy)
 	if err := enrol.ValidPolicy(req.Policy); err != nil {
-		return identity.Identity{}, usageError{err}
+		return identity.Identity{}, misused(c, "%s", err)
 	}
 	if j.trustRoot != "" {
 		version, digest, _ := strings.Cut(j.trustRoot, ":")
 		n, err := strconv.ParseInt(version, 10, 64)
 		root := enrol.Root{Version: n, SHA256: strings.ToLower(digest)}
 		if err != nil || root.Check() != nil {
-			return identity.Identity{}, usageError{fmt.Errorf("%q is not VERSION:SHA256 of a root of trust", j.trustRoot)}
+			return identity.Identity{}, misused(c, "%q is not VERSION:SHA256 of a root of trust", j.trustRoot)
 		}
 		req.Root = &root
 	}
 	switch {
 	case req.Root == nil && req.Policy != "" && req.Policy != enrol.PlainOpsi:
-		return identity.Identity{}, usageError{fmt.Errorf("cannot demand %s content without --trust-root", req.Policy)}
+		return identity.Identity{}, misused(c, "cannot demand %s content without --trust-root", req.Policy)
 	case req.Policy == "" && req.Root != nil:
 		req.Policy = enrol.Offline
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/fernwerk/fernwerk/internal/agent/identity"
 )
 
@@ -37,7 +39,9 @@ func TestToken_Sources(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(tokenEnv, test.env)
-			got, err := test.j.token(strings.NewReader("from-stdin"), test.args)
+			c := &cobra.Command{Use: "join"}
+			c.SetIn(strings.NewReader("from-stdin"))
+			got, err := test.j.token(c, test.args)
 			if got != test.want || (err != nil) != test.bad {
 				t.Errorf("%q, %v", got, err)
 			}

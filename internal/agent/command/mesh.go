@@ -12,11 +12,10 @@ import (
 )
 
 func meshCommand(dataDir *string) *cobra.Command {
-	c := &cobra.Command{Use: "mesh", Short: "Enter the mesh of nodes, leave it, look at it", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := group(&cobra.Command{Use: "mesh", Short: "Enter the mesh of nodes, leave it, look at it"})
 	var asJSON bool
 	status := &cobra.Command{
-		Use: "status", Short: "Which nodes are reached directly, which by relay, and why", Args: arguments(0),
+		Use: "status", Short: "Which nodes are reached directly, which by relay, and why", Args: arguments,
 		Long: `Which nodes this machine talks to in the mesh: directly, or relayed by the server, and
 why. A tunnel begins when two nodes have something to say, so a node without one is not
 missed; "none" means only that. Ask as root: the mesh's folder is nobody else's.`,
@@ -42,7 +41,7 @@ missed; "none" means only that. Ask as root: the mesh's folder is nobody else's.
 			return writePeers(out, "", all)
 		},
 	}
-	status.Flags().BoolVar(&asJSON, "json", false, "for programs")
+	status.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(meshUp(dataDir), meshDown(dataDir), status)
 	return c
 }

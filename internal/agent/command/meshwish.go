@@ -9,13 +9,14 @@ import (
 
 	"github.com/fernwerk/fernwerk/internal/agent"
 	"github.com/fernwerk/fernwerk/internal/agent/grid"
+	"github.com/fernwerk/fernwerk/internal/agent/identity"
 	"github.com/fernwerk/fernwerk/internal/agent/mesh"
 	"github.com/fernwerk/fernwerk/internal/fleet"
 )
 
 func meshUp(dataDir *string) *cobra.Command {
 	c := &cobra.Command{
-		Use: "up", Short: "Enter the mesh, and stay in it", Args: arguments(0),
+		Use: "up", Short: "Enter the mesh, and stay in it", Args: arguments,
 		Long: `Enter the mesh, and stay in it: the running agent gets its certificate and the map,
 keeps the mesh running, also after a restart of the machine, and has the machine use
 the DNS servers of its node type. With --wait the command ends when the server is
@@ -24,8 +25,14 @@ reached in the mesh; without it, when that was noted.`,
 	wait, within := waits(c, "wait until the server is reached in the mesh")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		dir := grid.MeshDir(*dataDir)
-		if _, err := mesh.Wish(dir, true); err != nil || !*wait {
+		if _, err := identity.Load(*dataDir); err != nil {
 			return err
+		}
+		if _, err := mesh.Wish(dir, true); err != nil {
+			return err
+		}
+		if !*wait {
+			return noted(c, "the agent enters the mesh", "fernwerk-agent mesh status")
 		}
 		ctx, stop := context.WithTimeout(c.Context(), *within)
 		defer stop()
@@ -41,7 +48,7 @@ reached in the mesh; without it, when that was noted.`,
 
 func meshDown(dataDir *string) *cobra.Command {
 	c := &cobra.Command{
-		Use: "down", Short: "Leave the mesh", Args: arguments(0),
+		Use: "down", Short: "Leave the mesh", Args: arguments,
 		Long: `Leave a mesh that was entered with "mesh up". What was said by it goes by the tunnel of
 OpenVPN, if this machine is in one. Where the configuration says enabled = true under
 [mesh], the machine stays in the mesh: it is left with enabled = false there.`,
@@ -58,8 +65,11 @@ OpenVPN, if this machine is in one. Where the configuration says enabled = true 
 		if err == nil && !was {
 			err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "the mesh was not entered here"), "fernwerk-agent mesh status says how it stands")
 		}
-		if err != nil || !*wait {
+		if err != nil {
 			return err
+		}
+		if !*wait {
+			return noted(c, "the agent leaves the mesh", "fernwerk-agent mesh status")
 		}
 		ctx, stop := context.WithTimeout(c.Context(), *within)
 		defer stop()
@@ -74,4 +84,10 @@ func waits(c *cobra.Command, what string) (wait *bool, within *time.Duration) {
 	wait = c.Flags().Bool("wait", false, what)
 	within = c.Flags().Duration("timeout", 2*time.Minute, "how long to wait")
 	return wait, within
+}
+
+// noted says that the running agent was told, and where to look.
+func noted(c *cobra.Command, what, look string) error {
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%s; see: %s\n", what, look)
+	return err
 }

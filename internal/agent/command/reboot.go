@@ -14,12 +14,12 @@ import (
 func rebootCommand(dataDir *string) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "reboot", Short: "Shows the reboot that waits; accept it, or put it off", Args: arguments(0),
+		Use: "reboot", Short: "Shows the reboot that waits; accept it, or put it off", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error { return showReboot(c, *dataDir, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON; null: nothing asks for a reboot")
 	accept := &cobra.Command{
-		Use: "accept", Short: "Restarts the machine as soon as nothing is being installed", Args: arguments(0),
+		Use: "accept", Short: "Restarts the machine as soon as nothing is being installed", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dial(*dataDir)
 			if err == nil {
@@ -30,7 +30,7 @@ func rebootCommand(dataDir *string) *cobra.Command {
 	}
 	var by time.Duration
 	later := &cobra.Command{
-		Use: "later", Short: "Puts the reboot off", Args: arguments(0), Example: "  fernwerk-agent reboot later --by 30m",
+		Use: "later", Short: "Puts the reboot off", Args: arguments, Example: "  fernwerk-agent reboot later --by 30m",
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dial(*dataDir)
 			if err == nil {

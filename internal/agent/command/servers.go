@@ -13,7 +13,7 @@ import (
 
 func serversCommand(dataDir *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "servers", Short: "Shows how this machine knows its servers", Args: arguments(0),
+		Use: "servers", Short: "Shows how this machine knows its servers", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			id, err := identity.Load(*dataDir)
 			if err != nil {
@@ -62,7 +62,7 @@ the server shows next is believed. SERVER is its name or IP address, as in its
 address. It counts at once, also for the agent that runs.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if all == (len(args) == 1) || len(args) > 1 {
-				return usageError{fmt.Errorf("it wants a server, or --all\nusage: %s", c.UseLine())}
+				return misused(c, "cannot run %q: it wants a server, or --all", c.CommandPath())
 			}
 			return nil
 		},

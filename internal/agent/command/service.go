@@ -27,14 +27,18 @@ StateDirectoryMode=0700
 `
 
 func serviceCommand(dataDir *string) *cobra.Command {
-	return systemd.Command(func() (systemd.Unit, error) {
+	c := group(systemd.Command(func() (systemd.Unit, error) {
 		program, err := os.Executable()
 		if err != nil {
 			return systemd.Unit{}, err
 		}
 		dir, err := filepath.Abs(*dataDir)
 		return unit(program, dir), err
-	})
+	}))
+	for _, sub := range c.Commands() {
+		sub.Args = arguments
+	}
+	return c
 }
 
 func unit(program, dir string) systemd.Unit {

@@ -2,7 +2,6 @@ package command
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,7 +19,7 @@ import (
 func statusCommand(dataDir *string) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "status", Short: "Shows what the agent is doing and what it holds", Args: arguments(0),
+		Use: "status", Short: "Shows what the agent is doing and what it holds", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dial(*dataDir)
 			if err != nil {
@@ -95,11 +94,11 @@ func printStatus(w io.Writer, st control.Status) {
 func fireCommand(dataDir *string) *cobra.Command {
 	var wait, asJSON bool
 	c := &cobra.Command{
-		Use: "fire EVENT", Short: "Makes an event occur", Args: arguments(1),
+		Use: "fire EVENT", Short: "Makes an event occur", Args: arguments,
 		Example: "  fernwerk-agent fire timer --wait",
 		RunE: func(c *cobra.Command, args []string) error {
 			if asJSON && !wait {
-				return usageError{errors.New("--json goes with --wait")}
+				return misused(c, "--json goes with --wait")
 			}
 			client, err := dial(*dataDir)
 			if err != nil {

@@ -25,13 +25,10 @@ var meanings = map[enrol.Policy]string{
 }
 
 func trustCommand(dataDir *string) *cobra.Command {
-	c := &cobra.Command{
-		Use: "trust", Short: "Which content and which servers this machine believes", Args: arguments(0),
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	c := group(&cobra.Command{Use: "trust", Short: "Which content and which servers this machine believes"})
 	var asJSON bool
 	status := &cobra.Command{
-		Use: "status", Short: "Shows the policy, what signed documents are held, and since when they are stale", Args: arguments(0),
+		Use: "status", Short: "Shows the policy, what signed documents are held, and since when they are stale", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			id, err := identity.Load(*dataDir)
 			if err != nil {
@@ -50,7 +47,7 @@ func trustCommand(dataDir *string) *cobra.Command {
 	}
 	status.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	policy := &cobra.Command{
-		Use: "policy [offline|delegated|plain-opsi]", Short: "Shows or sets what this machine demands of content", Args: atMost(1),
+		Use: "policy [offline|delegated|plain-opsi]", Short: "Shows or sets what this machine demands of content", Args: arguments,
 		Long: `Shows or sets what this machine demands of content.
 
 No server can change it. It counts at once, also for the agent that runs.`,
@@ -58,7 +55,7 @@ No server can change it. It counts at once, also for the agent that runs.`,
 		RunE: func(c *cobra.Command, given []string) error {
 			if len(given) == 1 {
 				if enrol.ValidPolicy(enrol.Policy(given[0])) != nil || given[0] == "" {
-					return usageError{fmt.Errorf("%q is no policy: it is offline, delegated or plain-opsi", given[0])}
+					return misused(c, "%q is no policy: it is offline, delegated or plain-opsi", given[0])
 				}
 				if err := identity.SetPolicy(*dataDir, enrol.Policy(given[0])); err != nil {
 					return err
@@ -86,7 +83,7 @@ way than the network that you doubt.`,
 				version, err := strconv.ParseInt(given[0], 10, 64)
 				root := enrol.Root{Version: version, SHA256: strings.ToLower(given[1])}
 				if err != nil || root.Check() != nil {
-					return usageError{fmt.Errorf("%q is not the VERSION and SHA256 of a root", strings.Join(given, " "))}
+					return misused(c, "%q is not the VERSION and SHA256 of a root", strings.Join(given, " "))
 				}
 				if err := identity.SetRoot(*dataDir, root); err != nil {
 					return err
@@ -108,18 +105,9 @@ way than the network that you doubt.`,
 	return c
 }
 
-func atMost(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) > n {
-			return usageError{fmt.Errorf("too many arguments\nusage: %s", c.UseLine())}
-		}
-		return nil
-	}
-}
-
 func noneOrTwo(c *cobra.Command, args []string) error {
 	if len(args) != 0 && len(args) != 2 {
-		return usageError{fmt.Errorf("it wants VERSION and SHA256\nusage: %s", c.UseLine())}
+		return misused(c, "cannot run %q: it wants VERSION and SHA256, or nothing", c.CommandPath())
 	}
 	return nil
 }

@@ -16,8 +16,7 @@ import (
 )
 
 func tunnelCommand(dataDir *string, version string) *cobra.Command {
-	c := &cobra.Command{Use: "tunnel", Short: "Enter a tunnel of the server", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := group(&cobra.Command{Use: "tunnel", Short: "Enter a tunnel of the server"})
 	var dir string
 	var force bool
 	credentials := &cobra.Command{
@@ -26,7 +25,7 @@ func tunnelCommand(dataDir *string, version string) *cobra.Command {
 client.key (made here, mode 0600) and NAME.conf. Called again it does nothing while the
 certificate has a third of its life left; the running agent renews it by itself. Have
 OpenVPN read the certificate anew then: it does at each start, and on SIGHUP.`,
-		Args: arguments(1),
+		Args: arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			abs, err := filepath.Abs(dir)
 			if err != nil {
@@ -63,7 +62,7 @@ func tunnelUp(dataDir *string, version string) *cobra.Command {
 credentials, keeps openvpn running, also after a restart of the machine, and has the
 machine use the DNS servers that the tunnel brings. With --wait the command ends when
 the tunnel is up; without it, when that was noted.`,
-		Args: arguments(1),
+		Args: arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			name := args[0]
 			if err := enrol.ValidTunnel(name); err != nil {
@@ -82,8 +81,11 @@ the tunnel is up; without it, when that was noted.`,
 			if _, _, err := grid.TunnelClient(*dataDir, version).Fetch(c.Context(), place, false); err != nil {
 				return err
 			}
-			if err := tunnel.Remember(*dataDir, place); err != nil || !wait {
+			if err := tunnel.Remember(*dataDir, place); err != nil {
 				return err
+			}
+			if !wait {
+				return noted(c, "the agent enters the tunnel", "fernwerk-agent tunnel status")
 			}
 			ctx, stop := context.WithTimeout(c.Context(), within)
 			defer stop()
@@ -102,10 +104,10 @@ the tunnel is up; without it, when that was noted.`,
 
 func tunnelDown(dataDir *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "down NAME", Short: "Leave a tunnel", Args: arguments(1),
+		Use: "down NAME", Short: "Leave a tunnel", Args: arguments, ValidArgsFunction: completeTunnels(dataDir),
 		Long: `Leave a tunnel that was entered with "tunnel up". One that is active in the
 configuration comes up again: it is left with active = false there.`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if args[0] == mesh.Tunnel {
 				return fleet.WithHint(fleet.Errorf(fleet.Invalid, "the mesh is left otherwise"), "fernwerk-agent mesh down")
 			}
@@ -113,7 +115,10 @@ configuration comes up again: it is left with active = false there.`,
 			if err == nil && !was {
 				err = fleet.WithHint(fleet.Errorf(fleet.NotFound, "there is no tunnel %s that was entered here", args[0]), "fernwerk-agent tunnel status lists them")
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			return noted(c, "the agent leaves the tunnel", "fernwerk-agent tunnel status")
 		},
 	}
 }

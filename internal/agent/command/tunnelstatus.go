@@ -29,7 +29,7 @@ type tunnelState struct {
 func tunnelStatus(dataDir *string) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "status", Short: "Show the tunnels that this machine is in, or tries to enter", Args: cobra.NoArgs,
+		Use: "status", Short: "Show the tunnels that this machine is in, or tries to enter", Args: arguments,
 		Long: `Show the tunnels that this machine is in, or tries to enter, and how it reaches others
 there: in OpenVPN through the server, in the mesh directly or relayed, node by node,
 and why.`,

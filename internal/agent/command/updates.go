@@ -16,10 +16,7 @@ import (
 // updates. All goes through the running agent, which alone holds the data folder.
 func updatesCommand(dataDir *string) *cobra.Command {
 	var asJSON bool
-	c := &cobra.Command{
-		Use: "updates", Short: "Run-once updates of this machine: list, log, now, decide", Args: arguments(0),
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	c := group(&cobra.Command{Use: "updates", Short: "Run-once updates of this machine: list, log, now, decide"})
 	c.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
 	show := func(c *cobra.Command, list []control.UpdateStatus) error {
 		if asJSON {
@@ -28,7 +25,7 @@ func updatesCommand(dataDir *string) *cobra.Command {
 		return printUpdates(c.OutOrStdout(), list)
 	}
 	list := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "Shows what is offered, how it stands, and what waits for what", Args: arguments(0),
+		Use: "list", Aliases: []string{"ls"}, Short: "Shows what is offered, how it stands, and what waits for what", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dial(*dataDir)
 			if err != nil {
@@ -42,7 +39,7 @@ func updatesCommand(dataDir *string) *cobra.Command {
 		},
 	}
 	log := &cobra.Command{
-		Use: "log NUMBER", Short: "Shows every attempt of an update, and what it printed", Args: arguments(1),
+		Use: "log NUMBER", Short: "Shows every attempt of an update, and what it printed", Args: arguments, ValidArgsFunction: completeUpdates(dataDir),
 		RunE: func(c *cobra.Command, given []string) error {
 			client, err := dial(*dataDir)
 			if err != nil {
@@ -61,7 +58,7 @@ func updatesCommand(dataDir *string) *cobra.Command {
 	}
 	var dryRun bool
 	now := &cobra.Command{
-		Use: "now", Short: "Asks the server for updates at once, and runs them", Args: arguments(0),
+		Use: "now", Short: "Asks the server for updates at once, and runs them", Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dial(*dataDir)
 			if err != nil {
@@ -71,8 +68,7 @@ func updatesCommand(dataDir *string) *cobra.Command {
 				if err := client.UpdatesNow(c.Context()); err != nil {
 					return err
 				}
-				fmt.Fprintln(c.OutOrStdout(), "the agent asks now; see: fernwerk-agent updates list")
-				return nil
+				return noted(c, "the agent asks now", "fernwerk-agent updates list")
 			}
 			all, err := client.UpdatesLook(c.Context())
 			if err != nil {
@@ -83,16 +79,11 @@ func updatesCommand(dataDir *string) *cobra.Command {
 	}
 	now.Flags().BoolVar(&dryRun, "dry-run", false, "ask and verify, and say what would run; nothing runs")
 	decide := &cobra.Command{
-		Use: "decide NUMBER retry|skip", Short: "Says what is done about an update that failed or was interrupted", Args: arguments(2),
-		ValidArgsFunction: func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(given) == 1 {
-				return []string{update.Retry, update.Skip}, cobra.ShellCompDirectiveNoFileComp
-			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		},
+		Use: "decide NUMBER retry|skip", Short: "Says what is done about an update that failed or was interrupted", Args: arguments,
+		ValidArgsFunction: completeUpdates(dataDir, update.Retry, update.Skip),
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := update.ValidDecision(given[1]); err != nil {
-				return usageError{err}
+				return misused(c, "%s", err)
 			}
 			client, err := dial(*dataDir)
 			if err != nil {

@@ -156,10 +156,15 @@ func (s *Service) stay(ctx context.Context, wake <-chan time.Time) error {
 			case <-ctx.Done():
 				return nil
 			case <-wake:
+				note := s.note
 				if !s.wants(ctx) {
 					return nil
 				}
-				again = s.Now().Sub(seen) < look
+				if s.note != note && since == 0 { // somebody wished it again
+					again, next = false, time.Time{}
+				} else {
+					again = s.Now().Sub(seen) < look
+				}
 			case <-soon:
 				again = false
 			case <-s.process.Ended():

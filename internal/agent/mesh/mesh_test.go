@@ -137,3 +137,33 @@ func TestService_Ask_Refused(t *testing.T) {
 		t.Errorf("%v %v", news, err)
 	}
 }
+
+// A machine that was refused asks again when somebody wishes it again, and does not wait
+// for its next question.
+func TestService_WishedAgain(t *testing.T) {
+	srv := newServer(t)
+	srv.err = fleet.Errorf(fleet.Denied, "its node type does not use the mesh")
+	m := newService(t, srv)
+	asked := make(chan bool, 100)
+	m.Ask = func(ctx context.Context, path string, in, out any) error {
+		asked <- true
+		return srv.ask(ctx, path, in, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Serve(ctx) }()
+	for range 3 {
+		if _, err := Wish(m.Dir, true); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-asked:
+		case <-time.After(20 * time.Second):
+			t.Fatal("it does not ask")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,10 +33,11 @@ type wish struct {
 func Note(dir string) string { return filepath.Clean(dir) + ".json" }
 
 // Wish has the running agent enter the mesh, or leave it; was is what was wished
-// before.
+// before. Who wishes again to enter has the server asked again, which may have said no
+// before, or not have answered.
 func Wish(dir string, up bool) (was bool, err error) {
 	now, err := wished(dir)
-	if err != nil || now.Up == up {
+	if err != nil || !now.Up && !up {
 		return now.Up, err
 	}
 	text, err := json.Marshal(wish{up})
@@ -132,7 +134,7 @@ func Await(ctx context.Context, dir string, up bool) (State, error) {
 			if !up {
 				what = "left"
 			}
-			why := st.State
+			why := cmp.Or(st.State, "not begun yet")
 			if st.Problem != "" {
 				why += ": " + st.Problem
 			}
@@ -158,7 +160,9 @@ func (s *Service) wants(ctx context.Context) bool {
 	if err == nil && !w.Up && s.Enabled != nil {
 		enabled, err = s.Enabled(ctx)
 	}
-	s.looked, s.note = s.Now(), info
+	if s.looked = s.Now(); !same {
+		s.note = info
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			s.Log.Warn("The mesh stays as it is", "error", err)

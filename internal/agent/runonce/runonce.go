@@ -168,7 +168,7 @@ func (r *Runner) Serve(ctx context.Context) error {
 	if err := r.refused(); err != nil {
 		r.cfg.Log.Info(err.Error())
 	}
-	wait, failures := drawn(min(t.Spread, firstSpread)), 0
+	wait, failures := r.first(ctx, t), 0
 	for {
 		if err := r.pause(ctx, wait); err != nil {
 			return err
@@ -203,6 +203,15 @@ func (r *Runner) endLeft(ctx context.Context) error {
 		r.cfg.Log.Warn("Processes of an update were ended, which an agent that was killed had left", "processes", n)
 	}
 	return err
+}
+
+// first is how long to wait at the start: not at all for a machine that no server has
+// offered anything yet. It has just joined, and whoever joined it looks on.
+func (r *Runner) first(ctx context.Context, t Timing) time.Duration {
+	if kept, err := r.kept(ctx); err == nil && kept.Name == "" {
+		return 0
+	}
+	return drawn(min(t.Spread, firstSpread))
 }
 
 // drawn is a random part of a time.

@@ -371,6 +371,29 @@ func TestServe_AsksAtTheStartAndFromATimer(t *testing.T) {
 	}
 }
 
+// A machine that has just joined asks at once, one of a fleet that is switched on in the
+// morning some time within the first minute.
+func TestServe_NewcomerDoesNotWait(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	r, stop := m.start(t, nil)
+	defer stop()
+	long := Timing{Interval: time.Hour, Spread: time.Hour}
+	if wait := r.first(t.Context(), long); wait != 0 {
+		t.Errorf("a newcomer waits for %v", wait)
+	}
+	m.publish(header(1), "")
+	if err := r.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	most := time.Duration(0)
+	for range 20 {
+		most = max(most, r.first(t.Context(), long))
+	}
+	if most == 0 || most > firstSpread {
+		t.Errorf("a machine that was here before waits for up to %v", most)
+	}
+}
+
 // counted tells of each question.
 type counted struct {
 	*publisher

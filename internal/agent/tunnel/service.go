@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -202,7 +203,7 @@ func Await(ctx context.Context, dataDir, name string) (Status, error) {
 		}
 		select {
 		case <-ctx.Done():
-			why := st.State
+			why := cmp.Or(st.State, "not begun yet")
 			if st.Problem != "" {
 				why += ": " + st.Problem
 			}

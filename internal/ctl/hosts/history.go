@@ -53,13 +53,35 @@ func inWords(r map[string]any) string {
 		if said, _ := after["notes"].(string); said != "" && op != "insert" { // what happened to it, such as up
 			return plain(op) + ": " + said
 		}
-		return plain(op)
+		if op == "insert" || op == "delete" {
+			return plain(op)
+		}
+		return strings.TrimSuffix(plain(op)+": "+details(after), ": ")
 	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		if name != "modificationTime" {
 			parts = append(parts, fmt.Sprintf("%s: %s -> %s", name, plain(before[name]), plain(after[name])))
 		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// longest is how many characters of a serial or a digest are shown; --json has them all.
+const longest = 20
+
+// details are what belongs to something that happened, such as a certificate's tunnel.
+func details(after map[string]any) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		value := fmt.Sprint(after[name])
+		if after[name] == nil || value == "" {
+			continue
+		}
+		if r := []rune(value); len(r) > longest && !strings.Contains(value, " ") {
+			value = string(r[:longest]) + "..."
+		}
+		parts = append(parts, name+" "+value)
 	}
 	return strings.Join(parts, ", ")
 }

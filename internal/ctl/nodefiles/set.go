@@ -1,9 +1,12 @@
 package nodefiles
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,7 +53,7 @@ too. Services after --restart are restarted after a change, if they run.`,
 	}
 	w.add(c)
 	f := c.Flags()
-	f.StringVar(&w.mode, "mode", "0644", "permissions, such as 0640 (default of a secret 0600)")
+	f.StringVar(&w.mode, "mode", "0644", "permissions, such as 0640; of a secret 0600 without a word")
 	f.StringVar(&w.owner, "owner", "root", "the owner, a name that the node knows")
 	f.StringVar(&w.group, "group", "", "the group (default the owner's name)")
 	f.BoolVar(&w.secret, "secret", false, "nobody but nodes of the type may get the content")
@@ -107,6 +110,9 @@ func (t command) set(ctx context.Context, nodeType, path string, data []byte, w 
 		return fleet.Errorf(fleet.CodeOf(err), "cannot give nodes of type %s %s: %w", nodeType, path, err)
 	}
 	if w.writing.DryRun {
+		if n, err := t.Count(ctx, "nodeType", fleet.Filter{"id": nodeType}); err != nil || n == 0 {
+			return cmp.Or(err, fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot give nodes of type %s %s: there is no such node type", nodeType, path), "list all with: fernwerk node-type list"))
+		}
 		return t.Say(map[string]any{"nodeType": nodeType, "path": path, "size": f.Size, "dryRun": true}, "would give nodes of type %s %s: %s", nodeType, path, describe(f))
 	}
 	plain, err := methods.Plain(f, nil)
@@ -166,8 +172,34 @@ there since, or was there before, stays, and "node-file status" says so.`,
 	return c
 }
 
+// there is an error for a file that nodes do not have: neither the server has it, nor
+// the list that is signed here.
+func (t command) there(ctx context.Context, nodeType, path string, s *signing.Flags) error {
+	all, err := ask[object](ctx, t, "nodeFile_getObjects", nodeType)
+	if err != nil || slices.ContainsFunc(all, func(o object) bool { return o.Path == path }) {
+		return err
+	}
+	if s.Named(t.Tool) {
+		d, err := s.Open(t.Tool, "")
+		if err != nil {
+			return err
+		}
+		l, err := held(d, nodeType)
+		if err := errors.Join(err, d.Close()); err != nil {
+			return err
+		}
+		if _, ok := l.Find(path); ok {
+			return nil
+		}
+	}
+	return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot take %s from nodes of type %s: it is not in the list", path, nodeType), "fernwerk node-file list %s shows what is", nodeType)
+}
+
 func (t command) remove(ctx context.Context, nodeType, path string, w tool.Writing, s *signing.Flags) error {
 	if err := enrol.ValidNodeType(nodeType); err != nil {
+		return err
+	}
+	if err := t.there(ctx, nodeType, path, s); err != nil {
 		return err
 	}
 	if w.DryRun {

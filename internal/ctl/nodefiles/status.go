@@ -68,7 +68,11 @@ func (t command) status(ctx context.Context, nodeType string, bad bool) error {
 			add(h, f.Path, f.State, f.Since.UTC().Format(time.DateTime), why)
 		}
 	}
-	return t.List(rows, "nothing was told", "host=hostId", "path", "state", "since", "problem")
+	none := "no host has told of files yet"
+	if bad {
+		none = "no host tells of a problem"
+	}
+	return t.List(rows, none, "host=hostId", "path", "state", "since", "problem")
 }
 
 func (t command) knownHostsCommand() *cobra.Command {

@@ -55,8 +55,8 @@ func (t command) show(ctx context.Context, method, none string, hosts []string) 
 			shall = "up"
 		}
 		is := r["is"]
-		if r["known"] != true {
-			is = "not there"
+		if r["known"] != true && is == "" {
+			is = "not there" // the scheduler was asked, and does not have it
 		}
 		out[i] = fleet.Row{"node": r["name"], "host": r["hostId"], "scheduler": r["scheduler"], "shall be": shall, "is": is, "why": r["why"]}
 	}

@@ -72,7 +72,7 @@ func (t command) doctor(ctx context.Context) error {
 
 func (t command) checks() []check {
 	var look session.Look
-	return []check{
+	return append([]check{
 		{"login", true, t.checkLogin},
 		{"server", true, func(ctx context.Context) (f finding) { look, f = t.look(ctx); return f }},
 		{"health", false, func(context.Context) finding {
@@ -96,7 +96,7 @@ func (t command) checks() []check {
 		{"failed", false, t.count("failed = *", "hosts have a failed action", "fernwerk host list --where 'failed = *'")},
 		{"waiting", false, t.count("requested = * and last-seen > 14d", "hosts have requests and were not here for 14 days", "fernwerk host list --where 'requested = * and last-seen > 14d'")},
 		{"WAN mode", false, t.count("wan = partly", "hosts are half in WAN mode", "fernwerk wan status --partly")},
-	}
+	}, t.nodeChecks()...)
 }
 
 func (t command) checkLogin(context.Context) finding {

@@ -92,8 +92,20 @@ func (t command) create(c *cobra.Command, w wish) error {
 	if t.JSON {
 		return t.WriteJSON(made)
 	}
+	t.untyped(c.Context(), w.nodeType)
 	text, _ := made["token"].(string)
 	return forms[w.print](t.Out, text)
+}
+
+// untyped says that there is no such node type yet: that is no mistake of a fleet without
+// tunnels, where the word is for updates and hosts' names.
+func (t command) untyped(ctx context.Context, nodeType string) {
+	if nodeType == "" {
+		return
+	}
+	if n, err := t.Count(ctx, fleet.NodeTypes.Name, fleet.Filter{"id": nodeType}); err == nil && n == 0 {
+		t.Remark("there is no node type %s: its hosts have no address and no tunnel until it is made, by fernwerk node-type create %s", nodeType, nodeType)
+	}
 }
 
 // duration is a Go duration, or a number of days.

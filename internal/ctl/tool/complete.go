@@ -54,7 +54,7 @@ var arguments = map[string]column{
 
 // flags says what completes the value of a flag.
 var flags = map[string]column{
-	"host": clients, "depot": depots, "of": depots, "group": hostGroups, "in": groups, "node-type": nodeTypes, "product": products, "pool": pools,
+	"host": clients, "depot": depots, "of": depots, "group": hostGroups, "in": groups, "node-type": nodeTypes, "node-types": nodeTypes, "product": products, "pool": pools,
 }
 
 // pick is one of two things by the flag --products.

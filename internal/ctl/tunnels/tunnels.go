@@ -162,6 +162,15 @@ so: its nodes are in it with each other.`,
 }
 
 func (t command) disconnect(ctx context.Context, host, name string, w tool.Writing) error {
+	if name != "" {
+		rows, err := t.Rows(ctx, "tunnel_getObjects", []any{host})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(rows, func(r fleet.Row) bool { return r["up"] == true && r.Str("tunnel") == name }) {
+			return fleet.WithHint(fleet.Errorf(fleet.NotFound, "cannot disconnect %s: it is not in tunnel %s", host, name), "fernwerk tunnel list shows who is where")
+		}
+	}
 	names := []string{name}
 	if name == "" {
 		names = nil

@@ -29,6 +29,9 @@ func (s *Settings) layParameters(params map[fleet.ConfigID][]any) {
 		if dot := strings.LastIndexByte(rest, '.'); dot >= 0 {
 			n = name{rest[:dot], rest[dot+1:]}
 		}
+		if idle(n, params[id]) {
+			continue
+		}
 		value, err := parameterValue(n, params[id])
 		if err == nil && len(given) >= maxParameters {
 			err = fmt.Errorf("is one more than the %d that are read", maxParameters)
@@ -40,6 +43,20 @@ func (s *Settings) layParameters(params map[fleet.ConfigID][]any) {
 		given[n] = origin{value, FromParameter, 0}
 	}
 	s.accept(given)
+}
+
+// idle tells of host parameters that every server has for opsi's own client, and that
+// change nothing here, so that nobody is warned of what he did not set: this agent keeps
+// no certificates of the system, cuts logs by itself, and always verifies its server. Not
+// to verify it is refused, and said.
+func idle(n name, values []any) bool {
+	switch n {
+	case name{"global", "install_opsi_ca_into_os_store"}, name{"global", "max_log_transfer_size"}:
+		return true
+	case name{"global", "verify_server_cert"}:
+		return len(values) == 1 && fmt.Sprint(values[0]) == "true"
+	}
+	return false
 }
 
 // accept lays values over those before, but for those that make no sense.

@@ -233,6 +233,15 @@ func TestLoad_RefusesHostParameters(t *testing.T) {
 }
 
 // Only data may come from the server, whatever keys are added to the table.
+// Nobody is warned of the parameters that every server has for opsi's own client.
+func TestLoad_DefaultsForOpsisClient(t *testing.T) {
+	s := load(t, "", params{"opsiclientd.global.verify_server_cert": {true}, "opsiclientd.global.install_opsi_ca_into_os_store": {true},
+		"opsiclientd.global.max_log_transfer_size": {"1"}, "opsiclientd.config_service.permanent_connection": {true}})
+	if refused := s.Refused(); len(refused) > 0 || !s.Bool("global", "verify_server_cert") {
+		t.Error(refused)
+	}
+}
+
 func TestLoad_OnlyDataComesFromHostParameters(t *testing.T) {
 	for _, k := range conf.Keys() {
 		section := strings.Replace(k.Section, "*", "sync", 1)

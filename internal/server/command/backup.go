@@ -26,7 +26,7 @@ those. Run it as the user of the server.`,
 		Example: `  fernwerkd backup /backup/fernwerk.backup
   fernwerkd backup --config /etc/fernwerkd.toml --depot --logs /backup/all.backup
   fernwerkd backup --check /backup/fernwerk.backup`,
-		Args: oneArgument,
+		Args: arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			if check {
 				contents, err := backup.Check(c.Context(), args[0])
@@ -66,7 +66,7 @@ Both must be unused, unless --force says to replace what is there: its files are
 put aside then. The engine may be another one than that of the backup. Clients
 notice by themselves that the history is another one.`,
 		Example: `  fernwerkd restore --data /var/lib/fernwerk /backup/fernwerk.backup`,
-		Args:    oneArgument,
+		Args:    arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := o.config()
 			if err != nil {
@@ -120,7 +120,7 @@ func clusterKey() *cobra.Command {
 its data folder as cluster.key, mode 0600, before its first start. Whoever has it
 and the database has the fleet: bring it there on a way that you trust.`,
 		Example: `  fernwerkd cluster-key | ssh second 'umask 077; cat > /var/lib/fernwerk/cluster.key'`,
-		Args:    cobra.NoArgs,
+		Args:    arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.config()
 			if err != nil {

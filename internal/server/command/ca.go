@@ -60,7 +60,7 @@ func caStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show roots and issuing keys, until when they count, and where the root's key is",
-		Args:  cobra.NoArgs,
+		Args:  arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return onAuthority(c, &o, func(_ context.Context, a *server.Authority, b keyring.Bundle) error {
 				s, err := b.Status()
@@ -120,7 +120,7 @@ key. Of several servers on one database it is taken from all. Backups that were
 made before hold the key still. The passphrase is asked for, or is the first line
 of standard input. An interrupted command is run again with the same FILE.`,
 		Example: `  fernwerkd ca take-offline /media/stick/fernwerk-root.age`,
-		Args:    oneArgument,
+		Args:    arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b keyring.Bundle) error {
 				if err := a.Outside(args[0]); err != nil {
@@ -220,10 +220,10 @@ input.`,
 		Example: `  fernwerkd ca rotate
   fernwerkd ca rotate --root-key /media/stick/fernwerk-root.age
   fernwerkd ca rotate --root --root-key old-root.age --new-root-key new-root.age`,
-		Args: cobra.NoArgs,
+		Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if newRootKey != "" && !root {
-				return &usage{errors.New("--new-root-key goes with --root")}
+				return &usage{errors.New("--new-root-key goes with --root"), c.CommandPath()}
 			}
 			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b keyring.Bundle) error {
 				next, err := rotate(c, a, b, keyring.Rotation{Root: root}, rootKey, newRootKey)
@@ -300,7 +300,7 @@ the rotation, and no depot server's ca_fingerprint names it. Or forget an earlie
 issuing key: certificates that it signed open nothing any more; hosts renew theirs
 within 60 days, depot servers within 8 months. Of a key that others may have, do
 not wait.`,
-		Args: oneArgument,
+		Args: arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return onAuthority(c, &o, func(ctx context.Context, a *server.Authority, b keyring.Bundle) error {
 				next, err := b.Forget(args[0])

@@ -25,6 +25,7 @@ func Run(ctx context.Context, version string) error {
 	root := &cobra.Command{
 		Use:               "fernwerkd",
 		Short:             "Fernwerk's server: software and configuration for machines that are far away",
+		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              noCommand,
@@ -32,23 +33,27 @@ func Run(ctx context.Context, version string) error {
 		PersistentPreRun:  func(*cobra.Command, []string) { called = true },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(serve(version), checkConfig(), passwd(), depot(), backUp(version), restore(), clusterKey(), presence(), authority(), contentTrust(), service(), guard(), &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: arguments,
 		Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "fernwerkd", version) },
 	})
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err != nil && !called {
-		return &usage{err}
+		return &usage{err, c.CommandPath()}
 	}
 	return err
 }
 
-// usage is an error of who called: exit code 2.
-type usage struct{ error }
+// usage is an error of who called a command: exit code 2.
+type usage struct {
+	error
+	command string
+}
 
 func (u *usage) ExitCode() int { return 2 }
-func (u *usage) Hint() string  { return "fernwerkd --help lists what there is" }
+func (u *usage) Hint() string  { return "try: " + u.command + " --help" }
 func (u *usage) Unwrap() error { return u.error }
 func (u *usage) Error() string {
 	return strings.ReplaceAll(strings.TrimSpace(u.error.Error()), "\n\n", "\n")
@@ -69,14 +74,19 @@ func noCommand(c *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q", args[0])
 }
 
-// oneArgument is for commands whose Use names it.
-func oneArgument(c *cobra.Command, args []string) error {
+// arguments checks the number of arguments by the names that Use gives them.
+func arguments(c *cobra.Command, given []string) error {
+	names, least := strings.Fields(c.Use)[1:], 0
+	for _, name := range names {
+		if !strings.HasPrefix(name, "[") {
+			least++
+		}
+	}
 	switch {
-	case len(args) == 0:
-		_, name, _ := strings.Cut(c.Use, " ")
-		return fmt.Errorf("cannot run %q: %s is missing", c.CommandPath(), name)
-	case len(args) > 1:
-		return fmt.Errorf("cannot run %q: %q is one argument too many", c.CommandPath(), args[1])
+	case len(given) < least:
+		return fmt.Errorf("cannot run %q: %s is missing", c.CommandPath(), names[len(given)])
+	case len(given) > len(names):
+		return fmt.Errorf("cannot run %q: %q is one argument too many", c.CommandPath(), given[len(names)])
 	}
 	return nil
 }
@@ -139,7 +149,7 @@ func serve(version string) *cobra.Command {
 the certificate authority, the database and the administrator "admin"; its
 password is FERNWERK_ADMIN_PASSWORD, or is made and shown once. When the server
 answers, it prints one line: ready https://HOST:PORT`,
-		Args: cobra.NoArgs,
+		Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.config()
 			if err != nil {
@@ -186,7 +196,7 @@ func checkConfig() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check-config",
 		Short: "Check the configuration and print what counts",
-		Args:  cobra.NoArgs,
+		Args:  arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.config()
 			if err != nil {

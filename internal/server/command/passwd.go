@@ -35,10 +35,10 @@ takes no one-time code any more.`,
   fernwerkd passwd --role operator berta
   fernwerkd passwd --remove berta
   fernwerkd passwd --no-codes berta`,
-		Args: oneArgument,
+		Args: arguments,
 		RunE: func(c *cobra.Command, args []string) error {
 			if (remove || noCodes) && role != "" || remove && noCodes {
-				return &usage{errors.New("--remove, --no-codes and --role do not go together")}
+				return &usage{errors.New("--remove, --no-codes and --role do not go together"), c.CommandPath()}
 			}
 			cfg, err := o.config()
 			if err != nil {

@@ -44,14 +44,14 @@ ifconfig_pool_remote_ip, trusted_ip. OpenVPN adds a FILE for further options,
 which stays empty. An error refuses the client; it means that the server does not
 know the host, or that the address is another's.`, event),
 		Example: fmt.Sprintf("  client-%s \"/usr/bin/fernwerkd presence %s --domain grid.example.org\"", event, word),
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.config()
 			if err != nil {
 				return err
 			}
 			if cfg.ConfigServer != "" {
-				return &usage{errors.New("this is a depot server: nodes are the config server's")}
+				return &usage{errors.New("this is a depot server: nodes are the config server's"), c.CommandPath()}
 			}
 			data := cfg.Data
 			if data == "" {

@@ -68,6 +68,7 @@ func show(w io.Writer, cfg config.Config) error {
 	}
 	showDNS(w, cfg.DNS)
 	showScheduler(w, cfg.Scheduler)
+	showMesh(w, cfg.Mesh)
 	showACME(w, cfg.ACME)
 	if err := showHostControl(w, cfg.HostControl); err != nil {
 		return err
@@ -86,6 +87,9 @@ func show(w io.Writer, cfg config.Config) error {
 		}
 		if t.Proto != "" {
 			fmt.Fprintf(w, "proto = %q\n", t.Proto)
+		}
+		if t.MTU != 0 {
+			fmt.Fprintf(w, "mtu = %d\n", t.MTU)
 		}
 		if len(t.Extra) > 0 {
 			fmt.Fprintf(w, "extra = [\"%s\"]\n", strings.Join(t.Extra, `", "`))

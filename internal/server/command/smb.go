@@ -31,7 +31,7 @@ func smbConf() *cobra.Command {
 to clients whose clientconfig.depot.protocol is cifs. It is read only. The clients
 log in with the one account that clientconfig.depot.user names; its password is
 given to them by the config server.`,
-		Args: cobra.NoArgs,
+		Args: arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.config()
 			if err != nil {

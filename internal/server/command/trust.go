@@ -31,7 +31,7 @@ The server must be stopped meanwhile, and all others on its database.
 Hosts do not follow: they go on with what they have, and refuse what the next root
 signs, until each is told anew, on the machine, with "fernwerk-agent trust pin".`,
 		Example: "  fernwerkd trust forget --yes",
-		Args:    cobra.NoArgs,
+		Args:    arguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !yes {
 				return fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot forget the root of trust without --yes: every host must be told anew afterwards"),

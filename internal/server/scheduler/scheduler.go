@@ -161,7 +161,7 @@ func (s *Schedulers) Compare(ctx context.Context) ([]node.Resource, error) {
 			continue
 		}
 		r := node.Resource{HostID: n.HostID, Name: n.Name, NodeType: n.NodeType, Scheduler: n.Scheduler, Up: n.Up, Epoch: n.Epoch,
-			Why: "this server does not drive " + n.Scheduler}
+			Is: node.Unknown, Why: "this server does not drive " + n.Scheduler}
 		for _, l := range all {
 			if !l.Wants(n) {
 				continue

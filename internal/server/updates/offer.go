@@ -24,6 +24,7 @@ type view struct {
 	types     map[string]string            // node type by host
 	decisions map[string]map[string]string // by host, then by the attempt's key
 	narrows   bool                         // by groups or node types, which change without us
+	read      time.Time                    // not older than this
 
 	mu      sync.Mutex
 	answers map[string]answer // by host
@@ -43,8 +44,8 @@ type answer struct {
 	body []byte
 }
 
-func (u *Updates) load(tx *store.Tx) (*view, error) {
-	v := &view{decisions: map[string]map[string]string{}, answers: map[string]answer{}}
+func (u *Updates) load(tx *store.Tx, began time.Time) (*view, error) {
+	v := &view{decisions: map[string]map[string]string{}, answers: map[string]answer{}, read: began}
 	list, err := all(tx)
 	if err != nil {
 		return nil, err
@@ -130,12 +131,23 @@ func (v *view) answer(host string) (answer, error) {
 // look reads what is offered anew.
 func (u *Updates) look(ctx context.Context) (*view, error) {
 	var v *view
-	err := u.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { v, err = u.load(tx); return err })
+	began := time.Now()
+	err := u.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { v, err = u.load(tx, began); return err })
 	if err != nil {
 		return nil, err
 	}
 	u.view.Store(v)
 	return v, nil
+}
+
+// since is a view that is not older than a time. Many who ask at once read it once.
+func (u *Updates) since(ctx context.Context, at time.Time) (*view, error) {
+	u.reading.Lock()
+	defer u.reading.Unlock()
+	if v := u.view.Load(); v != nil && !v.read.Before(at) {
+		return v, nil
+	}
+	return u.look(ctx)
 }
 
 // settleTime is how long memberships of groups may be behind, so that a busy
@@ -183,8 +195,10 @@ func (u *Updates) Handler(actor func(*http.Request) (methods.Actor, error), refu
 			err = fleet.WithHint(fleet.Errorf(fleet.Denied, "cannot offer updates to %s %s: they are for hosts", who.Role, who.ID), "look with: fernwerk update status")
 		}
 		v := u.view.Load()
-		if err == nil && v == nil {
-			v, err = u.look(r.Context())
+		// Who asks for the first time may have joined a moment ago, and would wait for an
+		// hour if its node type or groups were not seen yet.
+		if err == nil && (v == nil || v.narrows && r.Header.Get("If-None-Match") == "") {
+			v, err = u.since(r.Context(), time.Now())
 		}
 		var a answer
 		if err == nil {

@@ -3,6 +3,7 @@ package updates
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/fernwerk/fernwerk/internal/backend/port"
 	"github.com/fernwerk/fernwerk/internal/backend/store"
@@ -127,7 +128,7 @@ func (u *Updates) Status(tx *store.Tx, number int, sees func(string) bool) ([]po
 			newest[r.Number][r.HostID] = r
 		}
 	}
-	v, err := u.load(tx)
+	v, err := u.load(tx, time.Time{})
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fernwerk/fernwerk/internal/backend/port"
@@ -98,8 +99,9 @@ type Config struct {
 
 // Updates is the part.
 type Updates struct {
-	cfg  Config
-	view atomic.Pointer[view] // nil before the first look
+	cfg     Config
+	view    atomic.Pointer[view] // nil before the first look
+	reading sync.Mutex           // held by who reads it for somebody who asks
 }
 
 // New makes Updates; [Updates.Serve] keeps what is offered up to date.

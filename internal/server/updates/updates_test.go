@@ -239,6 +239,27 @@ func TestOffer(t *testing.T) {
 	}
 }
 
+// A host that joined a moment ago is offered what is for its node type at its first
+// question; nobody has looked since.
+func TestOffer_Newcomer(t *testing.T) {
+	x := overSQLite(t)
+	h := header(18)
+	h.NodeTypes = []string{"vnode"}
+	x.sign(h)
+	x.call(admin, "update_publish", "018")
+	_, tag, o := x.ask(names[0], "")
+	if len(o.Offered) != 0 {
+		t.Fatalf("%+v", o)
+	}
+	x.types[names[0]], x.types[names[1]] = "vnode", "vnode"
+	if _, _, o := x.ask(names[1], ""); !cmp.Equal(o.Offered, []string{"018"}) {
+		t.Errorf("a newcomer is offered %v", o.Offered)
+	}
+	if _, _, o := x.ask(names[0], tag); !cmp.Equal(o.Offered, []string{"018"}) {
+		t.Errorf("one that was there is offered %v", o.Offered)
+	}
+}
+
 // When nothing is new no question reaches the database: it is closed here.
 func TestOffer_NothingNewNeedsNoDatabase(t *testing.T) {
 	x := overSQLite(t)

@@ -218,8 +218,9 @@ func (d *demo) watch(ctx context.Context, done <-chan error, bar *term.Progress)
 		case err := <-done:
 			return err
 		case <-tick.C:
-			if s, err := d.status(ctx); err == nil {
-				bar.Set(s.Cache.BytesDone, max(s.Cache.BytesTotal, s.Cache.BytesDone))
+			// One that is complete is that of the version before, or is told by who waits.
+			if s, err := d.status(ctx); err == nil && s.Cache.BytesDone < s.Cache.BytesTotal {
+				bar.Set(s.Cache.BytesDone, s.Cache.BytesTotal)
 			}
 		}
 	}
