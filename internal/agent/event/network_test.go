@@ -63,10 +63,10 @@ func TestNetwork(t *testing.T) {
 				w.set("10.0.0.7")
 				later(3 * time.Second)
 				w.set()
-				later(time.Second)
+				later(1500 * time.Millisecond)
 			}
 			w.set("10.0.0.7")
-		}, want: []string{"2 net connection", "32 net connection", "62 net connection", "92 net connection"}},
+		}, want: []string{"2 net connection", "32 net connection", "65 net connection", "95 net connection"}}, // when it is there after the rest
 		{name: "a tunnel beside it", story: func(w *wires) {
 			w.set("10.0.0.7")
 			later(30 * time.Second)
