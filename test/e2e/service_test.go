@@ -72,13 +72,17 @@ func TestService(t *testing.T) {
 	t.Run("nobody_waits_for_a_server_that_does_not_answer", func(t *testing.T) {
 		address := line.Addr().String()
 		line.Close()
-		silent, err := net.Listen("tcp", address) // accepts, and says nothing: worse than nobody there
-		must(t, err)
+		var silent net.Listener // accepts, and says nothing: worse than nobody there
+		await(t, "the line's address is free", func() (free bool, _ error) {
+			l, err := net.Listen("tcp", address)
+			silent = l
+			return err == nil, nil
+		})
 		defer silent.Close()
 		a.BootID = "second"
 		began := time.Now()
 		must(t, a.Start(ctx))
-		_, err = a.Status(ctx)
+		_, err := a.Status(ctx)
 		must(t, err)
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("it took %v until the agent answered", took)

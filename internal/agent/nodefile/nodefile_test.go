@@ -266,6 +266,20 @@ func TestRound_FilesComeAreKeptRightAndGo(t *testing.T) {
 	}
 }
 
+// A machine that joined as no node has no files, and asks for none.
+func TestRound_NoNodeAsksNobody(t *testing.T) {
+	b := newBench(t)
+	b.s.Who = func() (string, enrol.Policy, error) { return "", enrol.PlainOpsi, nil }
+	b.round()
+	if len(b.asked) > 0 {
+		t.Errorf("asked %+v", b.asked)
+	}
+	b.s.Who = func() (string, enrol.Policy, error) { return "vnode", enrol.PlainOpsi, nil }
+	if b.round(); len(b.asked) == 0 {
+		t.Error("a node asks nobody")
+	}
+}
+
 func TestRound_FileOfSomebodyElseIsNotRemoved(t *testing.T) {
 	b := newBench(t)
 	b.write("etc/motd", "hello\n")

@@ -22,6 +22,9 @@ func (s *Service) Round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if nodeType == "" && s.state.List == "" {
+		return nil // most machines are no nodes: their start costs nobody a question
+	}
 	signed := signs(policy)
 	answer, asked := s.ask(ctx, signed, false)
 	if fleet.CodeOf(asked) == fleet.NotFound { // a server of before, or opsi's

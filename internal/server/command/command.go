@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -76,7 +77,8 @@ func noCommand(c *cobra.Command, args []string) error {
 
 // arguments checks the number of arguments by the names that Use gives them.
 func arguments(c *cobra.Command, given []string) error {
-	names, least := strings.Fields(c.Use)[1:], 0
+	isOption := func(name string) bool { return strings.HasPrefix(name, "-") }
+	names, least := slices.DeleteFunc(strings.Fields(c.Use)[1:], isOption), 0
 	for _, name := range names {
 		if !strings.HasPrefix(name, "[") {
 			least++
