@@ -23,11 +23,11 @@ test: ## run all tests that this machine can run, and say what it left out (as r
 	@$(GO) run ./test/runner
 
 lab: ## newcomers' way to a job and to their neighbours, in networks of their own: each step's seconds (Linux, root; ARGS=--json)
-	@[ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] || { echo "make lab needs root on Linux: it makes network namespaces, and runs OpenVPN, the mesh, PostgreSQL and OAR" >&2; exit 1; }
+	@[ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] || { echo "make lab needs root on Linux: it makes network namespaces, and runs OpenVPN, the mesh, PostgreSQL, OAR and Slurm" >&2; exit 1; }
 	@sh test/setup.sh >&2
 	@echo "make lab: the programs are built first, a minute or two; then each step is shown as it ends" >&2
 	@mkdir -p bin && $(GO) test -c -trimpath -o bin/lab.test ./test/e2e
-	@cd test/e2e && FERNWERK_REQUIRE=all ../../bin/lab.test -test.run '^TestNewcomer' -test.timeout 20m -story $(ARGS)
+	@cd test/e2e && FERNWERK_REQUIRE=all ../../bin/lab.test -test.run '^Test(Newcomer|Slurm)' -test.parallel 1 -test.timeout 20m -story $(ARGS)
 
 check: ## formatting, vet for three systems, the rules of the house, go.mod
 	@bad=$$(gofmt -l cmd internal test *.go) && [ -z "$$bad" ] || { echo "gofmt would change: $$bad"; exit 1; }

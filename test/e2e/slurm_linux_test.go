@@ -18,16 +18,17 @@ import (
 // network namespace, and nodes behind routers, each with munge and slurmd of its own.
 type harvest struct {
 	*tunnelNet
+	*story
 	slurm *slurm.Server
-	began time.Time // of the step
 }
 
 func newHarvest(t *testing.T, nodes ...string) *harvest {
 	t.Helper()
-	began := time.Now()
+	programs(t) // built before time is taken
+	told := tell(t, "Two machines that were just given a token, and a hub with Slurm")
 	real := require.Slurm(t)
 	_, pid, _ := strings.Cut(real.Prefix[1], "=")
-	n := &harvest{newTunnelNetAt(t, pid, nodes...), real, began}
+	n := &harvest{newTunnelNetAt(t, pid, nodes...), told, real}
 	n.own = []string{"/etc/default", "/etc/munge", "/etc/slurm", "/run", "/var/lib/munge", "/var/log/munge"}
 	for _, node := range nodes {
 		n.installed(node)
@@ -58,13 +59,6 @@ func (n *harvest) beside(argv ...string) string {
 	out, err := n.slurm.Run(argv...)
 	must(n.t, err)
 	return out
-}
-
-// step prints how long it took since the last one.
-func (n *harvest) step(format string, args ...any) {
-	n.t.Helper()
-	n.t.Logf("%6.1f s  %s", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
-	n.began = time.Now()
 }
 
 // says is what Slurm says of a node.
@@ -157,7 +151,6 @@ func TestSlurm(t *testing.T) {
 	}
 	n.step("joined: %v", ids)
 	for _, node := range nodes {
-		n.began = time.Now()
 		n.start(node)
 		n.until(time.Minute, node+" is in the tunnel", func() bool { return n.status(node).State == "up" })
 		addresses[node] = n.status(node).Address
@@ -170,7 +163,7 @@ func TestSlurm(t *testing.T) {
 
 	ran := func(node, out string) {
 		t.Helper()
-		n.step("a job ran on %s: %q", node, out)
+		n.step("a job ran on %s: %s", node, strings.Join(strings.Fields(out), " "))
 		for _, want := range []string{"box-" + node + "\n", " " + addresses[node] + "/", names[node] + "\n"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("the output of the job on %s has no %q", node, want)
@@ -264,7 +257,7 @@ func TestSlurm(t *testing.T) {
 	n.until(20*time.Second, "a has no tunnel", func() bool { return n.status("a").State != "up" && !n.pings("hub", addresses["a"]) })
 	n.step("slurmctld hangs: a's tunnel is down")
 	n.agentDo("a", "tunnel", "up", "vpns", "--wait", "--timeout", "15s")
-	if took := time.Since(n.began); took > 10*time.Second {
+	if took := time.Since(n.last); took > 10*time.Second {
 		t.Errorf("a tunnel waited %v for slurmctld", took)
 	}
 	n.step("slurmctld hangs: a's tunnel is up")
