@@ -65,6 +65,10 @@ func (s *Server) Stop() {
 		s.lab.t.Errorf("the server stopped with %v", err)
 	}
 	s.cancel = nil
+	// The administrator's next call takes no connection that has just ended.
+	if t, ok := s.lab.admin.Transport().(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
 }
 
 // Backup stops the server, copies its data folder and starts it again. The
